@@ -1,0 +1,50 @@
+//! When is an occurrence due: the rules of jittask, without PostgreSQL, without a clock, without I/O.
+//!
+//! `now` and the time zone are parameters, so every rule can be tested in milliseconds.
+//!
+//! The model, in the order of its steps:
+//!
+//! 1. A [`Base`] (a row's date or time, or a scheduled task's start) and a [`Cycle`] make a *series* of members.
+//!    Member k is counted from the base, never from member k − 1: 31 January, 28 February, 31 March.
+//! 2. Each member moves by the *offset*, a [`Span`] as PostgreSQL's `interval`: months (clamped to the month's end)
+//!    and days on the local time; then `at` replaces the time of day.
+//! 3. The local time is now final and is resolved in the [`Zone`], once: a time that does not exist moves forward by
+//!    the gap, one that exists twice is the first. Then the offset's micros pass as elapsed time.
+//! 4. What comes out is an [`Occurrence`]. Occurrences of one series ascend strictly: equal ones become one.
+//!
+//! `hourly` and `none` differ: there steps 2 and 3 move the base once, and the hours pass as elapsed time. An instant
+//! that nothing moves stays exactly what it is, also in the second pass of a repeated hour.
+//!
+//! Each step is monotone in k and in the base. Two things rest on it: the search for a member is a guess and a few
+//! probes, for whatever distance ([`Schedule::occurrences`]); and the steps can be undone backwards, so that a window
+//! of due time becomes ranges of column values ([`Schedule::bases`], [`Schedule::upper_limit`]). Both directions are
+//! tied by property tests. A value that leaves the range [`Instant::MIN`] to [`Instant::MAX`] is no occurrence, never
+//! an error.
+//!
+//! Beside the series: the end of a row's series ([`row_end`]), what becomes of late occurrences ([`late`]) and when a
+//! failed one is tried again ([`next_retry_at`]).
+
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
+
+mod civil;
+mod end;
+mod instant;
+mod inverse;
+mod misfire;
+mod retry;
+mod schedule;
+mod series;
+mod shift;
+mod span;
+mod zone;
+
+pub use end::row_end;
+pub use instant::Instant;
+pub use inverse::{BaseRange, ColumnKind};
+pub use misfire::{CatchUp, Late, late};
+pub use retry::next_retry_at;
+pub use schedule::{Base, Cycle, Occurrence, Schedule};
+pub use shift::shift;
+pub use span::{Span, span_micros};
+pub use zone::{Zone, resolve, to_local};

@@ -1,0 +1,60 @@
+//! Moving a local time by an offset and a time of day: steps 2 and 3 of the model.
+
+use chrono::{NaiveDateTime, NaiveTime};
+
+use crate::civil::{OutOfRange, Reach, add_days, add_months, midnight};
+use crate::zone::{Zone, resolve_micros, to_local};
+use crate::{Base, Instant, Span};
+
+/// Moves one value: months (clamped) and days on the local time, then `at` replaces its time of day, then it is
+/// resolved, then `offset.micros` pass. An instant with neither civil part nor `at` only has the micros pass. `None`
+/// outside [`Instant::MIN`] to [`Instant::MAX`].
+pub fn shift(base: Base, offset: Span, at: Option<NaiveTime>, zone: &dyn Zone) -> Option<Instant> {
+    let shift = Shift { offset, at };
+    let micros = shift.base(base, local_of(base, zone)?, zone).ok()?;
+    Instant::within(micros).ok()
+}
+
+/// The local time of a base: a date is its midnight. `None` for an instant out of range, which includes ±infinity.
+pub(crate) fn local_of(base: Base, zone: &dyn Zone) -> Option<NaiveDateTime> {
+    match base {
+        Base::Date(date) => Some(midnight(date)),
+        Base::Local(local) => Some(local),
+        Base::Instant(at) => Instant::within(at.0).ok().and_then(|at| to_local(zone, at)),
+    }
+}
+
+/// An offset and a time of day.
+#[derive(Clone, Copy)]
+pub(crate) struct Shift {
+    pub(crate) offset: Span,
+    pub(crate) at: Option<NaiveTime>,
+}
+
+impl Shift {
+    /// Does it act on the local time, so that an instant has to be resolved anew?
+    pub(crate) fn is_civil(&self) -> bool {
+        self.offset.has_civil() || self.at.is_some()
+    }
+
+    /// Where a base goes, whose local time is `local`. In microseconds, not yet held against the range: hours may still
+    /// be added.
+    pub(crate) fn base(&self, base: Base, local: NaiveDateTime, zone: &dyn Zone) -> Reach<i64> {
+        match base {
+            Base::Instant(at) if !self.is_civil() => self.elapse(at.0),
+            _ => self.local(local, zone),
+        }
+    }
+
+    /// Where a local time goes.
+    pub(crate) fn local(&self, local: NaiveDateTime, zone: &dyn Zone) -> Reach<i64> {
+        let date = add_months(local.date(), i64::from(self.offset.months))?;
+        let date = add_days(date, i64::from(self.offset.days))?;
+        let moved = date.and_time(self.at.unwrap_or(local.time()));
+        self.elapse(resolve_micros(zone, moved))
+    }
+
+    fn elapse(&self, micros: i64) -> Reach<i64> {
+        micros.checked_add(self.offset.micros).ok_or(OutOfRange::by_sign(self.offset.micros))
+    }
+}

@@ -1,0 +1,76 @@
+-- Reading. Every view shows the caller's own tasks, to superusers and pg_read_all_data all.
+
+create view jittask.records with (security_barrier) as
+select r.id, t.name as task, t.title, t.kind, jittask.make_row_key(t.key_columns, r.key) as row_key,
+       r.nominal_at, r.due_at, r.status, r.attempt::int as attempt, r.started_at, r.finished_at,
+       r.finished_at - r.started_at as duration, r.started_at - r.due_at as delay, r.result,
+       r.error_code, r.error, r.error_context, r.reason, pg_get_userbyid(t.owner) as owner, r.pid
+from jittask.record r join jittask.task t on t.id = r.task_id
+where jittask.may_read(t.owner)
+union all
+select a.id + k.pos - 1, t.name, t.title, t.kind, jittask.make_row_key(t.key_columns, k.key),
+       a.nominal_at, a.due_at,
+       case when x.entry is not null then 'executing'::jittask.record_status
+            when a.attempt = 0 and a.due_at < clock_timestamp() - current_setting('jittask.overdue_after')::interval
+            then 'overdue' else 'pending' end,
+       a.attempt + (x.entry is not null)::int, coalesce(x.started_at, a.started_at), null, null,
+       coalesce(x.started_at, a.started_at) - a.due_at, null,
+       a.error_code, a.error, a.error_context, null, pg_get_userbyid(t.owner), x.pid
+from jittask.agenda a join jittask.task t on t.id = a.task_id
+cross join lateral unnest(a.keys) with ordinality k (key, pos)
+left join jittask.running() x on x.entry = a.id and (x.pos = 0 or x.pos = k.pos)
+where jittask.may_read(t.owner);
+
+create view jittask.tasks with (security_barrier) as
+select t.name, t.title, t.description, t.kind, pg_get_userbyid(t.owner) as owner, t.enabled,
+       case when not t.enabled then 'paused'
+            when t.problem is not null then 'broken'
+            when t.kind = 'scheduled' and s.due_at is null and n.due_at is null then 'finished'
+            when t.kind = 'date_field' and (t.definition ->> 'end_at')::timestamptz < now() and n.due_at is null then 'finished'
+            else 'active' end as state,
+       coalesce(t.problem, case when not t.enabled then t.note end) as problem,
+       t.relation as table_name, (t.definition ->> 'date_column')::name as date_column,
+       t.schedule, t.definition ->> 'time_zone' as time_zone, n.due_at as next_due_at,
+       c.last_started_at, c.last_status, coalesce(c.completed, 0) as completed, coalesce(c.failed, 0) as failed,
+       coalesce(c.skipped, 0) as skipped, coalesce(c.cancelled, 0) as cancelled,
+       coalesce(c.passed_over, 0) as passed_over, t.definition
+from jittask.task t
+left join jittask.series s on s.task_id = t.id
+left join lateral (select min(a.due_at) as due_at from jittask.agenda a where a.task_id = t.id) n on true
+left join lateral (
+    select sum(y.completed)::bigint as completed, sum(y.failed)::bigint as failed, sum(y.skipped)::bigint as skipped,
+           sum(y.cancelled)::bigint as cancelled, sum(y.passed_over)::bigint as passed_over,
+           max(y.last_started_at) as last_started_at,
+           (array_agg(y.last_status order by y.last_started_at desc nulls last))[1] as last_status
+    from jittask.tally y where y.task_id = t.id) c on true
+where t.dropped_at is null and jittask.may_read(t.owner);
+
+create view jittask.workers with (security_barrier) as
+select w.pid, w.kind, d.datname as database, pg_get_userbyid(w.role) as role, w.state, w.since, w.heartbeat_at
+from jittask.worker_slots() w left join pg_database d on d.oid = w.database
+where w.kind <> 'executor' or pg_has_role(w.role, 'USAGE') or pg_has_role('pg_monitor', 'USAGE');
+
+create view jittask.progress with (security_barrier) as
+select x.pid, t.name as task, a.due_at,
+       case when x.pos > 0 then jittask.make_row_key(t.key_columns, a.keys[x.pos]) end as row_key,
+       greatest(x.pos - 1, 0) as rows_done, x.total as rows_total, x.started_at
+from jittask.running() x join jittask.agenda a on a.id = x.entry join jittask.task t on t.id = a.task_id
+where jittask.may_read(t.owner);
+
+-- The product's own check that nothing is lost: unaccounted is 0 for every task, always (design: entered = ended + waiting).
+create view jittask.accounts with (security_barrier) as
+select t.name as task, y.entered, y.ended, coalesce(a.waiting, 0) as waiting,
+       y.entered - y.ended - coalesce(a.waiting, 0) as unaccounted
+from jittask.task t
+join lateral (
+    select coalesce(sum(entered), 0)::bigint as entered,
+           coalesce(sum(completed + failed + skipped + cancelled), 0)::bigint as ended
+    from jittask.tally where task_id = t.id) y on true
+left join lateral (select sum(cardinality(keys))::bigint as waiting from jittask.agenda where task_id = t.id) a on true
+where jittask.may_read(t.owner);
+
+comment on view jittask.records is 'every occurrence: what ran, runs, waits to run, failed or was skipped, and why';
+comment on view jittask.tasks is 'the tasks, their state, next due time and counts';
+comment on view jittask.workers is 'jittask''s background processes';
+comment on view jittask.progress is 'what is executing now, rows done of total';
+comment on view jittask.accounts is 'entered = ended + waiting for each task; unaccounted is what is missing';

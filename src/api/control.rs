@@ -1,0 +1,169 @@
+//! Working with tasks: pause, resume, drop, run now. In the caller's transaction.
+
+use super::create::limit_lock_wait;
+use super::require_preloaded;
+use crate::catalog::definition::TaskKind;
+use crate::catalog::key::{self, NO_ROW};
+use crate::catalog::record::{self, Outcome, Record};
+use crate::catalog::tally::{self, Counts, Writer};
+use crate::catalog::task::{self, Task};
+use crate::catalog::{agenda, function, series};
+use crate::error::{Error, Kind, OrRaise, Result};
+use crate::pg::{clock, shmem, sql, user, wake};
+use pgrx::prelude::*;
+use schedule::{Base, Instant};
+
+#[pg_extern(sql = false)]
+fn pause_task(name: Option<String>, note: Option<String>) {
+    sql::session(|| pause(name, note).or_raise())
+}
+
+fn pause(name: Option<String>, note: Option<String>) -> Result<()> {
+    let task = task::find_for_caller(name.as_deref(), true)?;
+    task::set_enabled(task.id, false, note.as_deref(), None);
+    agenda::hold_retries(task.id, true);
+    wake::at_commit();
+    Ok(())
+}
+
+#[pg_extern(sql = false)]
+fn resume_task(name: Option<String>, make_up: Option<pgrx::datum::Interval>) {
+    sql::session(|| resume(name, make_up).or_raise())
+}
+
+fn resume(name: Option<String>, make_up: Option<pgrx::datum::Interval>) -> Result<()> {
+    let task = task::find_for_caller(name.as_deref(), true)?;
+    if task.enabled {
+        return Err(Error::new(Kind::State, format!("task \"{}\" is not paused", task.name)));
+    }
+    let now = clock::transaction_start();
+    let make_up = make_up.map_or(0, |interval| interval.as_micros().clamp(0, i64::MAX as i128) as i64);
+    let since = Instant(now.0.saturating_sub(make_up));
+    task::set_enabled(task.id, true, None, Some(since));
+    agenda::hold_retries(task.id, false);
+    if make_up > 0 {
+        for (id, occurrence, key) in record::skipped_by_pause(task.id, since) {
+            if record::take_back(id) {
+                agenda::insert_revived(task.owner, task.id, id, occurrence, &key);
+                tally::add(task.id, Writer::Session, Counts { skipped: -1, ..Default::default() }, None);
+            }
+        }
+    }
+    if task.kind == TaskKind::Scheduled {
+        plan_series(&task, since)?;
+    }
+    if let Some(shared) = shmem::shared() {
+        shared.forget_limit(task.token);
+    }
+    wake::at_commit();
+    Ok(())
+}
+
+/// A scheduled task's series goes on with the first occurrence that is not planned yet and not before `from`.
+fn plan_series(task: &Task, from: Instant) -> Result<()> {
+    let timing = task.timing()?;
+    let planned = series::get(task.id);
+    let from = planned.map_or(from, |last| from.max(Instant(last.due_at.0 + 1)));
+    let base = Base::Instant(timing.start_at.unwrap_or(from));
+    let next = timing.schedule.occurrences(base, &timing.zone, timing.end_at, from).next();
+    if let Some(next) = next {
+        agenda::insert(task.owner, task.id, &[(next, NO_ROW.to_string())], None);
+        tally::add(task.id, Writer::Session, Counts { entered: 1, ..Default::default() }, None);
+    }
+    series::set(task.id, next);
+    Ok(())
+}
+
+#[pg_extern(sql = false)]
+fn drop_task(name: Option<String>, keep_records: Option<bool>) {
+    sql::session(|| drop(name, keep_records.unwrap_or(true)).or_raise())
+}
+
+fn drop(name: Option<String>, keep_records: bool) -> Result<()> {
+    let task = task::find_for_caller(name.as_deref(), true)?;
+    drop_triggers(&task)?;
+    task::mark_dropped(task.id, keep_records);
+    // Entries that an executor holds end there; it sees that the task is gone.
+    for entry in agenda::take_unclaimed(task.id) {
+        let ended: Vec<Record> = entry
+            .keys
+            .iter()
+            .enumerate()
+            .map(|(position, key)| Record {
+                id: entry.id + position as i64,
+                key: key.clone(),
+                started_at: None,
+                finished_at: clock::now(),
+                attempt: entry.attempt,
+                outcome: Outcome::Cancelled("dropped"),
+            })
+            .collect();
+        if keep_records {
+            record::insert(task.id, entry.occurrence, &ended);
+        }
+        tally::add(task.id, Writer::Session, Counts::of(&ended), None);
+    }
+    if task.definition.body.is_some() {
+        function::drop_internal(&task.name);
+    }
+    if let Some(shared) = shmem::shared() {
+        shared.forget_limit(task.token);
+    }
+    wake::at_commit();
+    Ok(())
+}
+
+/// The triggers belong to the table; they go with the extension owner's rights, since the task's owner may have lost his.
+fn drop_triggers(task: &Task) -> Result<()> {
+    let Some(relation) = task.relation else { return Ok(()) };
+    let settings = user::Settings::begin();
+    limit_lock_wait(&settings);
+    user::as_extension_owner(|| {
+        let rows = sql::once(
+            "select format('drop trigger %I on %s', g.tgname, g.tgrelid::regclass) from pg_trigger g
+             where g.tgrelid = $1 and g.tgparentid = 0 and g.tgname in ('jittask_' || $2 || '_insert', 'jittask_' || $2 || '_update')
+               and g.tgfoid = 'jittask.capture_row()'::regprocedure",
+            &[sql::arg(relation), sql::arg((task.token as u64).to_string())],
+        );
+        for row in 0..rows.len() {
+            if let Some(statement) = rows.get::<String>(row, 1) {
+                sql::once(&statement, &[]);
+            }
+        }
+    });
+    settings.end();
+    Ok(())
+}
+
+#[pg_extern(sql = false)]
+fn run_task(name: Option<String>, row_key: Option<pgrx::JsonB>) -> i64 {
+    sql::session(|| run(name, row_key).or_raise())
+}
+
+fn run(name: Option<String>, row_key: Option<pgrx::JsonB>) -> Result<i64> {
+    require_preloaded()?;
+    let task = task::find_for_caller(name.as_deref(), true)?;
+    if !crate::catalog::home::is_here() {
+        return Err(Error::new(Kind::State, "this database is a copy: its tasks do not run"));
+    }
+    function::callable(task.function.oid, &task.function.signature, task.function.owner)
+        .map_err(|problem| Error::new(Kind::State, format!("task \"{}\" is broken: {problem}", task.name)))?;
+    let key = match (task.kind, row_key) {
+        (TaskKind::Scheduled, None) => NO_ROW.to_string(),
+        (TaskKind::Scheduled, Some(_)) => {
+            return Err(Error::new(Kind::Invalid, "a scheduled task has no rows: leave row_key out"));
+        }
+        (TaskKind::DateField, None) => {
+            return Err(Error::new(Kind::Invalid, format!("task \"{}\" needs a row_key", task.name))
+                .hint(format!("Give the row's key as a JSON object of: {}.", task.key_columns.join(", "))));
+        }
+        (TaskKind::DateField, Some(pgrx::JsonB(row_key))) => {
+            let resolved = task.clone().resolve()?;
+            key::from_json(&row_key, &resolved.key)?
+        }
+    };
+    let id = agenda::insert_forced(task.owner, task.id, &key);
+    tally::add(task.id, Writer::Session, Counts { entered: 1, ..Default::default() }, None);
+    wake::at_commit();
+    Ok(id)
+}

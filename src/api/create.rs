@@ -1,0 +1,278 @@
+//! Creating tasks, in the caller's transaction: every check first, then the task, its internal function, its triggers
+//! and, for a scheduled task, its first occurrence. Whatever fails takes all of it back.
+
+use super::{checks, name, require_preloaded};
+use crate::catalog::definition::{Definition, TaskKind, column_kind, instant_text};
+use crate::catalog::function::{self, Function};
+use crate::catalog::key::{KeyColumn, NO_ROW};
+use crate::catalog::target::Target;
+use crate::catalog::task::{self, NewTask, ROW_ALIAS};
+use crate::catalog::{agenda, series, tally};
+use crate::error::{Error, Kind, OrRaise, Result};
+use crate::pg::expression::Condition;
+use crate::pg::{clock, expression, sql, user, wake, worker};
+use pgrx::pg_sys::Oid;
+use pgrx::prelude::*;
+use schedule::{Base, ColumnKind, Occurrence};
+
+/// `create_scheduled_task` and `create_date_task` after they packed their arguments.
+#[pg_extern(sql = false)]
+fn define_task(kind: Oid, relation: Oid, definition: pgrx::JsonB) -> String {
+    sql::session(|| define(kind, relation, definition.0).or_raise())
+}
+
+fn define(kind: Oid, relation: Oid, json: serde_json::Value) -> Result<String> {
+    require_preloaded()?;
+    let kind = match pgrx::enum_helper::lookup_enum_by_oid(kind).0.as_str() {
+        "date_field" => TaskKind::DateField,
+        _ => TaskKind::Scheduled,
+    };
+    let mut definition = Definition::parse(json)?.canonical()?;
+    checks::check(kind, &mut definition)?;
+    check_role()?;
+    let table = match kind {
+        TaskKind::Scheduled => None,
+        TaskKind::DateField if relation == Oid::INVALID => {
+            return Err(Error::new(Kind::Null, "table_name must not be null"));
+        }
+        TaskKind::DateField => Some(Table::check(relation, &definition)?),
+    };
+    let first = if kind == TaskKind::Scheduled { Some(first_occurrence(&definition)?) } else { None };
+    settle_name(&mut definition)?;
+    let function = settle_function(&mut definition, table.as_ref())?;
+    check_superuser(&function, table.as_ref().map(|table| &table.target))?;
+    let new = NewTask {
+        kind,
+        definition: &definition,
+        relation: table.as_ref().map(|table| table.target.relation),
+        key: table.as_ref().map_or(&[], |table| &table.key),
+        filter: table.as_ref().and_then(|table| table.filter.as_ref()),
+        function: &function,
+        counts_from: clock::transaction_start(),
+    };
+    let (id, token) = task::insert(&new)?;
+    match (&table, first) {
+        (Some(table), _) => table.watch(token, &definition)?,
+        (None, Some(first)) => {
+            agenda::insert(user::current(), id, &[(first, NO_ROW.to_string())], None);
+            series::set(id, Some(first));
+            tally::add(id, tally::Writer::Session, tally::Counts { entered: 1, ..Default::default() }, None);
+            notice_zone(&definition, first);
+        }
+        _ => {}
+    }
+    wake::at_commit();
+    Ok(definition.name.unwrap_or_default())
+}
+
+/// A role that cannot log in cannot be served before PostgreSQL 17.
+fn check_role() -> Result<()> {
+    if worker::runs_nologin_roles() {
+        return Ok(());
+    }
+    let rows = user::with_pinned_path(|| {
+        sql::run("select rolcanlogin, rolname::text from pg_roles where oid = $1", &[sql::arg(user::current())])
+    });
+    if rows.get::<bool>(0, 1).unwrap_or(false) {
+        return Ok(());
+    }
+    let role: String = rows.get(0, 2).unwrap_or_default();
+    Err(Error::new(Kind::Invalid, format!("role \"{role}\" cannot log in, so no background process can run its tasks"))
+        .hint("ALTER ROLE … LOGIN, create the task as another role, or use PostgreSQL 17 or later."))
+}
+
+/// What a superuser's task calls and reads must be a superuser's own: anybody else could change it under the task.
+fn check_superuser(function: &Function, target: Option<&Target>) -> Result<()> {
+    if !user::is_superuser() {
+        return Ok(());
+    }
+    let foreign = |what: String, owner: Oid| {
+        match user::is_superuser_role(owner) {
+        true => Ok(()),
+        false => Err(Error::new(Kind::Denied, format!("{what} is not owned by a superuser"))
+            .hint("A superuser's task would run what an ordinary role can change. Create the task as that role, with SET ROLE.")),
+    }
+    };
+    foreign(format!("function {}", function.signature), function.owner)?;
+    target.map_or(Ok(()), |target| foreign(format!("table {}", target.sql_name), target.owner))
+}
+
+fn settle_name(definition: &mut Definition) -> Result<()> {
+    let title = definition.title.clone().unwrap_or_default();
+    match &definition.name {
+        Some(given) => {
+            name::check(given)?;
+            if task::name_exists(given) {
+                return Err(task::name_taken(given));
+            }
+        }
+        None => definition.name = Some(name::generate(&title, task::name_exists)),
+    }
+    Ok(())
+}
+
+fn settle_function(definition: &mut Definition, table: Option<&Table>) -> Result<Function> {
+    let target = table.map(|table| &table.target);
+    if let Some(written) = definition.service_function.clone() {
+        let function = function::find(&written, target)?;
+        definition.service_function = Some(function.signature.clone());
+        definition.language = None;
+        return Ok(function);
+    }
+    let language = definition.language.get_or_insert_with(|| "plpgsql".to_string()).clone();
+    let name = definition.name.clone().unwrap_or_default();
+    function::create_internal(&name, definition.body.as_deref().unwrap_or_default(), &language, target)
+}
+
+/// The first occurrence from now on; 22023 where none is left.
+fn first_occurrence(definition: &Definition) -> Result<Occurrence> {
+    let timing = definition.timing()?;
+    let base = timing.start_at.ok_or_else(|| Error::new(Kind::Null, "start_at must not be null"))?;
+    if timing.end_at.is_some_and(|end| end < base) {
+        return Err(Error::new(
+            Kind::Invalid,
+            format!("end_at {} is before start_at {}", text(&definition.end_at), text(&definition.start_at)),
+        ));
+    }
+    let next = timing
+        .schedule
+        .occurrences(Base::Instant(base), &timing.zone, timing.end_at, clock::transaction_start())
+        .next();
+    next.ok_or_else(|| {
+        Error::new(Kind::Invalid, format!("the task has no occurrence left: {}", definition.line()))
+            .hint("start_at must not be in the past unless the task repeats; end_at must not be over.")
+    })
+}
+
+fn text(value: &Option<String>) -> &str {
+    value.as_deref().unwrap_or_default()
+}
+
+fn notice_zone(definition: &Definition, first: Occurrence) {
+    let session: String = sql::once("select pg_catalog.current_setting('TimeZone')", &[]).get(0, 1).unwrap_or_default();
+    let Some(zone) = definition.time_zone.as_deref().filter(|zone| !zone.eq_ignore_ascii_case(&session)) else {
+        return;
+    };
+    let local = sql::once(
+        "select ($1 operator(pg_catalog.+) interval '0')::pg_catalog.timestamptz at time zone $2",
+        &[sql::at(first.due_at), sql::arg(zone)],
+    );
+    notice!("the first run is at {} {zone} ({})", local.text(0, 1).unwrap_or_default(), instant_text(first.due_at));
+}
+
+/// A date-field task's table, checked.
+struct Table {
+    target: Target,
+    key: Vec<KeyColumn>,
+    filter: Option<Condition>,
+}
+
+impl Table {
+    fn check(relation: Oid, definition: &Definition) -> Result<Table> {
+        let target = Target::open(relation)?;
+        let scan = definition.capture.as_deref() == Some("scan");
+        if !scan && !target.takes_triggers() {
+            return Err(Error::new(Kind::WrongObject, format!("{} cannot carry the capture trigger", target.sql_name))
+                .hint("Use capture => 'scan' for views, materialized views and foreign tables."));
+        }
+        let dated = |name: &str| -> Result<ColumnKind> {
+            let kind = target.column(name)?;
+            column_kind(kind).ok_or_else(|| {
+                Error::new(
+                    Kind::WrongType,
+                    format!(
+                        "column \"{name}\" is of type {}, not date, timestamp or timestamptz",
+                        crate::pg::tuple::type_name(kind)
+                    ),
+                )
+            })
+        };
+        let column = dated(text(&definition.date_column))?;
+        let end = definition.end_column.as_deref().map(dated).transpose()?;
+        checks::check_offsets(definition, column, end)?;
+        for privilege in if scan { &["SELECT"][..] } else { &["SELECT", "TRIGGER"] } {
+            if !target.allows(privilege) {
+                return Err(Error::new(
+                    Kind::Denied,
+                    format!("permission denied for table {}: {privilege} is needed", target.sql_name),
+                )
+                .hint(format!("Its owner can GRANT {privilege} on it to you.")));
+            }
+        }
+        let key = target.key(definition.key_columns.as_deref())?;
+        let filter = definition.filter.as_deref().map(|filter| condition(filter, &target)).transpose()?;
+        if target.takes_triggers() && !target.has_index_on(text(&definition.date_column)) {
+            notice!(
+                "no index leads with column \"{}\" of {}: planning will read the whole table",
+                text(&definition.date_column),
+                target.sql_name
+            );
+        }
+        Ok(Table { target, key, filter })
+    }
+
+    /// Sets up the capture triggers, as the caller. PostgreSQL checks the TRIGGER privilege.
+    fn watch(&self, token: i64, definition: &Definition) -> Result<()> {
+        if definition.capture.as_deref() == Some("scan") {
+            return Ok(());
+        }
+        let column = pgrx::spi::quote_identifier(text(&definition.date_column));
+        let arguments: Vec<String> = std::iter::once(token.to_string())
+            .chain(self.key.iter().map(|column| column.name.clone()))
+            .map(pgrx::spi::quote_literal)
+            .collect();
+        let call = format!("execute function jittask.capture_row({})", arguments.join(", "));
+        let due = format!("jittask.due_soon({token}, new.{column})");
+        let changed = self.changed(definition);
+        let settings = user::Settings::begin();
+        limit_lock_wait(&settings);
+        for (kind, event, when) in
+            [("insert", "insert", due.clone()), ("update", "update", format!("({changed}) and {due}"))]
+        {
+            let trigger = pgrx::spi::quote_identifier(format!("jittask_{}_{kind}", token as u64));
+            sql::once(
+                &format!(
+                    "create trigger {trigger} after {event} on {} for each row when ({when}) {call}",
+                    self.target.sql_name
+                ),
+                &[],
+            );
+        }
+        settings.end();
+        Ok(())
+    }
+
+    /// Did anything change that bears on when the row is due, or on whether it meets the filter? A filter may read any
+    /// column, so with one the whole row counts.
+    fn changed(&self, definition: &Definition) -> String {
+        if definition.filter.is_some() {
+            return "old.* operator(pg_catalog.*<>) new.*".to_string();
+        }
+        let mut columns: Vec<&str> = vec![text(&definition.date_column)];
+        columns.extend(definition.end_column.as_deref());
+        columns.extend(self.key.iter().map(|column| column.name.as_str()));
+        let row = |side: &str| {
+            columns
+                .iter()
+                .map(|column| format!("{side}.{}", pgrx::spi::quote_identifier(column)))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        format!("row({}) operator(pg_catalog.*<>) row({})", row("old"), row("new"))
+    }
+}
+
+fn condition(filter: &str, target: &Target) -> Result<Condition> {
+    expression::analyse(filter, target.relation, &target.sql_name, &target.name, ROW_ALIAS).ok_or_else(|| {
+        Error::new(Kind::Syntax, format!("filter is not a single condition: \"{filter}\""))
+            .hint("Write what would follow WHERE, without WHERE and without a semicolon.")
+    })
+}
+
+/// The table's lock is waited for one second, unless the session has set its own lock_timeout.
+pub(super) fn limit_lock_wait(settings: &user::Settings) {
+    let own: Option<String> = sql::once("select pg_catalog.current_setting('lock_timeout')", &[]).get(0, 1);
+    if own.as_deref() == Some("0") {
+        settings.set(c"lock_timeout", c"1s");
+    }
+}

@@ -1,0 +1,116 @@
+//! What the views read from shared memory and from the executor itself.
+
+use crate::pg::{clock, current_run as run, shmem, user, worker};
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::iter::TableIterator;
+use pgrx::pg_sys::Oid;
+use pgrx::prelude::*;
+use std::sync::atomic::Ordering::*;
+
+fn timestamp(micros: i64) -> TimestampWithTimeZone {
+    let raw = clock::to_pg(schedule::Instant(micros));
+    TimestampWithTimeZone::try_from(raw).unwrap_or_else(|_| TimestampWithTimeZone::negative_infinity())
+}
+
+/// What executors of this database are executing: entry, 1-based position (0: all of it), pid, start, keys.
+#[pg_extern(sql = false)]
+#[allow(clippy::type_complexity)] // a row of SQL
+fn running() -> TableIterator<
+    'static,
+    (name!(entry, i64), name!(pos, i32), name!(pid, i32), name!(started_at, TimestampWithTimeZone), name!(total, i32)),
+> {
+    let here = worker::database().to_u32();
+    let rows: Vec<_> = shmem::shared()
+        .into_iter()
+        .flat_map(|shared| shared.executors_of(here))
+        .filter(|slot| slot.started_at.load(Acquire) != 0)
+        .map(|slot| {
+            (
+                slot.entry.load(Acquire),
+                slot.position.load(Acquire),
+                slot.process.pid.load(Acquire),
+                timestamp(slot.started_at.load(Acquire)),
+                slot.total.load(Acquire),
+            )
+        })
+        .collect();
+    TableIterator::new(rows)
+}
+
+type WorkerRow = (i32, String, Option<Oid>, Option<Oid>, String, TimestampWithTimeZone, TimestampWithTimeZone);
+
+/// jittask's processes.
+#[pg_extern(sql = false)]
+#[allow(clippy::type_complexity)] // a row of SQL
+fn worker_slots() -> TableIterator<
+    'static,
+    (
+        name!(pid, i32),
+        name!(kind, String),
+        name!(database, Option<Oid>),
+        name!(role, Option<Oid>),
+        name!(state, String),
+        name!(since, TimestampWithTimeZone),
+        name!(heartbeat_at, TimestampWithTimeZone),
+    ),
+> {
+    let mut rows: Vec<WorkerRow> = Vec::new();
+    let mut add = |process: &shmem::Process, kind: &str, database: u32, role: u32, state: &str| {
+        let pid = process.pid.load(Acquire);
+        if pid != 0 {
+            let oid = |number: u32| (number != 0).then(|| Oid::from(number));
+            let times = (timestamp(process.since.load(Relaxed)), timestamp(process.heartbeat.load(Relaxed)));
+            rows.push((pid, kind.to_string(), oid(database), oid(role), state.to_string(), times.0, times.1));
+        }
+    };
+    if let Some(shared) = shmem::shared() {
+        add(&shared.launcher, "launcher", 0, 0, "idle");
+        for slot in &shared.databases {
+            add(&slot.scheduler, "scheduler", slot.oid.load(Acquire), 0, "idle");
+        }
+        for slot in &shared.executors {
+            let state = if slot.busy.load(Acquire) { "busy" } else { "idle" };
+            add(&slot.process, "executor", slot.database.load(Acquire), slot.owner.load(Acquire), state);
+        }
+    }
+    TableIterator::new(rows)
+}
+
+/// Inside a service or internal function: the occurrence it serves.
+#[pg_extern(sql = false)]
+#[allow(clippy::type_complexity)] // a row of SQL
+fn current_run() -> TableIterator<
+    'static,
+    (
+        name!(task, String),
+        name!(record_id, Option<i64>),
+        name!(row_key, Option<pgrx::JsonB>),
+        name!(nominal_at, TimestampWithTimeZone),
+        name!(due_at, TimestampWithTimeZone),
+        name!(attempt, i32),
+    ),
+> {
+    let rows: Vec<_> = run::get()
+        .into_iter()
+        .map(|run| {
+            let key = run.row_key.map(pgrx::JsonB);
+            (
+                run.task,
+                run.record_id,
+                key,
+                timestamp(run.occurrence.nominal_at.0),
+                timestamp(run.occurrence.due_at.0),
+                run.attempt,
+            )
+        })
+        .collect();
+    TableIterator::new(rows)
+}
+
+/// Called at the end of the install script: the launcher looks at this database once this is committed.
+#[pg_extern(sql = false)]
+fn announce_install() {
+    if user::is_superuser() {
+        crate::pg::wake::launcher_at_commit();
+    }
+}

@@ -1,0 +1,11 @@
+//! First step of the flow: a row changes, in the user's own transaction. `due_soon` decides without any table whether
+//! the row could be due before the planning horizon; if so its key is noted, and the scheduler is woken at the commit.
+//! Nothing here raises, waits or reads a user's table.
+
+mod due_soon;
+mod row;
+
+/// Ties the capture trigger's symbol to its code.
+pub fn init() {
+    crate::pg::trigger::set_handler(row::captured);
+}

@@ -1,0 +1,63 @@
+//! The capture trigger: collects keys by task and writes them as arrays before the commit.
+
+use crate::pg::tuple::{self, Row};
+use crate::pg::{lock, wake};
+use pgrx::IntoDatum;
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+/// Keys kept in memory for one task and subtransaction before they are written.
+const FLUSH_AT: usize = 1000;
+
+#[derive(PartialEq, Eq, Hash, Clone, Copy)]
+struct Place {
+    token: i64,
+    relation: u32,
+    /// Keys share the fate of the subtransaction that wrote their rows, so they must not be written by another.
+    subtransaction: u32,
+}
+
+thread_local! {
+    static NOTED: RefCell<HashMap<Place, Vec<String>>> = RefCell::new(HashMap::new());
+}
+
+/// A row that may be due soon was inserted or changed.
+pub fn captured(row: &Row) {
+    let Some((token, columns)) = row.arguments.split_first() else { return };
+    let Ok(token) = token.parse::<i64>() else { return };
+    let place = Place { token, relation: row.relation.to_u32(), subtransaction: tuple::subtransaction() };
+    wake::before_commit(flush, forget);
+    wake::at_commit();
+    let Some(key) = row.key(columns) else {
+        // A key column is gone or null: the executors look through the table.
+        write(place, None);
+        return;
+    };
+    let full = NOTED.with_borrow_mut(|noted| {
+        let keys = noted.entry(place).or_default();
+        keys.push(key);
+        (keys.len() >= FLUSH_AT).then(|| std::mem::take(keys))
+    });
+    if let Some(keys) = full {
+        write(place, Some(keys));
+    }
+}
+
+/// Keys of subtransactions that were rolled back are written too: a candidate that is not there vanishes later.
+fn flush() {
+    for (place, keys) in NOTED.take() {
+        if !keys.is_empty() {
+            write(place, Some(keys));
+        }
+    }
+}
+
+fn forget() {
+    NOTED.take();
+}
+
+fn write(place: Place, keys: Option<Vec<String>>) {
+    let Some(heap) = lock::relation(c"capture") else { return };
+    let relation = pgrx::pg_sys::Oid::from(place.relation);
+    tuple::append(heap, &[place.token.into_datum(), relation.into_datum(), keys.and_then(IntoDatum::into_datum)]);
+}

@@ -1,0 +1,318 @@
+//! The agenda: entries of occurrences that are due soon or wait for a retry.
+
+use super::key;
+use crate::pg::boundary::Failure;
+use crate::pg::{sql, user};
+use pgrx::pg_sys::{Oid, REGROLEOID};
+use schedule::{Instant, Occurrence};
+use std::collections::HashSet;
+
+/// Most keys in one entry. Ids step by 1,024, so that every key has one.
+pub const ENTRY_KEYS: usize = 500;
+
+/// A claimed entry.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The first key's record id.
+    pub id: i64,
+    /// Its task.
+    pub task: i32,
+    /// When it is due.
+    pub occurrence: Occurrence,
+    /// Attempts made before.
+    pub attempt: i32,
+    /// Runs in a transaction of its own.
+    pub alone: bool,
+    /// By run_task.
+    pub forced: bool,
+    /// The rows' keys, or `[""]`.
+    pub keys: Vec<String>,
+}
+
+/// Puts occurrences into the agenda: those that share their instants share entries.
+pub fn insert(owner: Oid, task: i32, occurrences: &[(Occurrence, String)], run_at: Option<Instant>) {
+    let mut groups: std::collections::BTreeMap<Occurrence, Vec<&str>> = Default::default();
+    for (occurrence, key) in occurrences {
+        groups.entry(*occurrence).or_default().push(key);
+    }
+    let (mut singles, mut entries) = (Vec::new(), Vec::new());
+    for (occurrence, keys) in &groups {
+        match keys.as_slice() {
+            [one] => singles.push((*occurrence, *one)),
+            many => entries.extend(many.chunks(ENTRY_KEYS).map(|chunk| (*occurrence, chunk))),
+        }
+    }
+    user::as_extension_owner(|| {
+        for (occurrence, keys) in entries {
+            insert_entry(owner, task, occurrence, keys.iter().map(|key| key.to_string()).collect(), run_at);
+        }
+        insert_singles(owner, task, &singles, run_at);
+    });
+}
+
+fn insert_entry(owner: Oid, task: i32, occurrence: Occurrence, keys: Vec<String>, run_at: Option<Instant>) {
+    sql::run(
+        "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, keys)
+         values (nextval('jittask.occurrence_id'), $1, $2, $3, $4, $5, $6)",
+        &[
+            sql::datum(REGROLEOID, Some(owner.into())),
+            sql::arg(task),
+            sql::at(run_at.unwrap_or(occurrence.due_at)),
+            sql::at(occurrence.due_at),
+            sql::at(occurrence.nominal_at),
+            sql::arg(keys),
+        ],
+    );
+}
+
+fn insert_singles(owner: Oid, task: i32, singles: &[(Occurrence, &str)], run_at: Option<Instant>) {
+    if singles.is_empty() {
+        return;
+    }
+    sql::run(
+        "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, keys)
+         select nextval('jittask.occurrence_id'), $1, $2, coalesce($6, u.due), u.due, u.nominal, array[u.key]
+         from unnest($3::timestamptz[], $4::timestamptz[], $5::text[]) u (due, nominal, key)",
+        &[
+            sql::datum(REGROLEOID, Some(owner.into())),
+            sql::arg(task),
+            sql::ats(singles.iter().map(|(occurrence, _)| occurrence.due_at)),
+            sql::ats(singles.iter().map(|(occurrence, _)| occurrence.nominal_at)),
+            sql::arg(singles.iter().map(|(_, key)| key.to_string()).collect::<Vec<_>>()),
+            sql::maybe_at(run_at),
+        ],
+    );
+}
+
+/// An id for an occurrence that is recorded without having been in the agenda.
+pub fn next_id() -> i64 {
+    user::as_extension_owner(|| sql::run("select nextval('jittask.occurrence_id')", &[]).get(0, 1).unwrap_or_default())
+}
+
+/// An occurrence by run_task: due now, whatever the schedule says. Returns the record's id.
+pub fn insert_forced(owner: Oid, task: i32, key: &str) -> i64 {
+    user::as_extension_owner(|| {
+        let rows = sql::run(
+            "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, keys, forced)
+             select nextval('jittask.occurrence_id'), $1, $2, n.at, n.at, n.at, array[$3], true
+             from (select greatest(clock_timestamp(),
+                       (select max(a.nominal_at) + interval '1 microsecond' from jittask.agenda a where a.task_id = $2 and a.forced),
+                       (select max(r.nominal_at) + interval '1 microsecond' from jittask.record r
+                        where r.task_id = $2 and r.key_hash = $4 and r.nominal_at >= clock_timestamp())) as at) n
+             returning id",
+            &[sql::datum(REGROLEOID, Some(owner.into())), sql::arg(task), sql::arg(key), sql::uuid(key::hash(key))],
+        );
+        rows.get(0, 1).unwrap_or_default()
+    })
+}
+
+/// Puts an occurrence back under its old record id.
+pub fn insert_revived(owner: Oid, task: i32, id: i64, occurrence: Occurrence, key: &str) {
+    user::as_extension_owner(|| {
+        sql::run(
+            "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, keys) values ($1, $2, $3, $4, $4, $5, array[$6])",
+            &[
+                sql::arg(id),
+                sql::datum(REGROLEOID, Some(owner.into())),
+                sql::arg(task),
+                sql::at(occurrence.due_at),
+                sql::at(occurrence.nominal_at),
+                sql::arg(key),
+            ],
+        )
+    });
+}
+
+/// The occurrences of a task that are in the agenda with a nominal instant in `[from, until]`, by key hash.
+pub fn pending(task: i32, from: Instant, until: Instant) -> HashSet<(u128, Instant)> {
+    let rows = user::as_extension_owner(|| {
+        sql::run(
+            "select a.nominal_at, k.key from jittask.agenda a cross join lateral unnest(a.keys) k (key)
+             where a.task_id = $1 and a.nominal_at between $2 and $3",
+            &[sql::arg(task), sql::at(from), sql::at(until)],
+        )
+    });
+    (0..rows.len()).filter_map(|row| Some((key::hash(&rows.get::<String>(row, 2)?), rows.at(row, 1)?))).collect()
+}
+
+/// Claims the owner's oldest entry due by `now` that no other transaction holds and that is not in hand elsewhere.
+pub fn claim(owner: Oid, now: Instant, in_hand: &[i64]) -> Option<Entry> {
+    let rows = user::as_extension_owner(|| {
+        sql::run(
+            "select id, task_id, nominal_at, due_at, attempt::int, alone, forced, keys from jittask.agenda
+             where owner = $1 and run_at <= $2 and id <> all($3)
+             order by run_at, id limit 1 for update skip locked",
+            &[sql::datum(REGROLEOID, Some(owner.into())), sql::at(now), sql::arg(in_hand.to_vec())],
+        )
+    });
+    entry(&rows)
+}
+
+/// Takes hold of one entry again after its transaction was rolled back; None if it is gone or held.
+pub fn hold(id: i64) -> Option<Entry> {
+    let rows = user::as_extension_owner(|| {
+        sql::run(
+            "select id, task_id, nominal_at, due_at, attempt::int, alone, forced, keys from jittask.agenda where id = $1 for update skip locked",
+            &[sql::arg(id)],
+        )
+    });
+    entry(&rows)
+}
+
+fn entry(rows: &sql::Rows) -> Option<Entry> {
+    Some(Entry {
+        id: rows.get(0, 1)?,
+        task: rows.get(0, 2)?,
+        occurrence: Occurrence { nominal_at: rows.at(0, 3)?, due_at: rows.at(0, 4)? },
+        attempt: rows.get(0, 5)?,
+        alone: rows.get(0, 6)?,
+        forced: rows.get(0, 7)?,
+        keys: rows.get(0, 8)?,
+    })
+}
+
+/// Removes an entry.
+pub fn delete(id: i64) {
+    user::as_extension_owner(|| sql::run("delete from jittask.agenda where id = $1", &[sql::arg(id)]));
+}
+
+/// Lets a claimed entry wait until `run_at`; None: until its task is resumed.
+pub fn postpone(id: i64, run_at: Option<Instant>) {
+    user::as_extension_owner(|| {
+        sql::run(
+            "update jittask.agenda set run_at = coalesce($2, 'infinity') where id = $1",
+            &[sql::arg(id), sql::maybe_at(run_at)],
+        )
+    });
+}
+
+/// Replaces a claimed entry by its keys from `first` on (0-based): the rest of a batch that ended early.
+pub fn keep_rest(entry: &Entry, first: usize) {
+    user::as_extension_owner(|| {
+        sql::run(
+            "update jittask.agenda set id = id + $2, keys = keys[$2::int + 1:] where id = $1",
+            &[sql::arg(entry.id), sql::arg(first as i64)],
+        );
+    });
+}
+
+/// Puts single keys of a claimed entry aside: each becomes an entry of its own, under its record id.
+pub fn put_aside(entry: &Entry, positions: &[usize]) {
+    let positions: Vec<i64> = positions.iter().map(|position| *position as i64).collect();
+    user::as_extension_owner(|| {
+        // The entry's own id is that of its first key, so it goes first.
+        sql::run(
+            "with gone as (delete from jittask.agenda where id = $1 returning *)
+             insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, attempt, alone, forced, keys)
+             select g.id + p.i, g.owner, g.task_id, g.run_at, g.due_at, g.nominal_at, g.attempt, true, g.forced, array[g.keys[p.i::int + 1]]
+             from gone g cross join unnest($2::bigint[]) p (i)
+             where p.i > 0",
+            &[sql::arg(entry.id), sql::arg(positions.clone())],
+        );
+        if positions.contains(&0) {
+            let key = entry.keys.first().cloned().unwrap_or_default();
+            sql::run(
+                "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, attempt, alone, forced, keys)
+                 select $1, t.owner, $2, $3, $3, $4, $5, true, $6, array[$7] from jittask.task t where t.id = $2",
+                &[
+                    sql::arg(entry.id),
+                    sql::arg(entry.task),
+                    sql::at(entry.occurrence.due_at),
+                    sql::at(entry.occurrence.nominal_at),
+                    sql::arg(entry.attempt as i16),
+                    sql::arg(entry.forced),
+                    sql::arg(key),
+                ],
+            );
+        }
+    });
+}
+
+/// Notes a failed attempt and when the next one is.
+pub fn retry_later(id: i64, attempt: i32, started_at: Instant, failure: &Failure, run_at: Instant) {
+    user::as_extension_owner(|| {
+        sql::run(
+            "update jittask.agenda set attempt = $2, run_at = $3, started_at = $4, error_code = $5, error = $6, error_context = $7, alone = true where id = $1",
+            &[
+                sql::arg(id),
+                sql::arg(attempt as i16),
+                sql::at(run_at),
+                sql::at(started_at),
+                sql::arg(failure.sqlstate.as_str()),
+                sql::arg(super::record::cut(&failure.message)),
+                sql::arg(super::record::context_text(failure)),
+            ],
+        )
+    });
+}
+
+/// The owner's next instant to run something, or None.
+pub fn next_run_at(owner: Oid) -> Option<Instant> {
+    user::as_extension_owner(|| {
+        sql::run(
+            "select run_at from jittask.agenda where owner = $1 and run_at < 'infinity' order by run_at limit 1",
+            &[sql::datum(REGROLEOID, Some(owner.into()))],
+        )
+        .at(0, 1)
+    })
+}
+
+/// For each owner that has entries: the earliest instant to run one.
+pub fn next_by_owner() -> Vec<(Oid, Instant)> {
+    let rows = user::as_extension_owner(|| {
+        sql::run(
+            "select o.owner::oid, n.run_at from (select distinct owner from jittask.task) o
+             cross join lateral (select a.run_at from jittask.agenda a where a.owner = o.owner and a.run_at < 'infinity' order by a.run_at limit 1) n",
+            &[],
+        )
+    });
+    (0..rows.len()).filter_map(|row| Some((rows.get(row, 1)?, rows.at(row, 2)?))).collect()
+}
+
+/// Entries of an owner that are due, two at most: is there work for more than one executor?
+pub fn has_backlog(owner: Oid, now: Instant) -> bool {
+    let rows = user::as_extension_owner(|| {
+        sql::run(
+            "select 1 from jittask.agenda where owner = $1 and run_at <= $2 limit 3",
+            &[sql::datum(REGROLEOID, Some(owner.into())), sql::at(now)],
+        )
+    });
+    rows.len() >= 3
+}
+
+/// Takes a dropped task's entries that nobody is running out of the agenda.
+pub fn take_unclaimed(task: i32) -> Vec<Entry> {
+    user::as_extension_owner(|| {
+        let rows = sql::run(
+            "with free as (select id from jittask.agenda where task_id = $1 for update skip locked)
+             delete from jittask.agenda a using free where a.id = free.id
+             returning a.id, a.task_id, a.nominal_at, a.due_at, a.attempt::int, a.alone, a.forced, a.keys",
+            &[sql::arg(task)],
+        );
+        (0..rows.len())
+            .filter_map(|row| {
+                Some(Entry {
+                    id: rows.get(row, 1)?,
+                    task: rows.get(row, 2)?,
+                    occurrence: Occurrence { nominal_at: rows.at(row, 3)?, due_at: rows.at(row, 4)? },
+                    attempt: rows.get(row, 5)?,
+                    alone: rows.get(row, 6)?,
+                    forced: rows.get(row, 7)?,
+                    keys: rows.get(row, 8)?,
+                })
+            })
+            .collect()
+    })
+}
+
+/// Holds a paused task's retries back, or lets them go.
+pub fn hold_retries(task: i32, held: bool) {
+    user::as_extension_owner(|| {
+        let statement = if held {
+            "update jittask.agenda set run_at = 'infinity' where task_id = $1 and attempt > 0 and id in (select id from jittask.agenda where task_id = $1 for update skip locked)"
+        } else {
+            "update jittask.agenda set run_at = clock_timestamp() where task_id = $1 and run_at = 'infinity'"
+        };
+        sql::run(statement, &[sql::arg(task)])
+    });
+}

@@ -1,0 +1,353 @@
+//! A task's definition: the parameters of `create_…` under their names. One type for creating, storing and exporting.
+
+use crate::error::{Error, Kind, Result};
+use crate::pg::{clock, sql, zone};
+use schedule::{CatchUp, ColumnKind, Cycle, Instant, Schedule, Span};
+use serde::{Deserialize, Serialize};
+
+/// Scheduled or by a date column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskKind {
+    /// By its own series.
+    Scheduled,
+    /// By a column of each row.
+    DateField,
+}
+
+impl TaskKind {
+    /// The SQL enum's label.
+    pub fn label(self) -> &'static str {
+        match self {
+            TaskKind::Scheduled => "scheduled",
+            TaskKind::DateField => "date_field",
+        }
+    }
+}
+
+/// As typed: texts of intervals, times and instants in whatever form PostgreSQL reads. [`Definition::canonical`] settles them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[allow(missing_docs)] // the parameters of contract §2, under their names
+pub struct Definition {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub date_column: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_function: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_column: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_before: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_after: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skip_holidays: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calendar: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holiday_shift: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub existing_rows: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub catch_up: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub catch_up_window: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overlap: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub capture: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_columns: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_attempts: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_backoff: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
+}
+
+/// The settled meaning of a definition's times: what the scheduler works with.
+#[derive(Clone)]
+pub struct Timing {
+    /// Cycle, offset and time of day.
+    pub schedule: Schedule,
+    /// The zone's rules.
+    pub zone: zone::ServerZone,
+    /// Base of a scheduled task.
+    pub start_at: Option<Instant>,
+    /// Fixed end, inclusive.
+    pub end_at: Option<Instant>,
+    /// Offset from the end column, signed.
+    pub end_offset: Span,
+    /// Time of day at the end column's date.
+    pub end_time: Option<chrono::NaiveTime>,
+    /// How old a late occurrence may be.
+    pub catch_up_window: Span,
+    /// Which late occurrences run.
+    pub catch_up: CatchUp,
+    /// Rows already due at registration.
+    pub existing_rows: Span,
+    /// First pause between attempts.
+    pub retry_backoff: Span,
+    /// Most attempts.
+    pub max_attempts: u32,
+}
+
+impl Definition {
+    /// From JSON; an unknown key is refused with its name.
+    pub fn parse(json: serde_json::Value) -> Result<Self> {
+        serde_json::from_value(json)
+            .map_err(|error| Error::new(Kind::Invalid, format!("invalid task definition: {error}")))
+    }
+
+    /// Brings intervals, times and instants into one form that no session setting can change the meaning of.
+    /// Needs the session's settings as they were when the texts were written, and SPI.
+    pub fn canonical(mut self) -> Result<Self> {
+        for (name, text) in [
+            ("before", &mut self.before),
+            ("after", &mut self.after),
+            ("end_before", &mut self.end_before),
+            ("end_after", &mut self.end_after),
+            ("existing_rows", &mut self.existing_rows),
+            ("catch_up_window", &mut self.catch_up_window),
+            ("retry_backoff", &mut self.retry_backoff),
+            ("timeout", &mut self.timeout),
+        ] {
+            if let Some(written) = text {
+                let span = read_interval(name, written)?;
+                *written = span_text(span);
+            }
+        }
+        for text in [&mut self.at, &mut self.end_time].into_iter().flatten() {
+            let time = read_time(text)?;
+            *text = time.format("%H:%M:%S%.f").to_string();
+        }
+        for (name, text) in [("start_at", &mut self.start_at), ("end_at", &mut self.end_at)] {
+            if let Some(written) = text {
+                *written = instant_text(read_instant(name, written)?);
+            }
+        }
+        Ok(self)
+    }
+
+    /// The settled times of a canonical definition.
+    pub fn timing(&self) -> Result<Timing> {
+        let zone_name = self.time_zone.as_deref().unwrap_or("UTC");
+        let zone = zone::load(zone_name).ok_or_else(|| unknown_zone(zone_name))?;
+        let span = |text: &Option<String>| text.as_deref().map_or(Ok(Span::ZERO), canonical_span);
+        let minus = |span: Span| span.negated().ok_or_else(|| Error::new(Kind::Invalid, "interval out of range"));
+        let offset = if self.before.is_some() { minus(span(&self.before)?)? } else { span(&self.after)? };
+        let end_offset =
+            if self.end_before.is_some() { minus(span(&self.end_before)?)? } else { span(&self.end_after)? };
+        Ok(Timing {
+            schedule: Schedule {
+                cycle: self.cycle()?,
+                offset,
+                at: self.at.as_deref().map(canonical_time).transpose()?,
+            },
+            zone,
+            start_at: self.start_at.as_deref().map(canonical_instant).transpose()?,
+            end_at: self.end_at.as_deref().map(canonical_instant).transpose()?,
+            end_offset,
+            end_time: self.end_time.as_deref().map(canonical_time).transpose()?,
+            catch_up_window: span(&self.catch_up_window)?,
+            catch_up: self.catch_up()?,
+            existing_rows: span(&self.existing_rows)?,
+            retry_backoff: span(&self.retry_backoff)?,
+            max_attempts: self.max_attempts.unwrap_or(3).max(1) as u32,
+        })
+    }
+
+    fn cycle(&self) -> Result<Cycle> {
+        Ok(match self.repeat.as_deref().unwrap_or("none") {
+            "none" => Cycle::None,
+            "hourly" => Cycle::Hourly,
+            "daily" => Cycle::Daily,
+            "weekly" => Cycle::Weekly,
+            "monthly" => Cycle::Monthly,
+            "yearly" => Cycle::Yearly,
+            "custom" => return Err(Error::new(Kind::Unsupported, "repeat => 'custom' and rule are not supported yet")),
+            other => return Err(invalid("repeat", other)),
+        })
+    }
+
+    fn catch_up(&self) -> Result<CatchUp> {
+        Ok(match self.catch_up.as_deref().unwrap_or("last") {
+            "none" => CatchUp::None,
+            "last" => CatchUp::Last,
+            "all" => CatchUp::All,
+            other => return Err(invalid("catch_up", other)),
+        })
+    }
+
+    /// One readable line, as `jittask.tasks.schedule` shows it.
+    pub fn line(&self) -> String {
+        let mut parts = Vec::new();
+        match (&self.before, &self.after, &self.date_column) {
+            (Some(span), _, Some(column)) => parts.push(format!("{span} before {column}")),
+            (_, Some(span), Some(column)) => parts.push(format!("{span} after {column}")),
+            (_, _, Some(column)) => parts.push(format!("on {column}")),
+            _ => parts.push(format!("from {}", self.start_at.as_deref().unwrap_or_default())),
+        }
+        if let Some(time) = &self.at {
+            parts.push(format!("at {}", time.strip_suffix(":00").unwrap_or(time)));
+        }
+        if let Some(cycle) = self.repeat.as_deref().filter(|cycle| *cycle != "none") {
+            parts.push(cycle.to_string());
+        }
+        if let Some(end) = &self.end_at {
+            parts.push(format!("until {end}"));
+        }
+        if let Some(column) = &self.end_column {
+            let side = match (&self.end_before, &self.end_after) {
+                (Some(span), _) => format!("{span} before "),
+                (_, Some(span)) => format!("{span} after "),
+                _ => String::new(),
+            };
+            parts.push(format!("until {side}{column}"));
+        }
+        parts.join(" ")
+    }
+}
+
+/// 22023 with the parameter and its value.
+pub fn invalid(parameter: &str, value: &str) -> Error {
+    Error::new(Kind::Invalid, format!("invalid value for {parameter}: \"{value}\""))
+}
+
+/// 22023 for a zone that the server does not know by that name.
+pub fn unknown_zone(name: &str) -> Error {
+    Error::new(Kind::Invalid, format!("unknown time zone \"{name}\""))
+        .hint("Use a name from pg_timezone_names, such as Europe/Berlin; offsets and abbreviations do not say when the clock changes.")
+}
+
+/// The kind of date column a type is, or None.
+pub fn column_kind(kind: pgrx::pg_sys::Oid) -> Option<ColumnKind> {
+    match crate::pg::value::base_type(kind) {
+        pgrx::pg_sys::DATEOID => Some(ColumnKind::Date),
+        pgrx::pg_sys::TIMESTAMPOID => Some(ColumnKind::Local),
+        pgrx::pg_sys::TIMESTAMPTZOID => Some(ColumnKind::Instant),
+        _ => None,
+    }
+}
+
+fn read_interval(name: &str, text: &str) -> Result<Span> {
+    let rows = sql::once("select $1::pg_catalog.interval", &[sql::arg(text)]);
+    let value = rows.datum(0, 1).ok_or_else(|| invalid(name, text))?;
+    crate::pg::value::span(value).ok_or_else(|| invalid(name, text).hint("Intervals must be finite."))
+}
+
+fn read_time(text: &str) -> Result<chrono::NaiveTime> {
+    let rows = sql::once("select $1::pg_catalog.time", &[sql::arg(text)]);
+    let micros = rows.datum(0, 1).map(|value| value.value() as i64).ok_or_else(|| invalid("time", text))?;
+    chrono::NaiveTime::from_num_seconds_from_midnight_opt(
+        (micros / 1_000_000) as u32,
+        (micros % 1_000_000) as u32 * 1000,
+    )
+    .ok_or_else(|| invalid("time of day", text).hint("24:00 is the next day's 00:00."))
+}
+
+fn read_instant(name: &str, text: &str) -> Result<Instant> {
+    let rows = sql::once("select $1::pg_catalog.timestamptz", &[sql::arg(text)]);
+    match rows.datum(0, 1).map(|value| value.value() as i64) {
+        Some(value) if value != i64::MAX && value != i64::MIN => Ok(clock::from_pg(value)),
+        _ => Err(invalid(name, text).hint("The instant must be finite; leave end_at out for a task that has no end.")),
+    }
+}
+
+/// `1 year 2 mons 3 days 04:05:06.5`, as PostgreSQL writes it.
+fn span_text(span: Span) -> String {
+    let mut parts = Vec::new();
+    let (years, months) = (span.months / 12, span.months % 12);
+    for (count, word) in [(years, "year"), (months, "mon"), (span.days, "day")] {
+        if count != 0 {
+            parts.push(format!("{count} {word}{}", if count == 1 { "" } else { "s" }));
+        }
+    }
+    if span.micros != 0 || parts.is_empty() {
+        let (sign, micros) = (if span.micros < 0 { "-" } else { "" }, span.micros.unsigned_abs());
+        let (seconds, rest) = (micros / 1_000_000, micros % 1_000_000);
+        let fraction = if rest == 0 { String::new() } else { format!(".{rest:06}").trim_end_matches('0').to_string() };
+        parts.push(format!("{sign}{:02}:{:02}:{:02}{fraction}", seconds / 3600, seconds / 60 % 60, seconds % 60));
+    }
+    parts.join(" ")
+}
+
+fn canonical_span(text: &str) -> Result<Span> {
+    let mut span = Span::ZERO;
+    let broken = || invalid("interval", text);
+    let mut words = text.split(' ').peekable();
+    while let Some(word) = words.next() {
+        if word.contains(':') {
+            span.micros = clock_micros(word).ok_or_else(broken)?;
+            continue;
+        }
+        let count: i32 = word.parse().map_err(|_| broken())?;
+        match words.next().ok_or_else(broken)?.trim_end_matches('s') {
+            "year" => span.months += count * 12,
+            "mon" => span.months += count,
+            "day" => span.days = count,
+            _ => return Err(broken()),
+        }
+    }
+    Ok(span)
+}
+
+fn clock_micros(text: &str) -> Option<i64> {
+    let (sign, text) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
+    let mut parts = text.split(':');
+    let (hours, minutes): (i64, i64) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
+    let (whole, fraction) =
+        parts.next()?.split_once('.').map_or_else(|| (text.rsplit(':').next().unwrap_or("0"), ""), |(w, f)| (w, f));
+    let micros: i64 = format!("{fraction:0<6}").parse().ok()?;
+    Some(sign * (((hours * 60 + minutes) * 60 + whole.parse::<i64>().ok()?) * 1_000_000 + micros))
+}
+
+fn canonical_time(text: &str) -> Result<chrono::NaiveTime> {
+    text.parse().map_err(|_| invalid("time", text))
+}
+
+/// ISO 8601 in UTC.
+pub fn instant_text(at: Instant) -> String {
+    chrono::DateTime::from_timestamp_micros(at.0)
+        .map_or_else(|| at.0.to_string(), |at| at.format("%Y-%m-%dT%H:%M:%S%.fZ").to_string())
+}
+
+fn canonical_instant(text: &str) -> Result<Instant> {
+    let trimmed = text.trim_end_matches('Z');
+    trimmed
+        .parse::<chrono::NaiveDateTime>()
+        .map(|at| Instant(at.and_utc().timestamp_micros()))
+        .map_err(|_| invalid("instant", text))
+}

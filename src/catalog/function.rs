@@ -1,0 +1,283 @@
+//! Service functions: looked up once by the caller's search_path, kept by OID, owner and signature; and the internal
+//! functions in schema jittask_inner.
+
+use super::target::Target;
+use crate::error::{Error, Kind, Result};
+use crate::pg::{sql, user};
+use pgrx::pg_sys::Oid;
+
+/// What a function is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Takes {
+    /// Nothing: a scheduled task's.
+    Nothing,
+    /// The row.
+    Row,
+    /// An array of rows: a batch.
+    Rows,
+}
+
+impl Takes {
+    /// As stored.
+    pub fn label(self) -> &'static str {
+        match self {
+            Takes::Nothing => "nothing",
+            Takes::Row => "row",
+            Takes::Rows => "rows",
+        }
+    }
+
+    /// From the stored form.
+    pub fn from_label(label: &str) -> Takes {
+        match label {
+            "row" => Takes::Row,
+            "rows" => Takes::Rows,
+            _ => Takes::Nothing,
+        }
+    }
+}
+
+/// A function as a task keeps it.
+#[derive(Clone, Debug)]
+pub struct Function {
+    /// Its OID.
+    pub oid: Oid,
+    /// `schema.name(type)`, quoted and qualified.
+    pub signature: String,
+    /// Who owns it.
+    pub owner: Oid,
+    /// Its argument.
+    pub takes: Takes,
+}
+
+const COLUMNS: &str =
+    "select p.oid, p.prokind::text, p.proretset, p.prorettype in ('trigger'::regtype, 'event_trigger'::regtype),
+        p.proargtypes::oid[], p.proowner, n.nspname::text, p.proname::text, has_function_privilege(p.oid, 'EXECUTE'),
+        has_schema_privilege(n.oid, 'USAGE')
+     from pg_proc p join pg_namespace n on n.oid = p.pronamespace";
+
+/// Finds `remind`, `billing.remind` or `billing.remind(contracts)` for the caller.
+pub fn find(written: &str, target: Option<&Target>) -> Result<Function> {
+    // Under the caller's own search_path, which is what the lookup is about.
+    let path: Vec<String> =
+        sql::once("select pg_catalog.current_schemas(true)::pg_catalog.text[]", &[]).get(0, 1).unwrap_or_default();
+    let exact: Option<Oid> = written
+        .contains('(')
+        .then(|| sql::once("select $1::pg_catalog.regprocedure::pg_catalog.oid", &[sql::arg(written)]).get(0, 1))
+        .flatten();
+    user::with_pinned_path(|| {
+        let rows = match exact {
+            Some(oid) => sql::once(&format!("{COLUMNS} where p.oid = $1"), &[sql::arg(oid)]),
+            None => candidates(written, &path)?,
+        };
+        choose(written, &rows, target)
+    })
+}
+
+fn candidates(written: &str, path: &[String]) -> Result<sql::Rows> {
+    let parts: Vec<String> = sql::once("select parse_ident($1)", &[sql::arg(written)]).get(0, 1).unwrap_or_default();
+    let schemas = match parts.as_slice() {
+        [_] => path.to_vec(),
+        [schema, _] => vec![schema.clone()],
+        _ => return Err(super::definition::invalid("service_function", written)),
+    };
+    let name = parts.last().cloned().unwrap_or_default();
+    let statement = format!(
+        "{COLUMNS} where p.proname = $1::text::name and n.nspname::text = any($2) order by array_position($2, n.nspname::text), p.oid"
+    );
+    Ok(sql::once(&statement, &[sql::arg(name), sql::arg(schemas)]))
+}
+
+fn choose(written: &str, rows: &sql::Rows, target: Option<&Target>) -> Result<Function> {
+    let fits = |row: usize| -> Option<Takes> {
+        let arguments: Vec<Oid> = rows.get(row, 5).unwrap_or_default();
+        match (target, arguments.as_slice()) {
+            (None, []) => Some(Takes::Nothing),
+            (Some(target), [one]) if *one == target.row_type => Some(Takes::Row),
+            (Some(target), [one]) if *one == target.row_array => Some(Takes::Rows),
+            _ => None,
+        }
+    };
+    let Some((row, takes)) = (0..rows.len()).find_map(|row| fits(row).map(|takes| (row, takes))) else {
+        return Err(not_found(written, rows, target));
+    };
+    if let Some(kind) = wrong_kind(rows, row) {
+        return Err(Error::new(Kind::WrongObject, format!("{written} is {kind}"))
+            .hint("A task calls an ordinary function that returns one value or void."));
+    }
+    if !(rows.get(row, 9).unwrap_or(false) && rows.get(row, 10).unwrap_or(false)) {
+        return Err(Error::new(Kind::Denied, format!("permission denied for function {written}"))
+            .hint("Its owner can GRANT EXECUTE on it to you."));
+    }
+    let (schema, name) =
+        (rows.get::<String>(row, 7).unwrap_or_default(), rows.get::<String>(row, 8).unwrap_or_default());
+    Ok(Function {
+        oid: rows.get(row, 1).unwrap_or(Oid::INVALID),
+        signature: signature(&schema, &name, takes, target),
+        owner: rows.get(row, 6).unwrap_or(Oid::INVALID),
+        takes,
+    })
+}
+
+fn wrong_kind(rows: &sql::Rows, row: usize) -> Option<&'static str> {
+    match rows.get::<String>(row, 2).as_deref() {
+        Some("p") => Some("a procedure"),
+        Some("a") => Some("an aggregate function"),
+        Some("w") => Some("a window function"),
+        _ if rows.get(row, 4).unwrap_or(false) => Some("a trigger function"),
+        _ if rows.get(row, 3).unwrap_or(false) => Some("a set-returning function"),
+        _ => None,
+    }
+}
+
+fn not_found(written: &str, rows: &sql::Rows, target: Option<&Target>) -> Error {
+    // The only function of that name is a procedure, aggregate …: say that rather than "not found".
+    if rows.len() == 1
+        && let Some(kind) = wrong_kind(rows, 0)
+    {
+        return Error::new(Kind::WrongObject, format!("{written} is {kind}"))
+            .hint("A task calls an ordinary function that returns one value or void.");
+    }
+    let wanted = match target {
+        None => "no argument".to_string(),
+        Some(target) => format!("one argument of type {0} or {0}[]", target.sql_name),
+    };
+    let found = if rows.is_empty() {
+        "no function of that name is found in the search_path"
+    } else {
+        "functions of that name take other arguments"
+    };
+    Error::new(Kind::NoFunction, format!("function {written} with {wanted} does not exist"))
+        .hint(format!("The task needs a function with {wanted}; {found}."))
+}
+
+fn signature(schema: &str, name: &str, takes: Takes, target: Option<&Target>) -> String {
+    let argument = match (takes, target) {
+        (Takes::Row, Some(target)) => target.sql_name.clone(),
+        (Takes::Rows, Some(target)) => format!("{}[]", target.sql_name),
+        _ => String::new(),
+    };
+    format!("{}({argument})", pgrx::spi::quote_qualified_identifier(schema, name))
+}
+
+/// The name to call it by now (it may have been renamed), or why it must not be called.
+pub fn callable(oid: Oid, signature: &str, owner: Oid) -> std::result::Result<String, String> {
+    let rows = user::with_pinned_path(|| {
+        sql::run(
+            "select p.oid, p.proowner, n.nspname::text, p.proname::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+             where p.oid = coalesce((select q.oid from pg_proc q where q.oid = $1), to_regprocedure($2)::oid)",
+            &[sql::arg(oid), sql::arg(signature)],
+        )
+    });
+    match rows.get::<Oid>(0, 2) {
+        None => Err(format!("function {signature} does not exist any more")),
+        Some(now) if now != owner => {
+            Err(format!("function {signature} has another owner than when the task was created (service_changed)"))
+        }
+        Some(_) => Ok(pgrx::spi::quote_qualified_identifier(
+            rows.get::<String>(0, 3).unwrap_or_default(),
+            rows.get::<String>(0, 4).unwrap_or_default(),
+        )),
+    }
+}
+
+/// Creates the internal function of a task, owned by the caller, and checks its body with the caller's rights.
+pub fn create_internal(task: &str, body: &str, language: &str, target: Option<&Target>) -> Result<Function> {
+    let caller = user::current();
+    check_language(language)?;
+    let argument = target.map_or_else(String::new, |target| format!("row_data {}", target.sql_name));
+    let name = pgrx::spi::quote_qualified_identifier("jittask_inner", task);
+    let kind = target.map_or_else(String::new, |target| target.sql_name.clone());
+    let source = if language == "plpgsql" { block(body) } else { body.to_string() };
+    user::as_extension_owner(|| {
+        let settings = user::Settings::begin();
+        // Not even parsed here: the body is somebody else's, and this is the extension owner.
+        settings.set(c"check_function_bodies", c"off");
+        let language = pgrx::spi::quote_identifier(language);
+        sql::once(
+            &format!(
+                "create function {name}({argument}) returns void language {language} as {}",
+                pgrx::spi::quote_literal(&source)
+            ),
+            &[],
+        );
+        let role = pgrx::spi::quote_identifier(user::name_of(caller).unwrap_or_default());
+        sql::once(&format!("alter function {name}({kind}) owner to {role}"), &[]);
+        sql::once(&format!("revoke all on function {name}({kind}) from public"), &[]);
+        settings.end();
+    });
+    let signature = format!("{name}({kind})");
+    let rows = user::with_pinned_path(|| {
+        sql::once(
+            "select p.oid, l.lanvalidator::regproc::text from pg_proc p join pg_language l on l.oid = p.prolang where p.oid = to_regprocedure($1)",
+            &[sql::arg(signature.as_str())],
+        )
+    });
+    let oid: Oid = rows.get(0, 1).unwrap_or(Oid::INVALID);
+    let settings = user::Settings::begin();
+    settings.set(c"check_function_bodies", c"on");
+    if let Some(validator) = rows.get::<String>(0, 2).filter(|validator| validator != "-") {
+        sql::once(&format!("select {validator}($1)"), &[sql::arg(oid)]);
+    }
+    settings.end();
+    let takes = if target.is_some() { Takes::Row } else { Takes::Nothing };
+    Ok(Function { oid, signature, owner: caller, takes })
+}
+
+/// Drops a task's internal function, if it has one.
+pub fn drop_internal(task: &str) {
+    user::as_extension_owner(|| {
+        let rows = sql::once(
+            "select p.oid::regprocedure::text from pg_proc p where p.pronamespace = 'jittask_inner'::regnamespace and p.proname = $1::text::name",
+            &[sql::arg(task)],
+        );
+        for row in 0..rows.len() {
+            if let Some(signature) = rows.get::<String>(row, 1) {
+                sql::once(&format!("drop function {signature}"), &[]);
+            }
+        }
+    });
+}
+
+fn check_language(language: &str) -> Result<()> {
+    let rows = user::with_pinned_path(|| {
+        sql::once(
+            "select lanpltrusted, has_language_privilege(oid, 'USAGE') from pg_language where lanname = $1::text::name",
+            &[sql::arg(language)],
+        )
+    });
+    match (rows.get::<bool>(0, 1), rows.get::<bool>(0, 2)) {
+        (None, _) => Err(Error::new(Kind::NoObject, format!("language \"{language}\" does not exist"))
+            .hint("CREATE EXTENSION brings most languages; plpgsql is always there.")),
+        (Some(false), _) => Err(Error::new(Kind::Denied, format!("language \"{language}\" is not trusted"))
+            .hint("Use a trusted language, or a service function that a superuser made.")),
+        (_, Some(true)) => Ok(()),
+        _ => Err(Error::new(Kind::Denied, format!("permission denied for language \"{language}\""))),
+    }
+}
+
+/// Statements become a block; what is one stays as it is.
+fn block(body: &str) -> String {
+    let start = skip_comments(body).get(..7).unwrap_or_else(|| skip_comments(body)).to_ascii_lowercase();
+    let is_word = |word: &str| {
+        start.starts_with(word) && !start[word.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_')
+    };
+    match start.starts_with("<<") || start.starts_with('#') || is_word("begin") || (start.starts_with("declare")) {
+        true => body.to_string(),
+        false => format!(
+            "begin\n{}\nend",
+            if body.trim_end().ends_with(';') { body.to_string() } else { format!("{body}\n;") }
+        ),
+    }
+}
+
+fn skip_comments(text: &str) -> &str {
+    let text = text.trim_start();
+    if let Some(rest) = text.strip_prefix("--") {
+        return rest.find('\n').map_or("", |end| skip_comments(&rest[end..]));
+    }
+    if let Some(rest) = text.strip_prefix("/*") {
+        return rest.find("*/").map_or("", |end| skip_comments(&rest[end + 2..]));
+    }
+    text
+}

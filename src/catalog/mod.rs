@@ -1,0 +1,14 @@
+//! Our tables as Rust types; the only place with SQL on them. Every function here does its bookkeeping as the
+//! extension's owner and leaves the transaction to its caller.
+
+pub mod agenda;
+pub mod capture;
+pub mod definition;
+pub mod function;
+pub mod home;
+pub mod key;
+pub mod record;
+pub mod series;
+pub mod tally;
+pub mod target;
+pub mod task;

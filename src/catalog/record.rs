@@ -1,0 +1,180 @@
+//! Records: what became of an occurrence. Unique on (task, key hash, nominal instant).
+
+use super::key;
+use crate::pg::boundary::Failure;
+use crate::pg::{sql, user};
+use schedule::{Instant, Occurrence};
+
+/// Texts of users' functions are kept up to this many bytes.
+const TEXT_LIMIT: usize = 8192;
+
+/// How an occurrence ended.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// With the function's result as text.
+    Completed(Option<String>),
+    /// With the error of the last attempt.
+    Failed(Failure),
+    /// With the reason.
+    Skipped(&'static str),
+    /// With the reason.
+    Cancelled(&'static str),
+}
+
+impl Outcome {
+    /// The status in SQL.
+    pub fn status(&self) -> &'static str {
+        match self {
+            Outcome::Completed(_) => "completed",
+            Outcome::Failed(_) => "failed",
+            Outcome::Skipped(_) => "skipped",
+            Outcome::Cancelled(_) => "cancelled",
+        }
+    }
+}
+
+/// One record to be written.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The occurrence's id.
+    pub id: i64,
+    /// The row's key.
+    pub key: String,
+    /// When its attempt started; None if it never did.
+    pub started_at: Option<Instant>,
+    /// When it ended.
+    pub finished_at: Instant,
+    /// Attempts made.
+    pub attempt: i32,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// Writes the records of one task and one occurrence instant, in one statement. Raises 23505 if one of them exists.
+pub fn insert(task: i32, occurrence: Occurrence, records: &[Record]) {
+    if records.is_empty() {
+        return;
+    }
+    let texts = |of: fn(&Record) -> Option<String>| -> sql::Arg {
+        sql::arg(records.iter().map(of).collect::<Vec<Option<String>>>())
+    };
+    user::as_extension_owner(|| {
+        sql::run(
+            "insert into jittask.record (id, task_id, nominal_at, due_at, started_at, finished_at, key_hash, status, pid, attempt, key,
+                 result, error_code, error, error_context, reason)
+             select u.id, $1, $2, $3, nullif(u.started, '-infinity'), u.finished, u.hash, u.status::jittask.record_status,
+                 case when u.started > '-infinity' then pg_backend_pid() end, u.attempt, u.key,
+                 u.result, u.code, u.error, u.context, u.reason
+             from unnest($4::bigint[], $5::timestamptz[], $6::timestamptz[], $7::uuid[], $8::text[], $9::int[], $10::text[],
+                 $11::text[], $12::text[], $13::text[], $14::text[], $15::text[])
+                 u (id, started, finished, hash, status, attempt, key, result, code, error, context, reason)",
+            &[
+                sql::arg(task),
+                sql::at(occurrence.nominal_at),
+                sql::at(occurrence.due_at),
+                sql::arg(records.iter().map(|record| record.id).collect::<Vec<i64>>()),
+                sql::ats(records.iter().map(|record| record.started_at.unwrap_or(Instant(i64::MIN)))),
+                sql::ats(records.iter().map(|record| record.finished_at)),
+                sql::uuids(records.iter().map(|record| key::hash(&record.key))),
+                sql::arg(records.iter().map(|record| record.outcome.status().to_string()).collect::<Vec<String>>()),
+                sql::arg(records.iter().map(|record| record.attempt).collect::<Vec<i32>>()),
+                sql::arg(records.iter().map(|record| record.key.clone()).collect::<Vec<String>>()),
+                texts(|record| match &record.outcome {
+                    Outcome::Completed(result) => result.as_deref().map(cut),
+                    _ => None,
+                }),
+                texts(|record| failure(record).map(|failure| failure.sqlstate.clone())),
+                texts(|record| failure(record).map(|failure| cut(&failure.message))),
+                texts(|record| failure(record).and_then(context_text)),
+                texts(|record| match &record.outcome {
+                    Outcome::Skipped(reason) | Outcome::Cancelled(reason) => Some(reason.to_string()),
+                    _ => None,
+                }),
+            ],
+        )
+    });
+}
+
+fn failure(record: &Record) -> Option<&Failure> {
+    match &record.outcome {
+        Outcome::Failed(failure) => Some(failure),
+        _ => None,
+    }
+}
+
+/// DETAIL, HINT and the call stack in one text.
+pub fn context_text(failure: &Failure) -> Option<String> {
+    let parts = [("DETAIL", &failure.detail), ("HINT", &failure.hint), ("CONTEXT", &failure.context)];
+    let lines: Vec<String> =
+        parts.iter().filter_map(|(word, text)| text.as_ref().map(|text| format!("{word}: {text}"))).collect();
+    (!lines.is_empty()).then(|| cut(&lines.join("\n")))
+}
+
+/// At most 8 kB, at a character's edge.
+pub fn cut(text: &str) -> String {
+    text[..text.floor_char_boundary(TEXT_LIMIT)].to_string()
+}
+
+/// What is recorded of an occurrence.
+pub struct Known {
+    /// The record's id.
+    pub id: i64,
+    /// Skipped only because the row did not fit then: may become pending again.
+    pub may_return: bool,
+}
+
+/// Which of these occurrences are recorded: by index in `wanted`.
+pub fn known(task: i32, wanted: &[(u128, Instant)]) -> std::collections::HashMap<usize, Known> {
+    if wanted.is_empty() {
+        return Default::default();
+    }
+    let rows = user::as_extension_owner(|| {
+        sql::run(
+            "select u.i, r.id, r.status = 'skipped' and r.reason in ('row_changed', 'filter', 'row_deleted')
+             from unnest($2::uuid[], $3::timestamptz[]) with ordinality u (hash, nominal, i)
+             join jittask.record r on r.task_id = $1 and r.key_hash = u.hash and r.nominal_at = u.nominal",
+            &[
+                sql::arg(task),
+                sql::uuids(wanted.iter().map(|(hash, _)| *hash)),
+                sql::ats(wanted.iter().map(|(_, nominal)| *nominal)),
+            ],
+        )
+    });
+    (0..rows.len())
+        .filter_map(|row| {
+            let index: i64 = rows.get(row, 1)?;
+            Some((index as usize - 1, Known { id: rows.get(row, 2)?, may_return: rows.get(row, 3)? }))
+        })
+        .collect()
+}
+
+/// Takes a record back, so that its occurrence can be pending again. False if it is gone or final by now.
+pub fn take_back(id: i64) -> bool {
+    user::as_extension_owner(|| {
+        let statement = "delete from jittask.record where id = $1 and status = 'skipped' and reason in ('row_changed', 'filter', 'row_deleted', 'paused')";
+        sql::run(statement, &[sql::arg(id)]).len() == 1
+    })
+}
+
+/// The keys, of these, whose occurrence is recorded already: by position.
+pub fn recorded(task: i32, nominal_at: Instant, keys: &[String]) -> Vec<bool> {
+    let wanted: Vec<(u128, Instant)> = keys.iter().map(|key| (key::hash(key), nominal_at)).collect();
+    let known = known(task, &wanted);
+    (0..keys.len()).map(|index| known.contains_key(&index)).collect()
+}
+
+/// Occurrences skipped because of a pause, due since `since`: id, occurrence and key.
+pub fn skipped_by_pause(task: i32, since: Instant) -> Vec<(i64, Occurrence, String)> {
+    let rows = user::as_extension_owner(|| {
+        sql::run(
+            "select id, nominal_at, due_at, key from jittask.record where task_id = $1 and status = 'skipped' and reason = 'paused' and due_at >= $2 order by due_at, id",
+            &[sql::arg(task), sql::at(since)],
+        )
+    });
+    (0..rows.len())
+        .filter_map(|row| {
+            let occurrence = Occurrence { nominal_at: rows.at(row, 2)?, due_at: rows.at(row, 3)? };
+            Some((rows.get(row, 1)?, occurrence, rows.get(row, 4)?))
+        })
+        .collect()
+}

@@ -1,0 +1,34 @@
+//! How far the series of scheduled tasks is in the agenda.
+
+use crate::pg::{sql, user};
+use schedule::{Instant, Occurrence};
+
+/// Sets the last planned occurrence; None: the series has ended.
+pub fn set(task: i32, last: Option<Occurrence>) {
+    user::as_extension_owner(|| {
+        sql::run(
+            "insert into jittask.series (task_id, nominal_at, due_at) values ($1, $2, $3)
+             on conflict (task_id) do update set nominal_at = excluded.nominal_at, due_at = excluded.due_at",
+            &[
+                sql::arg(task),
+                sql::maybe_at(last.map(|last| last.nominal_at)),
+                sql::maybe_at(last.map(|last| last.due_at)),
+            ],
+        )
+    });
+}
+
+/// The last planned occurrence of a task.
+pub fn get(task: i32) -> Option<Occurrence> {
+    let rows = user::as_extension_owner(|| {
+        sql::run("select nominal_at, due_at from jittask.series where task_id = $1", &[sql::arg(task)])
+    });
+    Some(Occurrence { nominal_at: rows.at(0, 1)?, due_at: rows.at(0, 2)? })
+}
+
+/// The earliest end of what is planned, over all tasks at work: when the next topping up is due, less the horizon.
+pub fn earliest_end() -> Option<Instant> {
+    user::as_extension_owner(|| {
+        sql::run("select min(s.due_at) from jittask.series s join jittask.task t on t.id = s.task_id where t.enabled and t.dropped_at is null", &[]).at(0, 1)
+    })
+}

@@ -1,0 +1,149 @@
+//! The user's table of a date-field task: what it is, its columns, its row key. Reads system catalogs only.
+
+use super::key::KeyColumn;
+use crate::error::{Error, Kind, Result};
+use crate::pg::{sql, tuple, user};
+use pgrx::pg_sys::Oid;
+
+/// A table, partitioned table, view, materialized view or foreign table.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Its OID.
+    pub relation: Oid,
+    /// Qualified and quoted.
+    pub sql_name: String,
+    /// Bare.
+    pub name: String,
+    /// `r`, `p`, `v`, `m` or `f`.
+    pub kind: char,
+    /// The type of its rows, and of arrays of them.
+    pub row_type: Oid,
+    /// Array of the row type.
+    pub row_array: Oid,
+    /// Who owns it.
+    pub owner: Oid,
+}
+
+impl Target {
+    /// Looks the relation up. 42P01 where there is none, 42809 where it is of a kind that has no rows to watch.
+    pub fn open(relation: Oid) -> Result<Target> {
+        let rows = user::with_pinned_path(|| {
+            sql::run(
+                "select c.relname::text, n.nspname::text, c.relkind::text, c.reltype, t.typarray, c.relowner, c.relpersistence::text
+                 from pg_class c join pg_namespace n on n.oid = c.relnamespace left join pg_type t on t.oid = c.reltype
+                 where c.oid = $1",
+                &[sql::arg(relation)],
+            )
+        });
+        let Some(name) = rows.get::<String>(0, 1) else {
+            return Err(Error::new(Kind::NoTable, format!("no table with OID {}", relation.to_u32())));
+        };
+        let schema: String = rows.get(0, 2).unwrap_or_default();
+        let kind = rows.get::<String>(0, 3).and_then(|kind| kind.chars().next()).unwrap_or(' ');
+        if !"rpvmf".contains(kind) {
+            return Err(Error::new(Kind::WrongObject, format!("\"{name}\" is not a table, view or foreign table")));
+        }
+        if rows.get::<String>(0, 7).as_deref() == Some("t") {
+            return Err(Error::new(
+                Kind::Unsupported,
+                format!("\"{name}\" is a temporary table, which no background process can see"),
+            ));
+        }
+        let invalid = Oid::INVALID;
+        Ok(Target {
+            relation,
+            sql_name: pgrx::spi::quote_qualified_identifier(&schema, &name),
+            name,
+            kind,
+            row_type: rows.get(0, 4).unwrap_or(invalid),
+            row_array: rows.get(0, 5).unwrap_or(invalid),
+            owner: rows.get(0, 6).unwrap_or(invalid),
+        })
+    }
+
+    /// Can it carry the capture triggers?
+    pub fn takes_triggers(&self) -> bool {
+        matches!(self.kind, 'r' | 'p')
+    }
+
+    /// The type of a column. 42703 where there is none.
+    pub fn column(&self, name: &str) -> Result<Oid> {
+        let rows = user::with_pinned_path(|| {
+            sql::run(
+                "select atttypid from pg_attribute where attrelid = $1 and attname = $2::text::name and attnum > 0 and not attisdropped",
+                &[sql::arg(self.relation), sql::arg(name)],
+            )
+        });
+        rows.get(0, 1)
+            .ok_or_else(|| Error::new(Kind::NoColumn, format!("column \"{name}\" of \"{}\" does not exist", self.name)))
+    }
+
+    /// The columns that tell its rows apart: those asked for, else the primary key, else the smallest unique index.
+    pub fn key(&self, asked: Option<&[String]>) -> Result<Vec<KeyColumn>> {
+        let names = match asked {
+            Some([]) => {
+                return Err(Error::new(Kind::Invalid, "key_columns is empty")
+                    .hint("Name the columns that tell the rows apart, or leave it out."));
+            }
+            Some(names) => names.to_vec(),
+            None => self.index_key().ok_or_else(|| self.no_key())?,
+        };
+        names.iter().map(|name| self.key_column(name)).collect()
+    }
+
+    fn key_column(&self, name: &str) -> Result<KeyColumn> {
+        let kind = self.column(name)?;
+        if !tuple::is_key_type(kind) {
+            return Err(Error::new(Kind::NoKey, format!("column \"{name}\" of type {} cannot be part of a row key", tuple::type_name(kind)))
+                .hint("Key columns are of integer, numeric, uuid, text, date, timestamp, timestamptz, bytea, boolean or enum types."));
+        }
+        Ok(KeyColumn { name: name.to_string(), sql_type: tuple::type_name(kind), kind })
+    }
+
+    fn no_key(&self) -> Error {
+        Error::new(Kind::NoKey, format!("\"{}\" has no primary key and no usable unique index", self.name))
+            .hint("Add a primary key, or pass key_columns with the columns that tell the rows apart.")
+    }
+
+    /// Of a valid, immediate, whole-table unique index over not-null columns of usable types.
+    fn index_key(&self) -> Option<Vec<String>> {
+        let rows = user::with_pinned_path(|| {
+            sql::run(
+                "select array_agg(a.attname::text order by k.i), array_agg(a.atttypid order by k.i)
+                 from pg_index x cross join lateral unnest(x.indkey::smallint[]) with ordinality k (attnum, i)
+                 join pg_attribute a on a.attrelid = x.indrelid and a.attnum = k.attnum
+                 left join pg_collation c on c.oid = a.attcollation
+                 where x.indrelid = $1 and x.indisunique and x.indisvalid and x.indimmediate and x.indpred is null
+                   and k.i <= x.indnkeyatts and 0 <> all(x.indkey::smallint[])
+                 group by x.indexrelid, x.indisprimary, x.indnkeyatts
+                 having bool_and(a.attnotnull and coalesce(c.collisdeterministic, true))
+                 order by x.indisprimary desc, x.indnkeyatts, x.indexrelid",
+                &[sql::arg(self.relation)],
+            )
+        });
+        (0..rows.len()).find_map(|row| {
+            let kinds: Vec<Oid> = rows.get(row, 2)?;
+            kinds.iter().all(|kind| tuple::is_key_type(*kind)).then(|| rows.get(row, 1)).flatten()
+        })
+    }
+
+    /// Is there an index that leads with this column?
+    pub fn has_index_on(&self, column: &str) -> bool {
+        let rows = user::with_pinned_path(|| {
+            sql::run(
+                "select 1 from pg_index x join pg_attribute a on a.attrelid = x.indrelid and a.attnum = (x.indkey::smallint[])[0]
+                 where x.indrelid = $1 and a.attname = $2::text::name and x.indisvalid limit 1",
+                &[sql::arg(self.relation), sql::arg(column)],
+            )
+        });
+        !rows.is_empty()
+    }
+
+    /// Has the current role this privilege on it?
+    pub fn allows(&self, privilege: &str) -> bool {
+        let rows = user::with_pinned_path(|| {
+            sql::run("select has_table_privilege($1, $2)", &[sql::arg(self.relation), sql::arg(privilege)])
+        });
+        rows.get(0, 1).unwrap_or(false)
+    }
+}

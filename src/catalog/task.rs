@@ -1,0 +1,374 @@
+//! Tasks: stored, found, and turned into what the workers need.
+
+use super::definition::{Definition, TaskKind, Timing, column_kind};
+use super::function::{Function, Takes};
+use super::key::KeyColumn;
+use super::target::Target;
+use crate::error::{Error, Kind, Result};
+use crate::pg::{sql, user};
+use pgrx::JsonB;
+use pgrx::pg_sys::{Oid, REGROLEOID};
+use schedule::{ColumnKind, Instant};
+
+/// A task as stored.
+#[derive(Clone)]
+pub struct Task {
+    /// Serial.
+    pub id: i32,
+    /// Random.
+    pub token: i64,
+    /// Unique among those not dropped.
+    pub name: String,
+    /// Kind.
+    pub kind: TaskKind,
+    /// The role it runs as.
+    pub owner: Oid,
+    /// The table, of a date-field task.
+    pub relation: Option<Oid>,
+    /// The definition, canonical.
+    pub definition: Definition,
+    /// Names of the key columns.
+    pub key_columns: Vec<String>,
+    /// The filter with qualified names, columns prefixed by [`ROW_ALIAS`].
+    pub filter_sql: Option<String>,
+    /// The filter reads the clock or other tables.
+    pub filter_runs_late: bool,
+    /// What it calls.
+    pub function: Function,
+    /// Runs may start.
+    pub enabled: bool,
+    /// Nothing due before this instant is made due by a scan.
+    pub counts_from: Instant,
+    /// Dropped; only its records remain.
+    pub is_dropped: bool,
+    /// Why it cannot be planned.
+    pub problem: Option<String>,
+}
+
+/// The alias of the task's table in every statement of ours.
+pub const ROW_ALIAS: &str = "jittask_row";
+
+const COLUMNS: &str = "t.id, t.token, t.name, t.kind::text, t.owner::oid, t.relation::oid, t.definition, t.key_columns::text[],
+    t.filter_sql, t.filter_runs_late, t.function_oid, t.function_name, t.function_owner::oid, t.function_takes, t.enabled,
+    t.counts_from, t.dropped_at is not null, t.problem";
+
+fn from_row(rows: &sql::Rows, row: usize) -> Result<Task> {
+    let JsonB(definition) = rows.get::<JsonB>(row, 7).unwrap_or(JsonB(serde_json::Value::Null));
+    let kind = if rows.get::<String>(row, 4).as_deref() == Some("date_field") {
+        TaskKind::DateField
+    } else {
+        TaskKind::Scheduled
+    };
+    Ok(Task {
+        id: rows.get(row, 1).unwrap_or_default(),
+        token: rows.get(row, 2).unwrap_or_default(),
+        name: rows.get(row, 3).unwrap_or_default(),
+        kind,
+        owner: rows.get(row, 5).unwrap_or(Oid::INVALID),
+        relation: rows.get(row, 6),
+        definition: Definition::parse(definition)?,
+        key_columns: rows.get(row, 8).unwrap_or_default(),
+        filter_sql: rows.get(row, 9),
+        filter_runs_late: rows.get(row, 10).unwrap_or(false),
+        function: Function {
+            oid: rows.get(row, 11).unwrap_or(Oid::INVALID),
+            signature: rows.get(row, 12).unwrap_or_default(),
+            owner: rows.get(row, 13).unwrap_or(Oid::INVALID),
+            takes: Takes::from_label(&rows.get::<String>(row, 14).unwrap_or_default()),
+        },
+        enabled: rows.get(row, 15).unwrap_or(false),
+        counts_from: rows.at(row, 16).unwrap_or(Instant(0)),
+        is_dropped: rows.get(row, 17).unwrap_or(true),
+        problem: rows.get(row, 18),
+    })
+}
+
+/// The task of this name, for its owner (and, where `or_superuser`, for superusers): 42704 or 42501 otherwise.
+pub fn find_for_caller(name: Option<&str>, or_superuser: bool) -> Result<Task> {
+    let name = name.ok_or_else(|| Error::new(Kind::Null, "the task's name must not be null"))?;
+    let rows = user::as_extension_owner(|| {
+        sql::run(
+            &format!("select {COLUMNS} from jittask.task t where t.name = $1 and t.dropped_at is null"),
+            &[sql::arg(name)],
+        )
+    });
+    if rows.is_empty() {
+        return Err(Error::new(Kind::NoObject, format!("task \"{name}\" does not exist"))
+            .hint("The view jittask.tasks lists your tasks."));
+    }
+    let task = from_row(&rows, 0)?;
+    if user::may_act_as(task.owner) || (or_superuser && user::is_superuser()) {
+        return Ok(task);
+    }
+    Err(Error::new(Kind::Denied, format!("must be owner of task \"{name}\"")))
+}
+
+/// A task by id, dropped or not.
+pub fn by_id(id: i32) -> Option<Task> {
+    let rows = user::as_extension_owner(|| {
+        sql::run(&format!("select {COLUMNS} from jittask.task t where t.id = $1"), &[sql::arg(id)])
+    });
+    (!rows.is_empty()).then(|| from_row(&rows, 0).ok()).flatten()
+}
+
+/// The date-field tasks of an owner that are at work.
+pub fn planned_for(owner: Oid) -> Vec<Task> {
+    let rows = user::as_extension_owner(|| {
+        let statement = format!(
+            "select {COLUMNS} from jittask.task t where t.owner = $1 and t.kind = 'date_field' and t.enabled and t.dropped_at is null order by t.id"
+        );
+        sql::run(&statement, &[sql::arg(owner)])
+    });
+    (0..rows.len()).filter_map(|row| from_row(&rows, row).ok()).collect()
+}
+
+/// All date-field tasks that are at work.
+pub fn at_work() -> Vec<Task> {
+    let rows = user::as_extension_owner(|| {
+        let statement = format!(
+            "select {COLUMNS} from jittask.task t where t.kind = 'date_field' and t.enabled and t.dropped_at is null"
+        );
+        sql::run(&statement, &[])
+    });
+    (0..rows.len()).filter_map(|row| from_row(&rows, row).ok()).collect()
+}
+
+/// Scheduled tasks whose planned series ends before `horizon`.
+pub fn to_top_up(horizon: Instant) -> Vec<Task> {
+    let rows = user::as_extension_owner(|| {
+        let statement = format!(
+            "select {COLUMNS} from jittask.task t join jittask.series s on s.task_id = t.id where s.due_at < $1 and t.enabled and t.dropped_at is null"
+        );
+        sql::run(&statement, &[sql::at(horizon)])
+    });
+    (0..rows.len()).filter_map(|row| from_row(&rows, row).ok()).collect()
+}
+
+/// What a new task is made of.
+pub struct NewTask<'a> {
+    /// Kind.
+    pub kind: TaskKind,
+    /// Canonical, with name.
+    pub definition: &'a Definition,
+    /// The table.
+    pub relation: Option<Oid>,
+    /// Its key.
+    pub key: &'a [KeyColumn],
+    /// The filter, analysed.
+    pub filter: Option<&'a crate::pg::expression::Condition>,
+    /// What it calls.
+    pub function: &'a Function,
+    /// From when it counts.
+    pub counts_from: Instant,
+}
+
+/// Stores a task and returns its id and token. A name taken meanwhile is 42710.
+pub fn insert(task: &NewTask) -> Result<(i32, i64)> {
+    let owner = user::current();
+    let definition =
+        serde_json::to_value(task.definition).map_err(|error| Error::new(Kind::Invalid, error.to_string()))?;
+    let names: Vec<String> = task.key.iter().map(|column| column.name.clone()).collect();
+    let rows = user::as_extension_owner(|| {
+        sql::run(
+            "insert into jittask.task (token, name, title, description, kind, owner, relation, definition, key_columns, filter_sql, filter_runs_late,
+                 function_oid, function_name, function_owner, function_takes, schedule, enabled, counts_from, created_at)
+             select ('x' || encode(substr(uuid_send(gen_random_uuid()), 1, 8), 'hex'))::bit(64)::bigint | 2, $1, $2, $3, $4::jittask.task_kind, $5, $6::oid::regclass,
+                 $7, $8::name[], $9, $10, $11, $12, $13::oid::regrole, $14, $15, $16, $17, clock_timestamp()
+             on conflict (name) where dropped_at is null do nothing
+             returning id, token",
+            &[
+                sql::arg(task.definition.name.clone()),
+                sql::arg(task.definition.title.clone()),
+                sql::arg(task.definition.description.clone()),
+                sql::arg(task.kind.label()),
+                sql::datum(REGROLEOID, Some(owner.into())),
+                sql::arg(task.relation),
+                sql::arg(JsonB(definition)),
+                sql::arg(names),
+                sql::arg(task.filter.map(|filter| filter.text.clone())),
+                sql::arg(task.filter.is_some_and(|filter| filter.is_volatile)),
+                sql::arg(task.function.oid),
+                sql::arg(task.function.signature.as_str()),
+                sql::arg(task.function.owner),
+                sql::arg(task.function.takes.label()),
+                sql::arg(task.definition.line()),
+                sql::arg(task.definition.enabled.unwrap_or(true)),
+                sql::at(task.counts_from),
+            ],
+        )
+    });
+    match (rows.get(0, 1), rows.get(0, 2)) {
+        (Some(id), Some(token)) => Ok((id, token)),
+        _ => Err(name_taken(task.definition.name.as_deref().unwrap_or_default())),
+    }
+}
+
+/// 42710.
+pub fn name_taken(name: &str) -> Error {
+    Error::new(Kind::Exists, format!("task \"{name}\" already exists"))
+        .hint("Give another name, or leave name out to have one generated.")
+}
+
+/// Is a task of this name there, whoever owns it?
+pub fn name_exists(name: &str) -> bool {
+    !user::as_extension_owner(|| {
+        sql::run("select 1 from jittask.task where name = $1 and dropped_at is null", &[sql::arg(name)])
+    })
+    .is_empty()
+}
+
+/// Is a calendar of this name there?
+pub fn calendar_exists(name: &str) -> bool {
+    !user::as_extension_owner(|| sql::run("select 1 from jittask.calendar where name = $1", &[sql::arg(name)]))
+        .is_empty()
+}
+
+/// Pauses or resumes.
+pub fn set_enabled(id: i32, enabled: bool, note: Option<&str>, counts_from: Option<Instant>) {
+    user::as_extension_owner(|| {
+        sql::run(
+            "update jittask.task set enabled = $2, note = $3, counts_from = coalesce($4, counts_from),
+                 definition = case when $2 then definition - 'enabled' else jsonb_set(definition, '{enabled}', 'false') end
+             where id = $1",
+            &[sql::arg(id), sql::arg(enabled), sql::arg(note), sql::maybe_at(counts_from)],
+        )
+    });
+}
+
+/// Notes why a task cannot be planned, or that it can again; writes only a change.
+pub fn set_problem(id: i32, problem: Option<&str>) {
+    user::as_extension_owner(|| {
+        sql::run(
+            "update jittask.task set problem = $2 where id = $1 and problem is distinct from $2",
+            &[sql::arg(id), sql::arg(problem)],
+        )
+    });
+}
+
+/// Marks a task dropped, or removes it with all its records.
+pub fn mark_dropped(id: i32, keep_records: bool) {
+    user::as_extension_owner(|| {
+        sql::run("delete from jittask.series where task_id = $1", &[sql::arg(id)]);
+        sql::run(
+            "update jittask.task set dropped_at = clock_timestamp(), enabled = false where id = $1",
+            &[sql::arg(id)],
+        );
+        if !keep_records {
+            sql::run("delete from jittask.record where task_id = $1", &[sql::arg(id)]);
+        }
+    });
+}
+
+/// A date-field task with its table looked up as it is now.
+pub struct Resolved {
+    /// The task.
+    pub task: Task,
+    /// Its settled times.
+    pub timing: Timing,
+    /// Its table.
+    pub target: Target,
+    /// Its key.
+    pub key: Vec<KeyColumn>,
+    /// Its date column.
+    pub column: String,
+    /// The column's kind.
+    pub column_kind: ColumnKind,
+    /// The end column and its kind.
+    pub end: Option<(String, ColumnKind)>,
+}
+
+impl Task {
+    /// Settled times.
+    pub fn timing(&self) -> Result<Timing> {
+        self.definition.timing()
+    }
+
+    /// With the table as it is now: 42P01, 42703 … when something is gone.
+    pub fn resolve(self) -> Result<Resolved> {
+        let timing = self.timing()?;
+        let relation = self.relation.ok_or_else(|| {
+            Error::new(Kind::NoTable, format!("the table of task \"{}\" does not exist any more", self.name))
+        })?;
+        let target = Target::open(relation)?;
+        let key = target.key(Some(&self.key_columns))?;
+        let dated = |name: &str| -> Result<ColumnKind> {
+            column_kind(target.column(name)?).ok_or_else(|| {
+                Error::new(
+                    Kind::WrongType,
+                    format!("column \"{name}\" is not a date, timestamp or timestamptz any more"),
+                )
+            })
+        };
+        let column = self.definition.date_column.clone().unwrap_or_default();
+        let column_kind = dated(&column)?;
+        let end = self.definition.end_column.clone().map(|name| dated(&name).map(|kind| (name, kind))).transpose()?;
+        Ok(Resolved { timing, target, key, column, column_kind, end, task: self })
+    }
+}
+
+impl Resolved {
+    /// A column of the task's table in a statement of ours.
+    pub fn qualified(&self, column: &str) -> String {
+        format!("{ROW_ALIAS}.{}", pgrx::spi::quote_identifier(column))
+    }
+
+    /// The date column.
+    pub fn column_sql(&self) -> String {
+        self.qualified(&self.column)
+    }
+
+    /// `key columns, date column, end column from table as alias`: what planning reads of a row.
+    pub fn select_list(&self) -> String {
+        format!("{} from {} as {ROW_ALIAS}", self.columns_sql(), self.target.sql_name)
+    }
+
+    /// `key columns, date column, end column`.
+    pub fn columns_sql(&self) -> String {
+        let mut columns: Vec<String> = self.key.iter().map(|column| self.qualified(&column.name)).collect();
+        columns.push(self.column_sql());
+        columns.push(self.end.as_ref().map_or_else(|| "null::date".to_string(), |(name, _)| self.qualified(name)));
+        columns.join(", ")
+    }
+
+    /// The filter in parentheses, if there is one.
+    pub fn filter_condition(&self) -> Option<String> {
+        self.task.filter_sql.as_ref().map(|filter| format!("({filter})"))
+    }
+
+    /// A bound for the date column.
+    pub fn bound(&self, at: chrono::NaiveDateTime) -> sql::Arg {
+        let kind = self.column_kind;
+        sql::datum(crate::pg::value::type_of(kind), Some(pgrx::pg_sys::Datum::from(crate::pg::value::raw(kind, at))))
+    }
+
+    /// Base and end of a row whose date and end columns are `first` and `first + 1`; None if it is never due.
+    pub fn base_and_end(
+        &self,
+        rows: &sql::Rows,
+        row: usize,
+        first: usize,
+    ) -> Option<(schedule::Base, Option<Instant>)> {
+        let base = crate::pg::value::base(self.column_kind, rows.datum(row, first)?)?;
+        let Some((_, end_kind)) = &self.end else { return Some((base, self.timing.end_at)) };
+        let Some(end_value) = rows.datum(row, first + 1) else { return Some((base, None)) };
+        match crate::pg::value::base(*end_kind, end_value) {
+            // infinity: no end. -infinity: ended before it began.
+            None => (end_value.value() as i64 as i32 != i32::MIN && end_value.value() as i64 != i64::MIN)
+                .then_some((base, None)),
+            Some(end) => {
+                let end = schedule::row_end(end, self.timing.end_offset, self.timing.end_time, &self.timing.zone)?;
+                Some((base, Some(end)))
+            }
+        }
+    }
+
+    /// `{"id": 42}`.
+    pub fn row_key(&self, key: &str) -> serde_json::Value {
+        let parsed: serde_json::Value = serde_json::from_str(key).unwrap_or_default();
+        let values = match parsed {
+            serde_json::Value::Array(values) if self.key.len() > 1 => values,
+            one => vec![one],
+        };
+        serde_json::Value::Object(self.key.iter().map(|column| column.name.clone()).zip(values).collect())
+    }
+}

@@ -1,0 +1,118 @@
+//! Catches an ERROR that C code raises, with all of it: the bridge's own boundary drops the error's context and
+//! maps SQLSTATEs it does not know to XX000, and records need both.
+
+use cee_scape::{SigJmpBufFields, call_with_sigsetjmp};
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
+use std::cell::RefCell;
+use std::ffi::{CStr, c_char};
+
+/// An ERROR as data.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Failure {
+    /// Five characters.
+    pub sqlstate: String,
+    /// The primary message.
+    pub message: String,
+    /// DETAIL.
+    pub detail: Option<String>,
+    /// HINT.
+    pub hint: Option<String>,
+    /// The call stack, as `CONTEXT` shows it.
+    pub context: Option<String>,
+}
+
+thread_local! {
+    /// The failure that the panic now unwinding stands for.
+    static RAISED: RefCell<Option<Failure>> = const { RefCell::new(None) };
+}
+
+/// Calls C code that may raise an ERROR and returns it instead. The transaction state is as the ERROR left it:
+/// whoever catches must abort the (sub)transaction.
+///
+/// # Safety
+/// `call` must only call C code and own nothing that needs dropping, since an ERROR jumps over its frame.
+pub unsafe fn catch<T: Copy>(call: impl Fn() -> T) -> Result<T, Failure> {
+    unsafe {
+        let context = pg_sys::CurrentMemoryContext;
+        let exceptions = pg_sys::PG_exception_stack;
+        let callbacks = pg_sys::error_context_stack;
+        let mut result = std::mem::MaybeUninit::<T>::uninit();
+        let jumped = call_with_sigsetjmp(false, |buffer: &SigJmpBufFields| {
+            pg_sys::PG_exception_stack = std::ptr::from_ref(buffer).cast_mut().cast();
+            result.write(call());
+            0
+        });
+        pg_sys::PG_exception_stack = exceptions;
+        pg_sys::error_context_stack = callbacks;
+        if jumped == 0 {
+            return Ok(result.assume_init());
+        }
+        pg_sys::CurrentMemoryContext = context;
+        let data = pg_sys::CopyErrorData();
+        let failure = read(&*data);
+        pg_sys::FreeErrorData(data);
+        pg_sys::FlushErrorState();
+        Err(failure)
+    }
+}
+
+impl Failure {
+    /// Goes on as a panic that the bridge turns into an ERROR, and that [`taken`] can turn back without loss.
+    pub fn raise(self) -> ! {
+        let mut report = ErrorReport::new(PgSqlErrorCode::from(self.code()), self.message.clone(), "jittask");
+        if let Some(detail) = &self.detail {
+            report = report.set_detail(detail.clone());
+        }
+        if let Some(hint) = &self.hint {
+            report = report.set_hint(hint.clone());
+        }
+        RAISED.with(|raised| raised.replace(Some(self)));
+        report.report(PgLogLevel::ERROR);
+        unreachable!("an ERROR does not return")
+    }
+
+    /// From a caught panic: the failure it was raised from, or what the bridge knows of it.
+    pub fn taken(caught: &pg_sys::panic::CaughtError) -> Failure {
+        use pg_sys::panic::CaughtError::*;
+        let (PostgresError(report) | ErrorReport(report) | RustPanic { ereport: report, .. }) = caught;
+        let raised = RAISED.with(|raised| raised.take());
+        match raised {
+            Some(failure) if failure.message == report.message() => failure,
+            _ => Failure {
+                sqlstate: sqlstate_text(report.sql_error_code() as i32),
+                message: report.message().to_string(),
+                detail: report.detail().map(str::to_string),
+                hint: report.hint().map(str::to_string),
+                context: None,
+            },
+        }
+    }
+
+    fn code(&self) -> i32 {
+        self.sqlstate
+            .bytes()
+            .take(5)
+            .enumerate()
+            .fold(0, |code, (i, c)| code | (((c.wrapping_sub(b'0') & 0x3f) as i32) << (6 * i)))
+    }
+}
+
+fn read(data: &pg_sys::ErrorData) -> Failure {
+    Failure {
+        sqlstate: sqlstate_text(data.sqlerrcode),
+        message: text(data.message).unwrap_or_default(),
+        detail: text(data.detail),
+        hint: text(data.hint),
+        context: text(data.context),
+    }
+}
+
+fn text(c: *const c_char) -> Option<String> {
+    (!c.is_null()).then(|| unsafe { CStr::from_ptr(c) }.to_string_lossy().into_owned())
+}
+
+/// PostgreSQL packs five characters of six bits each.
+fn sqlstate_text(code: i32) -> String {
+    (0..5).map(|i| char::from(((code >> (6 * i)) & 0x3f) as u8 + b'0')).collect()
+}

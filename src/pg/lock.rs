@@ -1,0 +1,30 @@
+//! Heavyweight locks on our own objects. Not advisory locks: those anybody may take or release.
+
+use pgrx::pg_sys::{self, Oid};
+
+/// Tries to take the right to plan a task, until the transaction ends. False: another executor plans it.
+pub fn try_plan(catalog: Oid, task: i32) -> bool {
+    let tag = pg_sys::LOCKTAG {
+        locktag_field1: unsafe { pg_sys::MyDatabaseId }.to_u32(),
+        locktag_field2: catalog.to_u32(),
+        locktag_field3: task as u32,
+        locktag_field4: 0,
+        locktag_type: pg_sys::LockTagType::LOCKTAG_OBJECT as u8,
+        locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
+    };
+    let mode = pg_sys::ExclusiveLock as i32;
+    let taken = unsafe { pg_sys::LockAcquire(&tag, mode, false, true) };
+    taken != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
+}
+
+/// The OID of one of our relations, found without any search_path.
+pub fn relation(name: &std::ffi::CStr) -> Option<Oid> {
+    unsafe {
+        let schema = pg_sys::get_namespace_oid(c"jittask".as_ptr(), true);
+        if schema == Oid::INVALID {
+            return None;
+        }
+        let relation = pg_sys::get_relname_relid(name.as_ptr(), schema);
+        (relation != Oid::INVALID).then_some(relation)
+    }
+}

@@ -1,0 +1,41 @@
+//! The server's C interface, made safe: the only place with `unsafe`.
+//! Nothing here knows what a task is.
+
+pub mod boundary;
+pub mod clock;
+pub mod counters;
+pub mod current_run;
+pub mod databases;
+pub mod expression;
+pub mod lock;
+pub mod session;
+pub mod shmem;
+pub mod sql;
+pub mod trigger;
+pub mod tuple;
+pub mod user;
+pub mod utility;
+pub mod value;
+pub mod wake;
+pub mod worker;
+pub mod xact;
+pub mod zone;
+
+use pgrx::pg_sys;
+use std::ffi::CStr;
+
+/// Reports misspelt settings under `prefix`.
+pub fn reserve_guc_prefix(prefix: &'static CStr) {
+    unsafe {
+        #[cfg(feature = "pg14")]
+        pg_sys::EmitWarningsOnPlaceholders(prefix.as_ptr());
+        #[cfg(not(feature = "pg14"))]
+        pg_sys::MarkGUCPrefixReserved(prefix.as_ptr());
+    }
+}
+
+/// Drops the environment's RUST_BACKTRACE: the bridge would put our call stack into the DETAIL of users' errors.
+pub fn silence_backtraces() {
+    // The postmaster, or a backend that loads the library, has one thread here.
+    unsafe { std::env::remove_var("RUST_BACKTRACE") };
+}

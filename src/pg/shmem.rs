@@ -1,0 +1,291 @@
+//! Shared memory: wake flags, planning limits and slots. Nothing in it is a fact: after a crash it starts empty and
+//! is filled again from the tables. Only atomics, so no lock is ever held across anything that can raise.
+
+use crate::settings::EXECUTOR_SLOTS;
+use pgrx::pg_sys;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
+
+/// Databases that can have a scheduler at the same time.
+pub const DATABASE_SLOTS: usize = 128;
+/// Date-field tasks whose planning limit is shared; further ones are planned without it.
+pub const LIMIT_SLOTS: usize = 16_384;
+/// How far a token may lie from its home slot.
+const PROBES: usize = 64;
+
+/// A process of ours, or pid 0.
+#[repr(C)]
+pub struct Process {
+    /// 0 while the slot is free.
+    pub pid: AtomicI32,
+    latch: AtomicUsize,
+    /// Microseconds since 1970.
+    pub since: AtomicI64,
+    /// Microseconds since 1970.
+    pub heartbeat: AtomicI64,
+}
+
+/// What a database's slot says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum DatabaseState {
+    /// Nobody looked yet, or something changed: the launcher starts a scheduler that looks.
+    Unknown = 0,
+    /// A scheduler is starting or running.
+    Served = 1,
+    /// The extension is not there.
+    Absent = 2,
+    /// Nothing due before `wake_at`.
+    Asleep = 3,
+}
+
+/// One database.
+#[repr(C)]
+pub struct Database {
+    /// 0 while the slot is free.
+    pub oid: AtomicU32,
+    state: AtomicU32,
+    /// Microseconds since 1970; when asleep.
+    pub wake_at: AtomicI64,
+    /// Set by a commit that changed the agenda or the tasks.
+    pub changed: AtomicBool,
+    /// Set while another owner waits for an executor slot.
+    pub slot_wanted: AtomicBool,
+    /// No worker may connect before this (somebody drops, renames or copies the database). Microseconds since 1970.
+    pub keep_out_until: AtomicI64,
+    /// Failed starts in a row.
+    pub failures: AtomicU32,
+    /// The scheduler.
+    pub scheduler: Process,
+}
+
+/// One executor.
+#[repr(C)]
+pub struct Executor {
+    /// The process.
+    pub process: Process,
+    /// Its database.
+    pub database: AtomicU32,
+    /// The role it is connected as.
+    pub owner: AtomicU32,
+    /// At work on an entry, or planning.
+    pub busy: AtomicBool,
+    /// The connection as the owner came about.
+    pub connected: AtomicBool,
+    /// Set by the scheduler: there may be something to plan.
+    pub look: AtomicBool,
+    /// The task of the claimed entry, 0 for none.
+    pub task: AtomicI32,
+    /// The claimed agenda entry, 0 for none. Claims leave it alone even while no transaction holds it.
+    pub entry: AtomicI64,
+    /// 1-based position in the entry of the row now executing; 0: the whole entry.
+    pub position: AtomicI32,
+    /// Keys in the entry.
+    pub total: AtomicI32,
+    /// When the row (or batch) started; 0 = nothing executing. Microseconds since 1970.
+    pub started_at: AtomicI64,
+}
+
+/// What is planned for one date-field task.
+#[repr(C)]
+pub struct Limit {
+    /// 0 free, 1 was used once.
+    token: AtomicU64,
+    /// Column values above this are not due before the horizon: days or microseconds since 2000, as in the datum.
+    pub limit: AtomicI64,
+    /// Everything due before this is in the agenda or being captured. Microseconds since 1970.
+    pub planned_to: AtomicI64,
+    /// The window up to here is closed: no writer under an older limit is left. Microseconds since 1970.
+    pub closed_to: AtomicI64,
+    /// The window between may be closed by a scan that sees all transactions below this as ended.
+    pub closing_xid: AtomicU64,
+    /// The table's change counters before the last full pass.
+    pub signature: AtomicI64,
+    /// Last full pass, microseconds since 1970.
+    pub scanned_at: AtomicI64,
+}
+
+/// All of it.
+#[repr(C)]
+pub struct Shared {
+    /// The launcher.
+    pub launcher: Process,
+    /// The databases.
+    pub databases: [Database; DATABASE_SLOTS],
+    /// The executors; the first `jittask.max_executors` are used.
+    pub executors: [Executor; EXECUTOR_SLOTS],
+    limits: [Limit; LIMIT_SLOTS],
+}
+
+static SHARED: AtomicPtr<Shared> = AtomicPtr::new(std::ptr::null_mut());
+static mut PREVIOUS_STARTUP: pg_sys::shmem_startup_hook_type = None;
+#[cfg(not(feature = "pg14"))]
+static mut PREVIOUS_REQUEST: pg_sys::shmem_request_hook_type = None;
+
+/// The shared memory, or None where the library was not preloaded.
+pub fn shared() -> Option<&'static Shared> {
+    unsafe { SHARED.load(Acquire).as_ref() }
+}
+
+/// Asks for the memory; only while shared_preload_libraries are loaded.
+pub fn init() {
+    unsafe {
+        #[cfg(feature = "pg14")]
+        pg_sys::RequestAddinShmemSpace(size_of::<Shared>());
+        #[cfg(not(feature = "pg14"))]
+        {
+            PREVIOUS_REQUEST = pg_sys::shmem_request_hook;
+            pg_sys::shmem_request_hook = Some(request);
+        }
+        PREVIOUS_STARTUP = pg_sys::shmem_startup_hook;
+        pg_sys::shmem_startup_hook = Some(startup);
+    }
+}
+
+#[cfg(not(feature = "pg14"))]
+#[pgrx::pg_guard]
+extern "C-unwind" fn request() {
+    unsafe {
+        if let Some(previous) = PREVIOUS_REQUEST {
+            previous();
+        }
+        pg_sys::RequestAddinShmemSpace(size_of::<Shared>());
+    }
+}
+
+#[pgrx::pg_guard]
+extern "C-unwind" fn startup() {
+    unsafe {
+        if let Some(previous) = PREVIOUS_STARTUP {
+            previous();
+        }
+        let mut found = false;
+        let place = pg_sys::ShmemInitStruct(c"jittask".as_ptr(), size_of::<Shared>(), &mut found).cast::<Shared>();
+        if !found {
+            // All zeros is the empty state of every atomic in it.
+            std::ptr::write_bytes(place, 0, 1);
+        }
+        SHARED.store(place, Release);
+    }
+}
+
+impl Process {
+    /// Enters the calling process.
+    pub fn enter(&self) {
+        let now = super::clock::now().0;
+        self.since.store(now, Relaxed);
+        self.heartbeat.store(now, Relaxed);
+        self.latch.store(unsafe { pg_sys::MyLatch } as usize, Release);
+        self.pid.store(unsafe { pg_sys::MyProcPid }, Release);
+    }
+
+    /// Reserves the slot for a process that is about to start. False if it is taken.
+    pub fn reserve(&self) -> bool {
+        let reserved = self.pid.compare_exchange(0, -1, AcqRel, Acquire).is_ok();
+        if reserved {
+            self.since.store(super::clock::now().0, Relaxed);
+        }
+        reserved
+    }
+
+    /// Takes the calling process out.
+    pub fn leave(&self) {
+        self.latch.store(0, Release);
+        self.pid.store(0, Release);
+    }
+
+    /// Wakes the process if there is one. A process that ended leaves its latch in shared memory: a stray wake.
+    pub fn wake(&self) -> bool {
+        let latch = self.latch.load(Acquire) as *mut pg_sys::Latch;
+        if !latch.is_null() {
+            unsafe { pg_sys::SetLatch(latch) };
+        }
+        !latch.is_null()
+    }
+
+    /// Sends a signal if there is a process.
+    pub fn signal(&self, signal: i32) {
+        let pid = self.pid.load(Acquire);
+        if pid > 0 {
+            unsafe extern "C" {
+                fn kill(pid: i32, signal: i32) -> i32;
+            }
+            unsafe { kill(pid, signal) };
+        }
+    }
+
+    /// Is there a process?
+    pub fn is_alive(&self) -> bool {
+        self.pid.load(Acquire) != 0
+    }
+
+    /// Marks a sign of life.
+    pub fn beat(&self) {
+        self.heartbeat.store(super::clock::now().0, Relaxed);
+    }
+}
+
+impl Database {
+    /// The state.
+    pub fn state(&self) -> DatabaseState {
+        match self.state.load(Acquire) {
+            1 => DatabaseState::Served,
+            2 => DatabaseState::Absent,
+            3 => DatabaseState::Asleep,
+            _ => DatabaseState::Unknown,
+        }
+    }
+
+    /// Sets the state.
+    pub fn set_state(&self, state: DatabaseState) {
+        self.state.store(state as u32, Release);
+    }
+}
+
+impl Shared {
+    /// The slot of a database, made if need be; None when all are taken.
+    pub fn database(&self, oid: u32) -> Option<&Database> {
+        if let Some(known) = self.databases.iter().find(|slot| slot.oid.load(Acquire) == oid) {
+            return Some(known);
+        }
+        self.databases.iter().find(|slot| match slot.oid.compare_exchange(0, oid, AcqRel, Acquire) {
+            Ok(_) => true,
+            Err(other) => other == oid,
+        })
+    }
+
+    /// The limit slot of a date-field task's token.
+    pub fn limit(&self, token: i64) -> Option<&Limit> {
+        probes(token).map(|i| &self.limits[i]).find(|slot| slot.token.load(Acquire) == token as u64)
+    }
+
+    /// The same, made if need be; None when there is no room.
+    pub fn limit_or_new(&self, token: i64) -> Option<&Limit> {
+        if let Some(known) = self.limit(token) {
+            return Some(known);
+        }
+        probes(token).map(|i| &self.limits[i]).find(|slot| {
+            [0, 1].iter().any(|free| slot.token.compare_exchange(*free, token as u64, AcqRel, Acquire).is_ok())
+        })
+    }
+
+    /// Gives a token's slot back; rows written afterwards count as unknown, that is, as perhaps due.
+    pub fn forget_limit(&self, token: i64) {
+        if let Some(slot) = self.limit(token) {
+            for field in [&slot.limit, &slot.planned_to, &slot.closed_to, &slot.signature, &slot.scanned_at] {
+                field.store(0, Relaxed);
+            }
+            slot.closing_xid.store(0, Relaxed);
+            slot.token.store(1, Release);
+        }
+    }
+
+    /// The executors of one database.
+    pub fn executors_of(&self, database: u32) -> impl Iterator<Item = &Executor> {
+        self.executors.iter().filter(move |slot| slot.process.is_alive() && slot.database.load(Acquire) == database)
+    }
+}
+
+fn probes(token: i64) -> impl Iterator<Item = usize> {
+    let home = (token as u64 % LIMIT_SLOTS as u64) as usize;
+    (0..PROBES).map(move |step| (home + step) % LIMIT_SLOTS)
+}

@@ -1,0 +1,286 @@
+//! SPI with plans that are kept: one call to run a statement with bound values, one way to read its rows.
+//! Every statement takes its own snapshot and sees what the transaction did before.
+
+use super::{boundary, clock};
+use pgrx::datum::{FromDatum, IntoDatum};
+use pgrx::pg_sys::{self, Datum, Oid};
+use schedule::Instant;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ffi::{CString, c_char, c_int, c_long};
+
+/// A bound value: its type and the datum, or NULL.
+#[derive(Clone, Copy)]
+pub struct Arg(Oid, Option<Datum>);
+
+/// Binds a value; `Option` binds NULL.
+pub fn arg<T: IntoDatum>(value: T) -> Arg {
+    Arg(T::type_oid(), value.into_datum())
+}
+
+/// Binds a `timestamptz`.
+pub fn at(value: Instant) -> Arg {
+    Arg(pg_sys::TIMESTAMPTZOID, Some(Datum::from(clock::to_pg(value))))
+}
+
+/// Binds a `timestamptz` or NULL.
+pub fn maybe_at(value: Option<Instant>) -> Arg {
+    value.map_or(Arg(pg_sys::TIMESTAMPTZOID, None), at)
+}
+
+/// Binds a datum that came out of another statement.
+pub fn datum(kind: Oid, value: Option<Datum>) -> Arg {
+    Arg(kind, value)
+}
+
+/// Binds `timestamptz[]`.
+pub fn ats(values: impl Iterator<Item = Instant>) -> Arg {
+    let values: Vec<i64> = values.map(clock::to_pg).collect();
+    array(
+        pg_sys::TIMESTAMPTZOID,
+        pg_sys::TIMESTAMPTZARRAYOID,
+        values.into_iter().map(Datum::from).collect(),
+        8,
+        true,
+        b'd',
+    )
+}
+
+/// Binds `date[]` from days since 2000.
+pub fn dates(values: impl Iterator<Item = i32>) -> Arg {
+    array(pg_sys::DATEOID, pg_sys::DATEARRAYOID, values.map(Datum::from).collect(), 4, true, b'i')
+}
+
+/// Binds an array of raw values of a date column's type.
+pub fn raw_array(kind: schedule::ColumnKind, values: impl Iterator<Item = i64>) -> Arg {
+    match kind {
+        schedule::ColumnKind::Date => dates(values.map(|value| value as i32)),
+        schedule::ColumnKind::Local => {
+            array(pg_sys::TIMESTAMPOID, pg_sys::TIMESTAMPARRAYOID, values.map(Datum::from).collect(), 8, true, b'd')
+        }
+        schedule::ColumnKind::Instant => {
+            array(pg_sys::TIMESTAMPTZOID, pg_sys::TIMESTAMPTZARRAYOID, values.map(Datum::from).collect(), 8, true, b'd')
+        }
+    }
+}
+
+/// Binds `uuid[]` from 128-bit values.
+pub fn uuids(values: impl Iterator<Item = u128>) -> Arg {
+    let values: Vec<Datum> = values.map(uuid_datum).collect();
+    array(pg_sys::UUIDOID, pg_sys::UUIDARRAYOID, values, 16, false, b'c')
+}
+
+/// Binds an array of rows.
+pub fn row_array(row: Oid, kind: Oid, values: Vec<Datum>) -> Arg {
+    array(row, kind, values, -1, false, b'd')
+}
+
+/// Binds a `uuid`.
+pub fn uuid(value: u128) -> Arg {
+    Arg(pg_sys::UUIDOID, Some(uuid_datum(value)))
+}
+
+fn uuid_datum(value: u128) -> Datum {
+    unsafe {
+        let place = pg_sys::palloc(16).cast::<[u8; 16]>();
+        place.write(value.to_be_bytes());
+        Datum::from(place)
+    }
+}
+
+fn array(element: Oid, kind: Oid, mut values: Vec<Datum>, size: i32, by_value: bool, align: u8) -> Arg {
+    let built = unsafe {
+        pg_sys::construct_array(values.as_mut_ptr(), values.len() as i32, element, size, by_value, align as c_char)
+    };
+    Arg(kind, Some(Datum::from(built)))
+}
+
+thread_local! {
+    /// By statement text and by whether it was prepared under the extension owner's pinned search_path.
+    static PLANS: RefCell<HashMap<(String, bool), pg_sys::SPIPlanPtr>> = RefCell::new(HashMap::new());
+}
+
+unsafe extern "C-unwind" {
+    #[link_name = "SPI_prepare"]
+    fn raw_prepare(src: *const c_char, nargs: c_int, argtypes: *mut Oid) -> pg_sys::SPIPlanPtr;
+    #[link_name = "SPI_execute_plan"]
+    fn raw_execute(
+        plan: pg_sys::SPIPlanPtr,
+        values: *mut Datum,
+        nulls: *const c_char,
+        read_only: bool,
+        count: c_long,
+    ) -> c_int;
+    #[link_name = "SPI_cursor_open"]
+    fn raw_cursor_open(
+        name: *const c_char,
+        plan: pg_sys::SPIPlanPtr,
+        values: *mut Datum,
+        nulls: *const c_char,
+        read_only: bool,
+    ) -> pg_sys::Portal;
+    #[link_name = "SPI_cursor_fetch"]
+    fn raw_cursor_fetch(portal: pg_sys::Portal, forward: bool, count: c_long);
+}
+
+/// Opens SPI for `body`. Nests.
+pub fn session<T>(body: impl FnOnce() -> T) -> T {
+    unsafe { pg_sys::SPI_connect() };
+    let result = body();
+    // After an ERROR the transaction's abort closes SPI, so no guard is needed.
+    unsafe { pg_sys::SPI_finish() };
+    result
+}
+
+/// Runs a statement whose plan is kept for the life of the process.
+pub fn run(sql: &str, args: &[Arg]) -> Rows {
+    let privileged = super::user::is_privileged();
+    let plan = PLANS.with_borrow(|plans| plans.get(&(sql.to_string(), privileged)).copied());
+    let plan = plan.unwrap_or_else(|| {
+        let plan = prepare(sql, args);
+        unsafe { pg_sys::SPI_keepplan(plan) };
+        PLANS.with_borrow_mut(|plans| plans.insert((sql.to_string(), privileged), plan));
+        plan
+    });
+    execute(plan, args, 0)
+}
+
+/// Runs a statement once, without keeping its plan.
+pub fn once(sql: &str, args: &[Arg]) -> Rows {
+    let plan = prepare(sql, args);
+    let rows = execute(plan, args, 0);
+    unsafe { pg_sys::SPI_freeplan(plan) };
+    rows
+}
+
+/// Rows in portions, so that memory does not grow with the table.
+pub struct Cursor(pg_sys::Portal);
+
+/// Opens a cursor on a query that only reads, with a snapshot taken now.
+pub fn cursor(sql: &str, args: &[Arg]) -> Cursor {
+    let plan = prepare(sql, args);
+    let values: Vec<Datum> = args.iter().map(|arg| arg.1.unwrap_or(Datum::from(0))).collect();
+    let nulls: Vec<u8> = args.iter().map(|arg| if arg.1.is_none() { b'n' } else { b' ' }).collect();
+    let (data, flags) = (values.as_ptr().cast_mut(), nulls.as_ptr().cast::<c_char>());
+    let portal = unsafe { boundary::catch(|| raw_cursor_open(std::ptr::null(), plan, data, flags, false)) };
+    Cursor(portal.unwrap_or_else(|failure| failure.raise()))
+}
+
+impl Cursor {
+    /// The next rows, none at the end.
+    pub fn fetch(&mut self, count: c_long) -> Rows {
+        let portal = self.0;
+        unsafe {
+            boundary::catch(|| raw_cursor_fetch(portal, true, count)).unwrap_or_else(|failure| failure.raise());
+            Rows { table: pg_sys::SPI_tuptable, count: pg_sys::SPI_processed as usize }
+        }
+    }
+
+    /// Closes it; an ERROR does so too.
+    pub fn close(self) {
+        unsafe { pg_sys::SPI_cursor_close(self.0) };
+    }
+}
+
+/// Forgets the plans of other tasks' statements; theirs may hold references to dropped tables.
+pub fn forget_plans() {
+    PLANS.with_borrow_mut(|plans| {
+        for (_, plan) in plans.drain() {
+            unsafe { pg_sys::SPI_freeplan(plan) };
+        }
+    });
+}
+
+fn prepare(sql: &str, args: &[Arg]) -> pg_sys::SPIPlanPtr {
+    let Ok(text) = CString::new(sql) else {
+        crate::error::Error::new(crate::error::Kind::Syntax, "a statement cannot contain a NUL byte").raise()
+    };
+    let types: Vec<Oid> = args.iter().map(|arg| arg.0).collect();
+    let (source, count, kinds) = (text.as_ptr(), types.len() as c_int, types.as_ptr());
+    let plan = unsafe { boundary::catch(|| raw_prepare(source, count, kinds.cast_mut())) }
+        .unwrap_or_else(|failure| failure.raise());
+    if plan.is_null() {
+        pgrx::error!("SPI_prepare failed with code {} for: {sql}", unsafe { pg_sys::SPI_result });
+    }
+    plan
+}
+
+fn execute(plan: pg_sys::SPIPlanPtr, args: &[Arg], limit: c_long) -> Rows {
+    let values: Vec<Datum> = args.iter().map(|arg| arg.1.unwrap_or(Datum::from(0))).collect();
+    let nulls: Vec<u8> = args.iter().map(|arg| if arg.1.is_none() { b'n' } else { b' ' }).collect();
+    let (data, flags) = (values.as_ptr().cast_mut(), nulls.as_ptr().cast::<c_char>());
+    let code = unsafe { boundary::catch(|| raw_execute(plan, data, flags, false, limit)) }
+        .unwrap_or_else(|failure| failure.raise());
+    if code < 0 {
+        pgrx::error!("SPI_execute_plan failed with code {code}");
+    }
+    unsafe { Rows { table: pg_sys::SPI_tuptable, count: pg_sys::SPI_processed as usize } }
+}
+
+/// What a statement returned. Rows and columns count from 0 and 1.
+pub struct Rows {
+    table: *mut pg_sys::SPITupleTable,
+    count: usize,
+}
+
+impl Rows {
+    /// Rows returned, or changed by a statement that returns none.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// No row.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The datum as it is; valid while these rows live.
+    pub fn datum(&self, row: usize, column: usize) -> Option<Datum> {
+        if self.table.is_null() || row >= self.count {
+            return None;
+        }
+        unsafe {
+            let mut null = false;
+            let tuple = *(*self.table).vals.add(row);
+            let value = pg_sys::SPI_getbinval(tuple, (*self.table).tupdesc, column as c_int, &mut null);
+            (!null).then_some(value)
+        }
+    }
+
+    /// The type of a column.
+    pub fn kind(&self, column: usize) -> Oid {
+        unsafe { pg_sys::SPI_gettypeid((*self.table).tupdesc, column as c_int) }
+    }
+
+    /// The value, or None for NULL or no such row.
+    pub fn get<T: FromDatum>(&self, row: usize, column: usize) -> Option<T> {
+        self.datum(row, column).and_then(|value| unsafe { T::from_datum(value, false) })
+    }
+
+    /// A `timestamptz`.
+    pub fn at(&self, row: usize, column: usize) -> Option<Instant> {
+        self.datum(row, column).map(|value| clock::from_pg(value.value() as i64))
+    }
+
+    /// As text by the type's output function.
+    pub fn text(&self, row: usize, column: usize) -> Option<String> {
+        let value = self.datum(row, column)?;
+        unsafe {
+            let (mut output, mut variable) = (pg_sys::InvalidOid, false);
+            pg_sys::getTypeOutputInfo(self.kind(column), &mut output, &mut variable);
+            let written = pg_sys::OidOutputFunctionCall(output, value);
+            let text = std::ffi::CStr::from_ptr(written).to_string_lossy().into_owned();
+            pg_sys::pfree(written.cast());
+            Some(text)
+        }
+    }
+}
+
+impl Drop for Rows {
+    fn drop(&mut self) {
+        // While an ERROR unwinds, the abort has freed or will free it.
+        if !self.table.is_null() && !std::thread::panicking() {
+            unsafe { pg_sys::SPI_freetuptable(self.table) };
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Row keys out of tuples, rows into heaps. A key value is rendered the same way in a trigger and in a scan,
+//! whatever the session's settings are: as JSON, times in UTC and ISO 8601.
+
+use pgrx::pg_sys::{self, Datum, Oid};
+use std::ffi::{CStr, CString, c_char};
+
+/// Can a column of this type be part of a row key?
+pub fn is_key_type(kind: Oid) -> bool {
+    let base = unsafe { pg_sys::getBaseType(kind) };
+    let known = [
+        pg_sys::INT2OID,
+        pg_sys::INT4OID,
+        pg_sys::INT8OID,
+        pg_sys::NUMERICOID,
+        pg_sys::UUIDOID,
+        pg_sys::TEXTOID,
+        pg_sys::VARCHAROID,
+        pg_sys::BPCHAROID,
+        pg_sys::DATEOID,
+        pg_sys::TIMESTAMPOID,
+        pg_sys::TIMESTAMPTZOID,
+        pg_sys::BYTEAOID,
+        pg_sys::BOOLOID,
+    ];
+    known.contains(&base) || unsafe { pg_sys::type_is_enum(base) }
+}
+
+/// A key value as JSON text: numbers and booleans bare, everything else a string.
+pub fn key_json(kind: Oid, value: Datum) -> String {
+    let base = unsafe { pg_sys::getBaseType(kind) };
+    match base {
+        pg_sys::INT2OID | pg_sys::INT4OID | pg_sys::INT8OID => output(base, value),
+        pg_sys::BOOLOID => (if value.value() != 0 { "true" } else { "false" }).to_string(),
+        pg_sys::NUMERICOID => number(output(base, value)),
+        pg_sys::DATEOID | pg_sys::TIMESTAMPOID | pg_sys::TIMESTAMPTZOID => quote(&iso(base, value)),
+        pg_sys::BYTEAOID => quote(&hex(value)),
+        _ => quote(&output(base, value)),
+    }
+}
+
+/// Equal numerics must render equally: 1.0 and 1.00 are the same key.
+fn number(text: String) -> String {
+    if !text.starts_with(|c: char| c.is_ascii_digit() || c == '-') || text.contains("Inf") {
+        return quote(&text);
+    }
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_string(),
+        false => text,
+    }
+}
+
+fn quote(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+fn output(kind: Oid, value: Datum) -> String {
+    unsafe {
+        let (mut function, mut variable) = (Oid::INVALID, false);
+        pg_sys::getTypeOutputInfo(kind, &mut function, &mut variable);
+        let written = pg_sys::OidOutputFunctionCall(function, value);
+        let text = CStr::from_ptr(written).to_string_lossy().into_owned();
+        pg_sys::pfree(written.cast());
+        text
+    }
+}
+
+fn iso(kind: Oid, value: Datum) -> String {
+    let mut buffer = [0 as c_char; 128];
+    let utc = 0;
+    unsafe {
+        pg_sys::JsonEncodeDateTime(buffer.as_mut_ptr(), value, kind, &utc);
+        CStr::from_ptr(buffer.as_ptr()).to_string_lossy().into_owned()
+    }
+}
+
+fn hex(value: Datum) -> String {
+    let bytes: Vec<u8> = unsafe { pgrx::FromDatum::from_datum(value, false) }.unwrap_or_default();
+    bytes.iter().fold(String::from("\\x"), |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// Joins the key columns' JSON texts: one column stands for itself, several become an array.
+pub fn join_key(values: &[String]) -> String {
+    match values {
+        [one] => one.clone(),
+        many => format!("[{}]", many.join(",")),
+    }
+}
+
+/// A row as a trigger sees it.
+pub struct Row {
+    tuple: pg_sys::HeapTuple,
+    shape: pg_sys::TupleDesc,
+    /// The table, or the partition, that holds it.
+    pub relation: Oid,
+    /// The trigger's arguments.
+    pub arguments: Vec<String>,
+}
+
+impl Row {
+    /// The row that fired the trigger: the new one.
+    ///
+    /// # Safety
+    /// `call` must be the call information of a trigger function.
+    pub unsafe fn of_trigger(call: pg_sys::FunctionCallInfo) -> Option<Row> {
+        unsafe {
+            if !pgrx::trigger_support::called_as_trigger(call) {
+                return None;
+            }
+            let data = &*(*call).context.cast::<pg_sys::TriggerData>();
+            let tuple = if pgrx::trigger_support::trigger_fired_by_update(data.tg_event) {
+                data.tg_newtuple
+            } else {
+                data.tg_trigtuple
+            };
+            let trigger = &*data.tg_trigger;
+            let arguments = (0..trigger.tgnargs as usize)
+                .map(|i| CStr::from_ptr(*trigger.tgargs.add(i)).to_string_lossy().into_owned());
+            Some(Row {
+                tuple,
+                shape: (*data.tg_relation).rd_att,
+                relation: (*data.tg_relation).rd_id,
+                arguments: arguments.collect(),
+            })
+        }
+    }
+
+    /// The row's key over the columns of these names; None where one is missing or null.
+    pub fn key(&self, columns: &[String]) -> Option<String> {
+        let values: Option<Vec<String>> = columns.iter().map(|column| self.key_value(column)).collect();
+        values.map(|values| join_key(&values))
+    }
+
+    fn key_value(&self, column: &str) -> Option<String> {
+        let name = CString::new(column).ok()?;
+        unsafe {
+            let number = pg_sys::SPI_fnumber(self.shape, name.as_ptr());
+            if number <= 0 {
+                return None;
+            }
+            let mut null = false;
+            let value = pg_sys::SPI_getbinval(self.tuple, self.shape, number, &mut null);
+            (!null).then(|| key_json(pg_sys::SPI_gettypeid(self.shape, number), value))
+        }
+    }
+}
+
+/// Appends a row to one of our heaps that has no index and no trigger. Needs no privilege, no snapshot and no
+/// search_path, which is why a user's transaction may do it at any moment.
+pub fn append(relation: Oid, values: &[Option<Datum>]) {
+    unsafe {
+        let heap = pg_sys::table_open(relation, pg_sys::RowExclusiveLock as i32);
+        let mut data: Vec<Datum> = values.iter().map(|value| value.unwrap_or(Datum::from(0))).collect();
+        let mut nulls: Vec<bool> = values.iter().map(Option::is_none).collect();
+        let tuple = pg_sys::heap_form_tuple((*heap).rd_att, data.as_mut_ptr(), nulls.as_mut_ptr());
+        pg_sys::simple_heap_insert(heap, tuple);
+        pg_sys::heap_freetuple(tuple);
+        pg_sys::table_close(heap, pg_sys::NoLock as i32);
+    }
+}
+
+/// The subtransaction that is running.
+pub fn subtransaction() -> u32 {
+    unsafe { pg_sys::GetCurrentSubTransactionId() }
+}
+
+/// Is `relation` a table that takes part in `root` as a partition, at any depth, or `root` itself?
+pub fn is_part_of(relation: Oid, root: Oid) -> bool {
+    unsafe extern "C-unwind" {
+        fn get_partition_ancestors(relation: Oid) -> *mut pg_sys::List;
+    }
+    if relation == root {
+        return true;
+    }
+    unsafe {
+        if !pg_sys::get_rel_relispartition(relation) {
+            return false;
+        }
+        let ancestors = pgrx::PgList::<Oid>::from_pg(get_partition_ancestors(relation));
+        ancestors.iter_oid().any(|ancestor| ancestor == root)
+    }
+}
+
+/// The name of a type as SQL writes it, qualified where needed.
+pub fn type_name(kind: Oid) -> String {
+    unsafe {
+        let written = pg_sys::format_type_extended(kind, -1, pg_sys::FORMAT_TYPE_FORCE_QUALIFY as u16);
+        CStr::from_ptr(written).to_string_lossy().into_owned()
+    }
+}

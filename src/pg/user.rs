@@ -1,0 +1,152 @@
+//! Who is acting: the switch to the extension's owner for bookkeeping, and the settings that user code may not shape.
+
+use pgrx::pg_sys::{self, Oid};
+use std::cell::Cell;
+use std::ffi::CStr;
+
+/// From miscadmin.h: the user id is switched locally, session commands that would undo it are refused.
+const LOCAL_USERID_CHANGE: i32 = 0x0001;
+
+thread_local! {
+    static PRIVILEGED: Cell<bool> = const { Cell::new(false) };
+    /// Extension OID and its owner, looked up once for each incarnation of the extension.
+    static OWNER: Cell<(Oid, Oid)> = const { Cell::new((Oid::INVALID, Oid::INVALID)) };
+}
+
+/// Is bookkeeping going on, as the extension's owner?
+pub fn is_privileged() -> bool {
+    PRIVILEGED.get()
+}
+
+/// The extension's OID, or None where it is not installed.
+pub fn extension() -> Option<Oid> {
+    let oid = unsafe { pg_sys::get_extension_oid(c"jittask".as_ptr(), true) };
+    (oid != Oid::INVALID).then_some(oid)
+}
+
+/// The role that owns the extension. Needs SPI.
+pub fn extension_owner() -> Oid {
+    let extension = extension().unwrap_or(Oid::INVALID);
+    let (known, owner) = OWNER.get();
+    if known == extension && owner != Oid::INVALID {
+        return owner;
+    }
+    let rows = super::sql::once(
+        "select extowner from pg_catalog.pg_extension where oid operator(pg_catalog.=) $1",
+        &[super::sql::arg(extension)],
+    );
+    let Some(owner) = rows.get::<Oid>(0, 1) else {
+        crate::error::Error::new(crate::error::Kind::State, "extension jittask is not installed in this database")
+            .raise()
+    };
+    OWNER.set((extension, owner));
+    owner
+}
+
+/// The current role.
+pub fn current() -> Oid {
+    unsafe { pg_sys::GetUserId() }
+}
+
+/// The session's role, to which RESET ROLE leads.
+pub fn session() -> Oid {
+    unsafe { pg_sys::GetSessionUserId() }
+}
+
+/// May the current role act as `role`, that is, has it its privileges?
+pub fn may_act_as(role: Oid) -> bool {
+    unsafe { pg_sys::has_privs_of_role(current(), role) }
+}
+
+/// Is the current role a superuser?
+pub fn is_superuser() -> bool {
+    unsafe { pg_sys::superuser() }
+}
+
+/// Is `role` a superuser?
+pub fn is_superuser_role(role: Oid) -> bool {
+    unsafe { pg_sys::superuser_arg(role) }
+}
+
+/// A role's name, or None when it is gone.
+pub fn name_of(role: Oid) -> Option<String> {
+    unsafe {
+        let name = pg_sys::GetUserNameFromId(role, true);
+        (!name.is_null()).then(|| CStr::from_ptr(name).to_string_lossy().into_owned())
+    }
+}
+
+struct Reset(bool);
+
+impl Drop for Reset {
+    fn drop(&mut self) {
+        PRIVILEGED.set(self.0);
+    }
+}
+
+/// Bookkeeping: runs `body` as the extension's owner under pinned settings. Only our own fixed SQL may go in here.
+/// An ERROR needs no cleaning up: the abort of the (sub)transaction restores the user and the settings.
+pub fn as_extension_owner<T>(body: impl FnOnce() -> T) -> T {
+    if is_privileged() {
+        return body();
+    }
+    let owner = extension_owner();
+    let _reset = Reset(PRIVILEGED.replace(true));
+    let (mut user, mut context) = (Oid::INVALID, 0);
+    unsafe { pg_sys::GetUserIdAndSecContext(&mut user, &mut context) };
+    let settings = Settings::begin();
+    settings.set(c"search_path", c"pg_catalog, pg_temp");
+    settings.set(c"datestyle", c"ISO, YMD");
+    settings.set(c"intervalstyle", c"postgres");
+    settings.set(c"jit", c"off");
+    // User code may have made the transaction read-only; the record of that must still be written.
+    let read_only = unsafe { std::mem::replace(&mut *(&raw mut pg_sys::XactReadOnly), false) };
+    unsafe { pg_sys::SetUserIdAndSecContext(owner, context | LOCAL_USERID_CHANGE) };
+    let result = body();
+    unsafe {
+        pg_sys::SetUserIdAndSecContext(user, context);
+        pg_sys::XactReadOnly = read_only;
+    }
+    settings.end();
+    result
+}
+
+/// Reads system catalogs as the caller, with no search_path that could lend an operator.
+pub fn with_pinned_path<T>(body: impl FnOnce() -> T) -> T {
+    let settings = Settings::begin();
+    settings.set(c"search_path", c"pg_catalog, pg_temp");
+    let result = body();
+    settings.end();
+    result
+}
+
+/// A nest level of settings: whatever is set inside, by us or by user code, is gone at its end.
+pub struct Settings(i32);
+
+impl Settings {
+    /// Opens the level.
+    pub fn begin() -> Self {
+        Settings(unsafe { pg_sys::NewGUCNestLevel() })
+    }
+
+    /// Sets one inside the level.
+    pub fn set(&self, name: &CStr, value: &CStr) {
+        unsafe {
+            pg_sys::set_config_option(
+                name.as_ptr(),
+                value.as_ptr(),
+                pg_sys::GucContext::PGC_USERSET,
+                pg_sys::GucSource::PGC_S_SESSION,
+                pg_sys::GucAction::GUC_ACTION_SAVE,
+                true,
+                0,
+                false,
+            );
+        }
+    }
+
+    /// Closes it. "Not committed", so that even a plain SET of user code is undone.
+    pub fn end(self) {
+        unsafe { pg_sys::AtEOXact_GUC(false, self.0) };
+    }
+}

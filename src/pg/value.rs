@@ -1,0 +1,70 @@
+//! Datums into the schedule's vocabulary.
+
+use super::clock;
+use chrono::{Days, NaiveDate};
+use pgrx::pg_sys::{self, Datum, Oid};
+use schedule::{Base, ColumnKind, Instant, Span};
+
+/// A type, or the type under a domain.
+pub fn base_type(kind: Oid) -> Oid {
+    unsafe { pg_sys::getBaseType(kind) }
+}
+
+/// An interval; None when infinite.
+pub fn span(value: Datum) -> Option<Span> {
+    let interval = unsafe { &*value.cast_mut_ptr::<pg_sys::Interval>() };
+    let infinite = |edge_month: i32, edge_day: i32, edge_time: i64| {
+        interval.month == edge_month && interval.day == edge_day && interval.time == edge_time
+    };
+    if infinite(i32::MAX, i32::MAX, i64::MAX) || infinite(i32::MIN, i32::MIN, i64::MIN) {
+        return None;
+    }
+    Some(Span { months: interval.month, days: interval.day, micros: interval.time })
+}
+
+/// A date column's value as the base of a series; None when infinite or beyond what can be reckoned with.
+pub fn base(kind: ColumnKind, value: Datum) -> Option<Base> {
+    match kind {
+        ColumnKind::Date => date(value.value() as i32).map(Base::Date),
+        ColumnKind::Local => micros(value).and_then(local).map(Base::Local),
+        ColumnKind::Instant => micros(value).map(|micros| Base::Instant(clock::from_pg(micros))),
+    }
+}
+
+fn micros(value: Datum) -> Option<i64> {
+    let micros = value.value() as i64;
+    (micros != i64::MIN && micros != i64::MAX).then_some(micros)
+}
+
+fn epoch() -> NaiveDate {
+    NaiveDate::from_ymd_opt(2000, 1, 1).unwrap_or_default()
+}
+
+fn date(days: i32) -> Option<NaiveDate> {
+    if days == i32::MAX || days == i32::MIN {
+        return None;
+    }
+    let distance = Days::new(days.unsigned_abs().into());
+    if days < 0 { epoch().checked_sub_days(distance) } else { epoch().checked_add_days(distance) }
+}
+
+fn local(micros: i64) -> Option<chrono::NaiveDateTime> {
+    chrono::DateTime::from_timestamp_micros(clock::from_pg(micros).0).map(|at| at.naive_utc())
+}
+
+/// A local time as the datum of a column of this kind: days or microseconds since 2000.
+pub fn raw(kind: ColumnKind, at: chrono::NaiveDateTime) -> i64 {
+    match kind {
+        ColumnKind::Date => at.date().signed_duration_since(epoch()).num_days(),
+        ColumnKind::Local | ColumnKind::Instant => clock::to_pg(Instant(at.and_utc().timestamp_micros())),
+    }
+}
+
+/// The type of a column of this kind.
+pub fn type_of(kind: ColumnKind) -> Oid {
+    match kind {
+        ColumnKind::Date => pg_sys::DATEOID,
+        ColumnKind::Local => pg_sys::TIMESTAMPOID,
+        ColumnKind::Instant => pg_sys::TIMESTAMPTZOID,
+    }
+}

@@ -1,0 +1,80 @@
+//! What a user's transaction does at its end: flush captured keys before the commit, wake our workers after it.
+
+use super::shmem::{DatabaseState, shared};
+use pgrx::pg_sys;
+use std::cell::Cell;
+use std::ffi::c_void;
+use std::sync::atomic::Ordering::*;
+
+thread_local! {
+    static WANTED: Cell<bool> = const { Cell::new(false) };
+    static LOOK_AGAIN: Cell<bool> = const { Cell::new(false) };
+    static REGISTERED: Cell<bool> = const { Cell::new(false) };
+    static BEFORE_COMMIT: Cell<Option<fn()>> = const { Cell::new(None) };
+    static AFTER_ABORT: Cell<Option<fn()>> = const { Cell::new(None) };
+}
+
+/// At this transaction's commit, tell the database's scheduler that something changed.
+pub fn at_commit() {
+    WANTED.set(true);
+    register();
+}
+
+/// At this transaction's commit, tell the launcher to look whether the extension is in this database.
+pub fn launcher_at_commit() {
+    LOOK_AGAIN.set(true);
+    at_commit();
+}
+
+/// Runs `flush` before this transaction commits, `forget` when it aborts.
+pub fn before_commit(flush: fn(), forget: fn()) {
+    BEFORE_COMMIT.set(Some(flush));
+    AFTER_ABORT.set(Some(forget));
+    register();
+}
+
+fn register() {
+    if !REGISTERED.replace(true) {
+        unsafe { pg_sys::RegisterXactCallback(Some(on_transaction_event), std::ptr::null_mut()) };
+    }
+}
+
+#[pgrx::pg_guard]
+extern "C-unwind" fn on_transaction_event(event: pg_sys::XactEvent::Type, _argument: *mut c_void) {
+    use pg_sys::XactEvent::*;
+    match event {
+        XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE => {
+            if let Some(flush) = BEFORE_COMMIT.take() {
+                flush();
+            }
+        }
+        XACT_EVENT_COMMIT => {
+            if WANTED.take() {
+                notify(LOOK_AGAIN.take());
+            }
+        }
+        // A prepared transaction wakes at COMMIT PREPARED, through the utility hook.
+        XACT_EVENT_ABORT | XACT_EVENT_PREPARE => {
+            WANTED.set(false);
+            LOOK_AGAIN.set(false);
+            BEFORE_COMMIT.set(None);
+            if let Some(forget) = AFTER_ABORT.take() {
+                forget();
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Tells the scheduler of the current database, or the launcher where there is none.
+pub fn notify(look_again: bool) {
+    let Some(shared) = shared() else { return };
+    let Some(database) = shared.database(unsafe { pg_sys::MyDatabaseId }.to_u32()) else { return };
+    database.changed.store(true, Release);
+    if look_again && database.state() != DatabaseState::Served {
+        database.set_state(DatabaseState::Unknown);
+    }
+    if !(database.scheduler.is_alive() && database.scheduler.wake()) {
+        shared.launcher.wake();
+    }
+}

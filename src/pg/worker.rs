@@ -1,0 +1,164 @@
+//! Background workers: starting, connecting, signals, waiting.
+
+use pgrx::pg_sys::{self, Oid};
+use schedule::Instant;
+use std::ffi::{CStr, c_char, c_int};
+
+unsafe extern "C-unwind" {
+    /// The server's own SIGTERM handler; the bridge wraps it and has no pointer to it.
+    fn die(signal: c_int);
+}
+
+/// Describes a worker of this library.
+fn describe(name: &str, kind: &str, function: &CStr) -> pg_sys::BackgroundWorker {
+    let mut worker = pg_sys::BackgroundWorker::default();
+    copy(name, &mut worker.bgw_name);
+    copy(kind, &mut worker.bgw_type);
+    copy("jittask", &mut worker.bgw_library_name);
+    copy(&function.to_string_lossy(), &mut worker.bgw_function_name);
+    worker.bgw_flags = (pg_sys::BGWORKER_SHMEM_ACCESS | pg_sys::BGWORKER_BACKEND_DATABASE_CONNECTION) as c_int;
+    worker
+}
+
+fn copy(text: &str, place: &mut [c_char]) {
+    let room = place.len() - 1;
+    for (slot, byte) in place[..room].iter_mut().zip(text.bytes()) {
+        *slot = byte as c_char;
+    }
+}
+
+/// Registers a worker that lives as long as the server and comes back a second after it failed.
+pub fn register_static(name: &str, function: &CStr) {
+    let mut worker = describe(name, name, function);
+    worker.bgw_start_time = pg_sys::BgWorkerStartTime::BgWorkerStart_RecoveryFinished;
+    worker.bgw_restart_time = 1;
+    unsafe { pg_sys::RegisterBackgroundWorker(&mut worker) };
+}
+
+/// Starts a worker now, with an argument; false when the server has no slot free.
+pub fn start(name: &str, kind: &str, function: &CStr, argument: usize, tell: i32) -> bool {
+    let mut worker = describe(name, kind, function);
+    worker.bgw_start_time = pg_sys::BgWorkerStartTime::BgWorkerStart_RecoveryFinished;
+    worker.bgw_restart_time = pg_sys::BGW_NEVER_RESTART as c_int;
+    worker.bgw_main_arg = pg_sys::Datum::from(argument);
+    worker.bgw_notify_pid = tell;
+    unsafe { pg_sys::RegisterDynamicBackgroundWorker(&mut worker, std::ptr::null_mut()) }
+}
+
+unsafe fn set_handler(signal: c_int, handler: unsafe extern "C-unwind" fn(c_int)) {
+    unsafe {
+        #[cfg(feature = "pg18")]
+        pg_sys::pqsignal_be(signal, Some(handler));
+        #[cfg(not(feature = "pg18"))]
+        pg_sys::pqsignal(signal, Some(handler));
+    }
+}
+
+/// SIGTERM ends the process wherever it is, also in user code; SIGHUP reloads.
+pub fn take_signals() {
+    unsafe {
+        set_handler(15, die);
+        set_handler(1, on_sighup);
+        pg_sys::BackgroundWorkerUnblockSignals();
+    }
+}
+
+unsafe extern "C-unwind" {
+    /// postmaster/interrupt.h: sets ConfigReloadPending and the latch.
+    #[link_name = "SignalHandlerForConfigReload"]
+    fn on_sighup(signal: c_int);
+}
+
+/// Reads the configuration again if SIGHUP came. True if it did.
+pub fn reload_if_asked() -> bool {
+    unsafe {
+        let pending = &raw mut pg_sys::ConfigReloadPending;
+        if pending.read_volatile() == 0 {
+            return false;
+        }
+        pending.write_volatile(0);
+        pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP);
+        true
+    }
+}
+
+/// Connects to no database: only shared catalogs can be read.
+pub fn connect_nowhere() {
+    unsafe { pg_sys::BackgroundWorkerInitializeConnection(std::ptr::null(), std::ptr::null(), 0) };
+}
+
+/// Connects as the bootstrap superuser, for our own tables only.
+pub fn connect(database: Oid) {
+    unsafe { pg_sys::BackgroundWorkerInitializeConnectionByOid(database, Oid::INVALID, 0) };
+}
+
+/// Connects as a role, which from PostgreSQL 17 on need not be able to log in.
+pub fn connect_as(database: Oid, role: Oid) {
+    #[cfg(any(feature = "pg17", feature = "pg18"))]
+    let flags = pg_sys::BGWORKER_BYPASS_ROLELOGINCHECK;
+    #[cfg(not(any(feature = "pg17", feature = "pg18")))]
+    let flags = 0;
+    unsafe { pg_sys::BackgroundWorkerInitializeConnectionByOid(database, role, flags) };
+}
+
+/// The database this process is connected to.
+pub fn database() -> Oid {
+    unsafe { pg_sys::MyDatabaseId }
+}
+
+/// This process.
+pub fn pid() -> i32 {
+    unsafe { pg_sys::MyProcPid }
+}
+
+/// Can tasks of a role that cannot log in run here?
+pub fn runs_nologin_roles() -> bool {
+    cfg!(any(feature = "pg17", feature = "pg18"))
+}
+
+/// Sleeps until `until`, the latch, or the postmaster's death; SIGTERM ends the process from here.
+pub fn wait_until(until: Instant) {
+    let left = until.0.saturating_sub(super::clock::now().0).clamp(0, 3_600_000_000);
+    // Rounded up: waking a moment early would only mean to sleep again.
+    let millis = (left + 999) / 1000;
+    wait(millis);
+}
+
+fn wait(millis: i64) {
+    unsafe {
+        let events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
+        pg_sys::WaitLatch(pg_sys::MyLatch, events as c_int, millis, pg_sys::PG_WAIT_EXTENSION);
+        pg_sys::ResetLatch(pg_sys::MyLatch);
+    }
+    check_interrupts();
+}
+
+/// Ends the process or cancels the statement if that was asked for.
+pub fn check_interrupts() {
+    pgrx::check_for_interrupts!();
+}
+
+/// Ends this process now, without an error.
+pub fn exit(code: i32) -> ! {
+    unsafe { pg_sys::proc_exit(code) };
+    unreachable!("proc_exit does not return")
+}
+
+/// Runs `clean_up` when this process ends in whatever way but a crash.
+pub fn at_exit(clean_up: unsafe extern "C-unwind" fn(c_int, pg_sys::Datum), argument: usize) {
+    unsafe { pg_sys::before_shmem_exit(Some(clean_up), pg_sys::Datum::from(argument)) };
+}
+
+/// What `pg_stat_activity` shows of this process.
+pub fn report(text: Option<&str>) {
+    use pg_sys::BackendState::*;
+    match text.and_then(|text| std::ffi::CString::new(text).ok()) {
+        Some(text) => unsafe { pg_sys::pgstat_report_activity(STATE_RUNNING, text.as_ptr()) },
+        None => unsafe { pg_sys::pgstat_report_activity(STATE_IDLE, std::ptr::null()) },
+    }
+}
+
+/// Is the postmaster loading shared_preload_libraries, for real and not for pg_upgrade?
+pub fn is_preloading() -> bool {
+    unsafe { pg_sys::process_shared_preload_libraries_in_progress && !pg_sys::IsBinaryUpgrade }
+}

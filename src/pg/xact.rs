@@ -1,0 +1,101 @@
+//! Transactions of background workers, with an abort path: the caller gets the error and may go on.
+
+use super::boundary::{self, Failure};
+use pgrx::pg_sys;
+use pgrx::pg_sys::PgTryBuilder;
+use std::panic::AssertUnwindSafe;
+
+unsafe extern "C-unwind" {
+    #[link_name = "CommitTransactionCommand"]
+    fn raw_commit();
+}
+
+/// Runs `body` in a transaction of its own with SPI open, and commits. Isolation and mode are ours, whatever the
+/// role's or session's defaults are. Deferred triggers run at the commit, as the session's role.
+pub fn run<T>(body: impl FnOnce() -> T) -> Result<T, Failure> {
+    let context = unsafe { pg_sys::CurrentMemoryContext };
+    let result = PgTryBuilder::new(AssertUnwindSafe(|| {
+        begin();
+        let value = super::sql::session(body);
+        commit();
+        Ok(value)
+    }))
+    .catch_others(|caught| Err(Failure::taken(&caught)))
+    .catch_rust_panic(|caught| Err(Failure::taken(&caught)))
+    .execute();
+    unsafe {
+        if result.is_err() {
+            pg_sys::AbortCurrentTransaction();
+        }
+        pg_sys::MemoryContextSwitchTo(context);
+        pg_sys::pgstat_report_stat(false);
+    }
+    result
+}
+
+fn begin() {
+    unsafe {
+        pg_sys::SetCurrentStatementStartTimestamp();
+        pg_sys::StartTransactionCommand();
+        pg_sys::XactIsoLevel = pg_sys::XACT_READ_COMMITTED as i32;
+        pg_sys::XactReadOnly = pg_sys::RecoveryInProgress();
+        pg_sys::XactDeferrable = false;
+        pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
+    }
+}
+
+fn commit() {
+    unsafe {
+        pg_sys::PopActiveSnapshot();
+        boundary::catch(|| raw_commit()).unwrap_or_else(|failure| failure.raise());
+    }
+}
+
+/// Runs `body` under a savepoint: on an error its effects are gone and the transaction goes on.
+pub fn savepoint<T>(body: impl FnOnce() -> T) -> Result<T, Failure> {
+    unsafe {
+        let (context, owner) = (pg_sys::CurrentMemoryContext, pg_sys::CurrentResourceOwner);
+        pg_sys::BeginInternalSubTransaction(std::ptr::null());
+        pg_sys::MemoryContextSwitchTo(context);
+        let result = PgTryBuilder::new(AssertUnwindSafe(|| Ok(body())))
+            .catch_others(|caught| Err(Failure::taken(&caught)))
+            .catch_rust_panic(|caught| Err(Failure::taken(&caught)))
+            .execute();
+        pg_sys::MemoryContextSwitchTo(context);
+        match result {
+            Ok(_) => pg_sys::ReleaseCurrentSubTransaction(),
+            Err(_) => pg_sys::RollbackAndReleaseCurrentSubTransaction(),
+        }
+        pg_sys::MemoryContextSwitchTo(context);
+        pg_sys::CurrentResourceOwner = owner;
+        result
+    }
+}
+
+/// Fires the deferred triggers and checks that are queued, now. Inside a savepoint they then fail for one row.
+pub fn settle_deferred() {
+    super::sql::run("set constraints all immediate", &[]);
+    super::sql::run("set constraints all deferred", &[]);
+}
+
+/// The next transaction id that will be given out: all below have been started.
+pub fn next_xid() -> u64 {
+    unsafe { pg_sys::ReadNextFullTransactionId().value }
+}
+
+/// The oldest transaction id still running: all below have ended, and a snapshot taken from now on sees them.
+pub fn snapshot_xmin() -> u64 {
+    unsafe {
+        let snapshot = pg_sys::GetLatestSnapshot();
+        let next = pg_sys::ReadNextFullTransactionId().value;
+        let xmin = (*snapshot).xmin.into_inner() as u64;
+        // xmin is at most 2^31 behind: put it into the right epoch.
+        let candidate = (next & !0xffff_ffff) | xmin;
+        if candidate > next { candidate - (1 << 32) } else { candidate }
+    }
+}
+
+/// Is a standby or a recovering server?
+pub fn in_recovery() -> bool {
+    unsafe { pg_sys::RecoveryInProgress() }
+}

@@ -1,0 +1,201 @@
+//! One claimed entry in one transaction: each row is read as it is now, judged, handed to the function, and all of it
+//! recorded. The caller commits; if that fails, nothing of it has happened.
+
+use super::Me;
+use super::call::{Call, Judged};
+use crate::catalog::agenda::{self, Entry};
+use crate::catalog::function::Takes;
+use crate::catalog::record::{self, Outcome, Record};
+use crate::catalog::tally::{self, Counts, Writer};
+use crate::catalog::task::{self, Task};
+use crate::error::OrRaise;
+use crate::pg::{clock, user, worker, xact};
+use schedule::Instant;
+use std::cell::Cell;
+use std::sync::atomic::Ordering::*;
+
+/// How rows are kept apart.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Not at all: the fast way, for the first try.
+    Together,
+    /// By savepoints: those that fail are put aside.
+    Savepoints,
+    /// One row, one transaction.
+    Alone,
+}
+
+/// A batch of several rows ends early after this long; the rest is the next batch.
+const BATCH_MICROS: i64 = 100_000;
+
+thread_local! {
+    static STARTED_AT: Cell<Instant> = const { Cell::new(Instant(0)) };
+}
+
+/// When the row that ran last started.
+pub fn started_at() -> Instant {
+    STARTED_AT.get()
+}
+
+struct Batch<'a> {
+    me: &'a Me,
+    entry: &'a Entry,
+    mode: Mode,
+    records: Vec<Record>,
+    aside: Vec<usize>,
+    last_started: Option<Instant>,
+}
+
+/// Runs the entry inside the caller's transaction.
+pub fn run(me: &Me, entry: &Entry, mode: Mode) {
+    let mut batch = Batch { me, entry, mode, records: Vec::new(), aside: Vec::new(), last_started: None };
+    STARTED_AT.set(clock::now());
+    let task = task::by_id(entry.task);
+    match task {
+        None => batch.all(|| Outcome::Cancelled("dropped")),
+        Some(task) if task.is_dropped => batch.all(|| Outcome::Cancelled("dropped")),
+        Some(task) if !task.enabled && !entry.forced => {
+            if entry.attempt > 0 {
+                return agenda::postpone(entry.id, None);
+            }
+            batch.all(|| Outcome::Skipped("paused"));
+        }
+        Some(task) => match batch.overlap(&task) {
+            Overlap::Skip => batch.all(|| Outcome::Skipped("overlap")),
+            Overlap::Wait => return agenda::postpone(entry.id, Some(Instant(clock::now().0 + 100_000))),
+            Overlap::Go => return batch.execute(task),
+        },
+    }
+    batch.finish(entry.keys.len());
+}
+
+enum Overlap {
+    Go,
+    Skip,
+    Wait,
+}
+
+impl Batch<'_> {
+    fn overlap(&self, task: &Task) -> Overlap {
+        let is_scheduled = task.relation.is_none() && task.function.takes == Takes::Nothing;
+        let policy = task.definition.overlap.as_deref().unwrap_or("skip");
+        let mut others =
+            self.me.shared.executors_of(self.me.database).filter(|slot| !std::ptr::eq(*slot, self.me.slot));
+        if !is_scheduled || policy == "allow" || !others.any(|slot| slot.task.load(Acquire) == task.id) {
+            return Overlap::Go;
+        }
+        if policy == "queue" || self.entry.forced { Overlap::Wait } else { Overlap::Skip }
+    }
+
+    /// The same end for all keys, without running.
+    fn all(&mut self, outcome: impl Fn() -> Outcome) {
+        for position in 0..self.entry.keys.len() {
+            self.note(position, None, outcome());
+        }
+    }
+
+    fn execute(mut self, task: Task) {
+        worker::report(Some(&format!("jittask: {}", task.name)));
+        let done = record::recorded(self.entry.task, self.entry.occurrence.nominal_at, &self.entry.keys);
+        let mut call = Call::prepare(task, self.entry).or_raise();
+        let settings = user::Settings::begin();
+        if self.mode != Mode::Alone && self.entry.keys.len() > 1 {
+            // A row that somebody has locked does not hold up the batch: it runs alone.
+            settings.set(c"lock_timeout", c"100ms");
+        }
+        let until = if call.takes() == Takes::Rows && self.mode == Mode::Together {
+            self.together(&mut call, &done);
+            self.entry.keys.len()
+        } else {
+            self.one_by_one(&mut call, &done)
+        };
+        settings.end();
+        // Keys that were recorded already were in the agenda twice: they do not count again.
+        let twice = done[..until].iter().filter(|done| **done).count() as i64;
+        tally::add(
+            self.entry.task,
+            Writer::Executor(self.me.index),
+            Counts { entered: -twice, ..Default::default() },
+            None,
+        );
+        self.finish(until);
+    }
+
+    /// Row after row; how many of the keys are done with.
+    fn one_by_one(&mut self, call: &mut Call, done: &[bool]) -> usize {
+        let begun = clock::now();
+        for position in 0..self.entry.keys.len() {
+            if done[position] {
+                continue;
+            }
+            let started_at = self.show(position + 1);
+            if self.mode != Mode::Alone && position > 0 && started_at.0 - begun.0 > BATCH_MICROS {
+                return position;
+            }
+            let outcome = match self.mode {
+                Mode::Savepoints => xact::savepoint(|| {
+                    let outcome = call.row(&self.entry.keys[position], position);
+                    xact::settle_deferred();
+                    outcome
+                }),
+                _ => Ok(call.row(&self.entry.keys[position], position)),
+            };
+            match outcome {
+                Ok(outcome) => self.note(position, Some(started_at), outcome),
+                Err(_) => self.aside.push(position),
+            }
+        }
+        self.entry.keys.len()
+    }
+
+    /// The whole entry in one call.
+    fn together(&mut self, call: &mut Call, done: &[bool]) {
+        let started_at = self.show(0);
+        let keys: Vec<(usize, &str)> =
+            (0..self.entry.keys.len()).filter(|i| !done[*i]).map(|i| (i, self.entry.keys[i].as_str())).collect();
+        for (position, judged) in call.rows(&keys) {
+            match judged {
+                Judged::Done(result) => self.note(position, Some(started_at), Outcome::Completed(result)),
+                Judged::Skip(reason) => self.note(position, Some(started_at), Outcome::Skipped(reason)),
+            }
+        }
+    }
+
+    /// Shows the row as executing, in shared memory: visible to others without a write.
+    fn show(&self, position: usize) -> Instant {
+        let now = clock::now();
+        STARTED_AT.set(now);
+        self.me.slot.position.store(position as i32, Release);
+        self.me.slot.started_at.store(now.0, Release);
+        now
+    }
+
+    fn note(&mut self, position: usize, started_at: Option<Instant>, outcome: Outcome) {
+        let ran = matches!(outcome, Outcome::Completed(_));
+        let started_at = started_at.filter(|_| ran);
+        self.last_started = started_at.or(self.last_started);
+        self.records.push(Record {
+            id: self.entry.id + position as i64,
+            key: self.entry.keys[position].clone(),
+            started_at,
+            finished_at: clock::now(),
+            attempt: if ran { self.entry.attempt + 1 } else { self.entry.attempt },
+            outcome,
+        });
+    }
+
+    /// Records, counts, and what is left of the entry: nothing, the keys from `until` on, or those put aside.
+    fn finish(self, until: usize) {
+        record::insert(self.entry.task, self.entry.occurrence, &self.records);
+        let last = self.last_started.map(|at| (at, "completed"));
+        tally::add(self.entry.task, Writer::Executor(self.me.index), Counts::of(&self.records), last);
+        if !self.aside.is_empty() {
+            let rest = self.aside.iter().copied().chain(until..self.entry.keys.len());
+            agenda::put_aside(self.entry, &rest.collect::<Vec<_>>());
+        } else if until < self.entry.keys.len() {
+            agenda::keep_rest(self.entry, until);
+        } else {
+            agenda::delete(self.entry.id);
+        }
+    }
+}

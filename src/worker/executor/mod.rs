@@ -1,0 +1,130 @@
+//! The executor: one for a database, owner and slot, connected *as the owner*, so that no user code in it could ever be
+//! more. It plans the owner's date-field tasks, claims what is due, runs it and records it, oldest first.
+
+mod batch;
+mod call;
+mod claim;
+mod plan;
+mod scan;
+
+use crate::catalog::agenda;
+use crate::pg::shmem::{self, Executor, Shared};
+use crate::pg::{clock, user, worker, xact};
+use crate::settings;
+use pgrx::pg_sys::Oid;
+use pgrx::prelude::*;
+use schedule::Instant;
+use std::sync::atomic::Ordering::*;
+
+/// What every step of an executor needs to know.
+pub struct Me {
+    /// Shared memory.
+    pub shared: &'static Shared,
+    /// This executor's slot.
+    pub slot: &'static Executor,
+    /// The slot's number.
+    pub index: usize,
+    /// The database.
+    pub database: u32,
+    /// The role it is connected as, and runs as.
+    pub owner: Oid,
+}
+
+#[unsafe(no_mangle)]
+#[pg_guard]
+extern "C-unwind" fn jittask_executor(argument: pgrx::pg_sys::Datum) {
+    let index = argument.value();
+    let Some(shared) = shmem::shared() else { return };
+    let slot = &shared.executors[index];
+    let (database, owner) = (slot.database.load(Acquire), Oid::from(slot.owner.load(Acquire)));
+    slot.process.enter();
+    worker::at_exit(leave, index);
+    worker::take_signals();
+    worker::connect_as(Oid::from(database), owner);
+    // A role's own settings could have changed it.
+    if user::current() != owner || user::session() != owner {
+        error!("jittask executor is not connected as its owner; check ALTER ROLE … SET role");
+    }
+    slot.connected.store(true, Release);
+    let me = Me { shared, slot, index, database, owner };
+    work(&me);
+    worker::exit(0)
+}
+
+#[pg_guard]
+extern "C-unwind" fn leave(_code: i32, argument: pgrx::pg_sys::Datum) {
+    let Some(shared) = shmem::shared() else { return };
+    let slot = &shared.executors[argument.value()];
+    slot.started_at.store(0, Release);
+    slot.entry.store(0, Release);
+    slot.task.store(0, Release);
+    slot.busy.store(false, Release);
+    slot.process.leave();
+    // Whoever waits for a slot, or for the rest of this one's work, is dispatched anew.
+    if let Some(database) =
+        shared.databases.iter().find(|database| database.oid.load(Acquire) == slot.database.load(Acquire))
+    {
+        database.scheduler.wake();
+    }
+}
+
+/// Until there is nothing to do for `jittask.executor_idle`, or another owner needs the slot.
+fn work(me: &Me) {
+    let mut idle_since = clock::now().0;
+    let mut last_task = 0;
+    loop {
+        worker::check_interrupts();
+        worker::reload_if_asked();
+        me.slot.process.beat();
+        if !settings::ENABLED.get() || xact::in_recovery() {
+            return;
+        }
+        me.slot.busy.store(true, Release);
+        let mut worked = me.slot.look.swap(false, AcqRel) && plan::all(me);
+        worked |= claim::one(me, &mut last_task);
+        if worked {
+            idle_since = clock::now().0;
+            if must_yield(me, true) {
+                return;
+            }
+            continue;
+        }
+        me.slot.busy.store(false, Release);
+        worker::report(None);
+        let idle_end = idle_since + i64::from(settings::EXECUTOR_IDLE.get()) * 1000;
+        let next = next_run_at(me).map_or(i64::MAX, |at| at.0);
+        if clock::now().0 >= idle_end.max(soon(next)) || must_yield(me, false) {
+            return;
+        }
+        worker::wait_until(Instant(next.min(idle_end.max(soon(next)))));
+    }
+}
+
+/// An idle executor stays for what is due within its warm-up time, so that it is not started again for it.
+fn soon(next: i64) -> i64 {
+    if next < clock::now().0 + 500_000 { next } else { 0 }
+}
+
+fn next_run_at(me: &Me) -> Option<Instant> {
+    xact::run(|| agenda::next_run_at(me.owner)).unwrap_or(None)
+}
+
+/// Another owner waits and all slots are taken: an idle executor goes, a busy one if its owner has more than its share.
+fn must_yield(me: &Me, is_busy: bool) -> bool {
+    let Some(database) = me.shared.databases.iter().find(|slot| slot.oid.load(Acquire) == me.database) else {
+        return true;
+    };
+    if clock::now().0 < database.keep_out_until.load(Acquire) {
+        return true;
+    }
+    if !me.shared.databases.iter().any(|slot| slot.oid.load(Acquire) != 0 && slot.slot_wanted.load(Acquire)) {
+        return false;
+    }
+    let others = me
+        .shared
+        .executors
+        .iter()
+        .filter(|slot| slot.process.is_alive() && slot.owner.load(Acquire) == me.owner.to_u32());
+    // With one executor left for this owner, it works for a second before it makes room.
+    !is_busy || others.count() > 1 || clock::now().0 > me.slot.process.since.load(Relaxed) + 1_000_000
+}

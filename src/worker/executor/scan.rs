@@ -1,0 +1,301 @@
+//! Reading the user's table for what falls due in a window, and for single rows that were captured; what is neither in
+//! the agenda nor recorded enters the agenda. Inside the planning transaction of one task.
+
+use crate::catalog::agenda;
+use crate::catalog::key;
+use crate::catalog::record::{self, Outcome, Record};
+use crate::catalog::tally::Counts;
+use crate::catalog::task::{ROW_ALIAS, Resolved};
+use crate::pg::{clock, sql, value};
+use schedule::{BaseRange, ColumnKind, Instant, Late, Occurrence};
+use std::collections::HashSet;
+
+/// Rows read, and occurrences looked up, at a time.
+const PORTION: usize = 1000;
+/// A row whose occurrences in the window are more than this is cut: the rest comes with a later pass.
+const PER_ROW: usize = 10_000;
+
+/// One planning pass over one task.
+pub struct Scan<'a> {
+    resolved: &'a Resolved,
+    now: Instant,
+    until: Instant,
+    floor: Instant,
+    /// Oldest due time that a captured row may still have.
+    captured_floor: Instant,
+    known: HashSet<(u128, Instant)>,
+    found: Vec<Found>,
+    ready: Vec<(Occurrence, String)>,
+    counts: Counts,
+}
+
+struct Found {
+    occurrence: Occurrence,
+    key: String,
+    hash: u128,
+    /// Its row's last occurrence before now, where catch_up wants only that.
+    verdict: Verdict,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Enter,
+    SkipLate,
+    /// Older than the window: only counted, and only if it is not recorded.
+    PassOver,
+}
+
+/// The trigger's limit for the date column as its raw datum value.
+pub fn raw_limit(resolved: &Resolved, until: Instant) -> i64 {
+    match resolved.timing.schedule.upper_limit(resolved.column_kind, &resolved.timing.zone, until) {
+        None => i64::MAX,
+        Some(micros) => match resolved.column_kind {
+            ColumnKind::Date => clock::to_pg(Instant(micros)).div_euclid(86_400_000_000),
+            ColumnKind::Local | ColumnKind::Instant => clock::to_pg(Instant(micros)),
+        },
+    }
+}
+
+impl<'a> Scan<'a> {
+    /// Begins a pass for what is due before `until`.
+    pub fn begin(resolved: &'a Resolved, now: Instant, until: i64) -> Scan<'a> {
+        let window = schedule::span_micros(resolved.timing.catch_up_window);
+        let captured_floor = Instant(now.0 - window);
+        let existing = schedule::span_micros(resolved.timing.existing_rows);
+        let counted = Instant(resolved.task.counts_from.0 - existing);
+        let floor = if existing > window { counted } else { captured_floor.max(counted) };
+        let until = Instant(until);
+        let known = agenda::pending(resolved.task.id, Instant(floor.0.min(captured_floor.0)), until);
+        Scan {
+            resolved,
+            now,
+            until,
+            floor,
+            captured_floor,
+            known,
+            found: Vec::new(),
+            ready: Vec::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// The oldest due time that a scan may make due.
+    pub fn floor(&self) -> Instant {
+        self.floor
+    }
+
+    /// Looks the window's rows up in the user's index and enters what is new.
+    pub fn window(&mut self, from: Instant) {
+        let schedule = &self.resolved.timing.schedule;
+        let lowest = if schedule.cycle == schedule::Cycle::None { None } else { self.lowest() };
+        let ranges = schedule.bases(self.resolved.column_kind, &self.resolved.timing.zone, from, self.until, lowest);
+        if ranges.is_empty() {
+            return;
+        }
+        let (statement, arguments) = self.window_statement(&ranges);
+        let mut cursor = sql::cursor(&statement, &arguments);
+        loop {
+            let rows = cursor.fetch(PORTION as i64);
+            if rows.is_empty() {
+                break;
+            }
+            for row in 0..rows.len() {
+                self.consider(&rows, row, from, false);
+            }
+            drop(rows);
+            self.settle();
+        }
+        cursor.close();
+    }
+
+    fn lowest(&self) -> Option<chrono::NaiveDateTime> {
+        let statement = format!(
+            "select min({}) from {} as {ROW_ALIAS} where {0} > '-infinity'",
+            self.resolved.column_sql(),
+            self.resolved.target.sql_name
+        );
+        let rows = sql::once(&statement, &[]);
+        match value::base(self.resolved.column_kind, rows.datum(0, 1)?)? {
+            schedule::Base::Date(date) => date.and_hms_opt(0, 0, 0),
+            schedule::Base::Local(local) => Some(local),
+            schedule::Base::Instant(at) => chrono::DateTime::from_timestamp_micros(at.0).map(|at| at.naive_utc()),
+        }
+    }
+
+    fn window_statement(&self, ranges: &[BaseRange]) -> (String, Vec<sql::Arg>) {
+        let resolved = self.resolved;
+        let (column, columns, table) = (resolved.column_sql(), resolved.columns_sql(), &resolved.target.sql_name);
+        let filter = match resolved.filter_condition() {
+            Some(filter) if !resolved.task.filter_runs_late => format!(" and {filter}"),
+            _ => String::new(),
+        };
+        let (first, last) = (&ranges[0], &ranges[ranges.len() - 1]);
+        if let [range] = ranges {
+            let mut arguments = vec![resolved.bound(range.high)];
+            let mut condition = format!("{column} <= $1");
+            if let Some(low) = range.low {
+                arguments.push(resolved.bound(low));
+                condition += &format!(" and {column} >= $2");
+            }
+            return (format!("select {columns} from {table} as {ROW_ALIAS} where {condition}{filter}"), arguments);
+        }
+        if resolved.column_kind == ColumnKind::Date && ranges.iter().all(|range| range.low == Some(range.high)) {
+            let days = sql::dates(ranges.iter().map(|range| value::raw(ColumnKind::Date, range.high) as i32));
+            return (
+                format!("select {columns} from {table} as {ROW_ALIAS} where {column} = any($1){filter}"),
+                vec![days],
+            );
+        }
+        // Disjoint ranges: each row is joined at most once.
+        let kind = resolved.column_kind;
+        let low = |range: &BaseRange| range.low.or(first.low).unwrap_or(chrono::NaiveDateTime::MIN);
+        let arguments = vec![
+            sql::raw_array(kind, ranges.iter().map(|range| value::raw(kind, low(range)))),
+            sql::raw_array(kind, ranges.iter().map(|range| value::raw(kind, range.high))),
+            resolved.bound(last.high),
+        ];
+        let statement = format!(
+            "select {columns} from unnest($1, $2) jittask_range (low, high) join {table} as {ROW_ALIAS}
+             on {column} >= jittask_range.low and {column} <= jittask_range.high where {column} <= $3{filter}"
+        );
+        (statement, arguments)
+    }
+
+    /// Looks captured rows up by their keys.
+    pub fn rows(&mut self, keys: &[String]) {
+        let resolved = self.resolved;
+        let columns = resolved.key.len();
+        let unnested: Vec<String> = resolved
+            .key
+            .iter()
+            .enumerate()
+            .map(|(i, column)| format!("${}::text[]::{}[]", i + 1, column.sql_type))
+            .collect();
+        let names: Vec<String> = (1..=columns).map(|i| format!("k{i}")).collect();
+        let equal: Vec<String> = resolved
+            .key
+            .iter()
+            .zip(&names)
+            .map(|(column, name)| format!("{} = jittask_key.{name}", resolved.qualified(&column.name)))
+            .collect();
+        let filter = match resolved.filter_condition() {
+            Some(filter) if !resolved.task.filter_runs_late => format!(" where {filter}"),
+            _ => String::new(),
+        };
+        let statement = format!(
+            "select {} from unnest({}) jittask_key ({}) join {} as {ROW_ALIAS} on {}{filter}",
+            resolved.columns_sql(),
+            unnested.join(", "),
+            names.join(", "),
+            resolved.target.sql_name,
+            equal.join(" and ")
+        );
+        for portion in keys.chunks(PORTION) {
+            let portion: Vec<&str> = portion.iter().map(String::as_str).collect();
+            let rows = sql::once(&statement, &key::columns_of(&portion, columns));
+            for row in 0..rows.len() {
+                self.consider(&rows, row, self.captured_floor, true);
+            }
+            drop(rows);
+            self.settle();
+        }
+    }
+
+    /// One row's occurrences from `from` up to the horizon.
+    fn consider(&mut self, rows: &sql::Rows, row: usize, from: Instant, is_captured: bool) {
+        let resolved = self.resolved;
+        let columns = resolved.key.len();
+        let Some((base, end)) = resolved.base_and_end(rows, row, columns + 1) else { return };
+        let Some(key) = key::from_row(rows, row, 1, &resolved.key) else { return };
+        let (schedule, zone) = (&resolved.timing.schedule, &resolved.timing.zone);
+        let hash = key::hash(&key);
+        let due: Vec<Occurrence> = schedule
+            .occurrences(base, zone, end, from)
+            .take_while(|next| next.due_at < self.until)
+            .take(PER_ROW)
+            .collect();
+        let first_future = due.partition_point(|next| next.due_at < self.now);
+        let (past, future) = due.split_at(first_future);
+        if is_captured && past.is_empty() {
+            let not_before = Instant(resolved.task.counts_from.0.min(from.0));
+            if let Some(last) = schedule.last_before(base, zone, end, from, not_before) {
+                self.note(last, &key, hash, Verdict::PassOver);
+            }
+        }
+        let unknown: Vec<Occurrence> =
+            past.iter().copied().filter(|past| !self.known.contains(&(hash, past.nominal_at))).collect();
+        for late in schedule::late(resolved.timing.catch_up, &unknown) {
+            match late {
+                Late::Run(occurrence) => self.note(occurrence, &key, hash, Verdict::Enter),
+                Late::Skip(occurrence) => self.note(occurrence, &key, hash, Verdict::SkipLate),
+            }
+        }
+        for occurrence in future {
+            if !self.known.contains(&(hash, occurrence.nominal_at)) {
+                self.note(*occurrence, &key, hash, Verdict::Enter);
+            }
+        }
+    }
+
+    fn note(&mut self, occurrence: Occurrence, key: &str, hash: u128, verdict: Verdict) {
+        self.found.push(Found { occurrence, key: key.to_string(), hash, verdict });
+    }
+
+    /// Leaves out what is recorded, and gathers the rest for the agenda.
+    fn settle(&mut self) {
+        let task = &self.resolved.task;
+        let found = std::mem::take(&mut self.found);
+        let wanted: Vec<(u128, Instant)> =
+            found.iter().map(|found| (found.hash, found.occurrence.nominal_at)).collect();
+        let known = record::known(task.id, &wanted);
+        for (index, found) in found.into_iter().enumerate() {
+            match (known.get(&index), found.verdict) {
+                (None, Verdict::Enter) => {
+                    if self.known.insert((found.hash, found.occurrence.nominal_at)) {
+                        self.counts.entered += 1;
+                        self.ready.push((found.occurrence, found.key));
+                    }
+                }
+                (Some(record), Verdict::Enter) if record.may_return => {
+                    if self.known.insert((found.hash, found.occurrence.nominal_at)) && record::take_back(record.id) {
+                        self.counts.skipped -= 1;
+                        agenda::insert_revived(task.owner, task.id, record.id, found.occurrence, &found.key);
+                    }
+                }
+                (None, Verdict::SkipLate) => self.skip_late(found),
+                (None, Verdict::PassOver) => self.counts.passed_over += 1,
+                _ => {}
+            }
+        }
+        if self.ready.len() >= 20 * agenda::ENTRY_KEYS {
+            self.write();
+        }
+    }
+
+    fn skip_late(&mut self, found: Found) {
+        let id = agenda::next_id();
+        let record = Record {
+            id,
+            key: found.key,
+            started_at: None,
+            finished_at: clock::now(),
+            attempt: 0,
+            outcome: Outcome::Skipped("catch_up"),
+        };
+        record::insert(self.resolved.task.id, found.occurrence, std::slice::from_ref(&record));
+        self.known.insert((found.hash, found.occurrence.nominal_at));
+        self.counts.entered += 1;
+        self.counts.skipped += 1;
+    }
+
+    fn write(&mut self) {
+        let task = &self.resolved.task;
+        agenda::insert(task.owner, task.id, &std::mem::take(&mut self.ready), None);
+    }
+
+    /// Writes the rest; what the pass found.
+    pub fn finish(mut self) -> Counts {
+        self.write();
+        self.counts
+    }
+}

@@ -1,0 +1,133 @@
+//! The launcher: one for the cluster, connected to no database. It starts a scheduler for each database that may have
+//! the extension, again when that one's next due time comes, and after CREATE EXTENSION was committed.
+
+use crate::pg::shmem::{self, Database, DatabaseState, Shared};
+use crate::pg::{clock, databases, worker, xact};
+use crate::settings;
+use pgrx::prelude::*;
+use schedule::Instant;
+use std::cell::Cell;
+use std::sync::atomic::Ordering::*;
+
+/// Without any event the databases are looked through this often.
+const LOOK_EVERY: i64 = 60_000_000;
+/// How long a started scheduler may take to show itself.
+const START_PATIENCE: i64 = 10_000_000;
+const FIRST_BACKOFF: i64 = 500_000;
+const LONGEST_BACKOFF: i64 = 60_000_000;
+
+thread_local! {
+    static COMPLAINED_AT: Cell<i64> = const { Cell::new(0) };
+}
+
+/// Registers the worker with the postmaster.
+pub fn register() {
+    worker::register_static("jittask launcher", c"jittask_launcher");
+}
+
+#[unsafe(no_mangle)]
+#[pg_guard]
+extern "C-unwind" fn jittask_launcher(_argument: pgrx::pg_sys::Datum) {
+    let Some(shared) = shmem::shared() else { return };
+    worker::at_exit(leave, 0);
+    worker::take_signals();
+    worker::connect_nowhere();
+    shared.launcher.enter();
+    loop {
+        worker::reload_if_asked();
+        shared.launcher.beat();
+        let next = if settings::ENABLED.get() { look(shared) } else { clock::now().0 + LOOK_EVERY };
+        worker::wait_until(Instant(next));
+    }
+}
+
+#[pg_guard]
+extern "C-unwind" fn leave(_code: i32, _argument: pgrx::pg_sys::Datum) {
+    if let Some(shared) = shmem::shared() {
+        shared.launcher.leave();
+    }
+}
+
+/// One look at all databases; when to look again, at the latest.
+fn look(shared: &Shared) -> i64 {
+    let now = clock::now().0;
+    let found = match xact::run(databases::list) {
+        Ok(found) => found,
+        Err(failure) => {
+            warning!("jittask launcher cannot read the list of databases: {}", failure.message);
+            return now + 1_000_000;
+        }
+    };
+    forget_dropped(shared, &found);
+    let wanted = found.iter().filter(|database| is_allowed(&database.name));
+    wanted
+        .filter_map(|database| shared.database(database.oid.to_u32()))
+        .map(|slot| serve(slot, now))
+        .fold(now + LOOK_EVERY, i64::min)
+}
+
+fn is_allowed(name: &str) -> bool {
+    let allowed = settings::DATABASES.get();
+    let allowed = allowed.as_ref().map(|text| text.to_string_lossy().into_owned()).unwrap_or_default();
+    allowed.split(',').map(str::trim).any(|one| one == "*" || one == name)
+}
+
+fn forget_dropped(shared: &Shared, found: &[databases::Found]) {
+    for slot in &shared.databases {
+        let oid = slot.oid.load(Acquire);
+        let gone = oid != 0 && !found.iter().any(|database| database.oid.to_u32() == oid);
+        if gone && !slot.scheduler.is_alive() && shared.executors_of(oid).next().is_none() {
+            slot.failures.store(0, Relaxed);
+            slot.keep_out_until.store(0, Relaxed);
+            slot.set_state(DatabaseState::Unknown);
+            slot.oid.store(0, Release);
+        }
+    }
+}
+
+/// Starts the database's scheduler if it is time; when to look at it again.
+fn serve(slot: &Database, now: i64) -> i64 {
+    let keep_out = slot.keep_out_until.load(Acquire);
+    if now < keep_out {
+        return keep_out;
+    }
+    match slot.state() {
+        DatabaseState::Absent => now + LOOK_EVERY,
+        DatabaseState::Asleep => {
+            let wake_at = slot.wake_at.load(Acquire);
+            if now >= wake_at || slot.changed.load(Acquire) { start(slot, now) } else { wake_at }
+        }
+        DatabaseState::Served if slot.scheduler.is_alive() => now + LOOK_EVERY,
+        DatabaseState::Served => {
+            let patience = slot.scheduler.since.load(Acquire) + START_PATIENCE;
+            if now < patience { patience } else { start(slot, now) }
+        }
+        DatabaseState::Unknown => {
+            // A scheduler that failed is tried again, later each time.
+            let failures = slot.failures.load(Acquire);
+            let pause = if failures == 0 { 0 } else { (FIRST_BACKOFF << failures.min(10)).min(LONGEST_BACKOFF) };
+            let due = slot.scheduler.since.load(Acquire) + pause;
+            if failures > 0 && now < due { due } else { start(slot, now) }
+        }
+    }
+}
+
+fn start(slot: &Database, now: i64) -> i64 {
+    slot.scheduler.since.store(now, Release);
+    slot.set_state(DatabaseState::Served);
+    let database = slot.oid.load(Acquire);
+    if worker::start("jittask scheduler", "jittask scheduler", c"jittask_scheduler", database as usize, worker::pid()) {
+        return now + START_PATIENCE;
+    }
+    slot.set_state(DatabaseState::Unknown);
+    complain(now);
+    now + 1_000_000
+}
+
+/// At most one line a minute.
+pub fn complain(now: i64) {
+    if now - COMPLAINED_AT.get() > 60_000_000 {
+        COMPLAINED_AT.set(now);
+        log!("jittask waits for a free background worker; max_worker_processes is used up");
+    }
+}

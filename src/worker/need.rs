@@ -1,0 +1,56 @@
+//! When must a date-field task be planned? Asked by the scheduler, to send an executor, and by the executor itself.
+
+use crate::pg::shmem::Limit;
+use crate::settings;
+use schedule::Instant;
+use std::sync::atomic::Ordering::*;
+
+/// What there is to look through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing now; next time at the instant.
+    Nothing(Instant),
+    /// The near future has to be extended: only the window beyond what is closed.
+    Window,
+    /// The whole window from the floor on: the safety net, or nothing is known yet.
+    Everything,
+}
+
+/// The planning horizon in microseconds.
+pub fn horizon() -> i64 {
+    i64::from(settings::PLANNING_HORIZON.get()) * 1_000_000
+}
+
+fn scan_interval() -> i64 {
+    i64::from(settings::SCAN_INTERVAL.get()) * 1000
+}
+
+/// Must the published horizon move on? When half of it has passed.
+pub fn must_extend(limit: &Limit, now: Instant) -> bool {
+    limit.planned_to.load(Acquire) < now.0 + horizon() / 2
+}
+
+/// Is the window up to the horizon still open to writers under an older limit?
+pub fn is_open(limit: &Limit) -> bool {
+    limit.closed_to.load(Acquire) < limit.planned_to.load(Acquire)
+}
+
+/// `signature` is None where the change counters say nothing (views, foreign tables).
+pub fn of(limit: &Limit, signature: Option<i64>, now: Instant) -> Need {
+    let scanned_at = limit.scanned_at.load(Acquire);
+    if scanned_at == 0 {
+        return Need::Everything;
+    }
+    let next_scan = scanned_at + scan_interval();
+    let moved = signature.is_none_or(|signature| signature != limit.signature.load(Acquire));
+    if now.0 >= next_scan && moved {
+        return Need::Everything;
+    }
+    if must_extend(limit, now) || (is_open(limit) && now.0 >= next_scan) {
+        return Need::Window;
+    }
+    let extend_at = limit.planned_to.load(Acquire) - horizon() / 2;
+    Need::Nothing(Instant(
+        if now.0 >= next_scan { now.0 + scan_interval() } else { next_scan }.min(extend_at.max(now.0 + 1000)),
+    ))
+}

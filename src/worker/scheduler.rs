@@ -1,0 +1,263 @@
+//! The scheduler: one for a database with something due soon, connected as the bootstrap superuser. It reads jittask's
+//! own tables only, never a user's table and never a filter; plans scheduled tasks, whose occurrences are arithmetic;
+//! sends executors to the owners that have work; and sleeps until the next due instant. Each pass is a transaction.
+
+use super::launcher::complain;
+use super::need::{self, Need};
+use crate::catalog::key::NO_ROW;
+use crate::catalog::tally::{self, Counts, Writer};
+use crate::catalog::task::{self, Task};
+use crate::catalog::{agenda, capture, home, series};
+use crate::pg::shmem::{self, Database, DatabaseState, Executor, Shared};
+use crate::pg::{clock, counters, user, worker, xact};
+use crate::settings;
+use pgrx::pg_sys::Oid;
+use pgrx::prelude::*;
+use schedule::{Base, Instant, Occurrence};
+use std::collections::HashMap;
+use std::sync::atomic::Ordering::*;
+
+/// Executors are started this long before the instant, so that they wait for it and not it for them.
+const EARLY: i64 = 200_000;
+/// With nothing due for this long the scheduler ends; the launcher brings it back.
+const SLEEP_AFTER: i64 = 600_000_000;
+/// Occurrences of one scheduled task that are planned in one pass.
+const TOP_UP: usize = 5000;
+
+/// What a pass found.
+struct Pass {
+    /// The extension is not here.
+    is_absent: bool,
+    /// When to look again.
+    next: i64,
+    /// Who has work now, and whether there may be something to plan.
+    owners: Vec<(Oid, bool)>,
+    /// There are date-field tasks, whose tables are watched.
+    watches: bool,
+}
+
+/// Where owners' executors failed to start.
+#[derive(Default)]
+struct Starts {
+    last: HashMap<Oid, usize>,
+    failures: HashMap<Oid, (u32, i64)>,
+}
+
+#[unsafe(no_mangle)]
+#[pg_guard]
+extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
+    let database = Oid::from(argument.value() as u32);
+    let Some(shared) = shmem::shared() else { return };
+    let Some(slot) = shared.database(database.to_u32()) else { return };
+    slot.scheduler.enter();
+    worker::at_exit(leave, argument.value());
+    worker::take_signals();
+    worker::connect(database);
+    slot.set_state(DatabaseState::Served);
+    let mut starts = Starts::default();
+    loop {
+        worker::reload_if_asked();
+        slot.scheduler.beat();
+        slot.changed.store(false, Release);
+        worker::report(Some("jittask: looking what is due"));
+        let pass = xact::run(|| pass(shared)).unwrap_or_else(|failure| {
+            warning!("jittask scheduler: {}", failure.message);
+            Pass { is_absent: false, next: clock::now().0 + 1_000_000, owners: Vec::new(), watches: true }
+        });
+        worker::report(None);
+        if pass.is_absent {
+            end(slot, DatabaseState::Absent, i64::MAX);
+        }
+        slot.failures.store(0, Release);
+        let retry = dispatch(shared, slot, &pass, &mut starts);
+        let next = pass.next.min(retry);
+        let now = clock::now().0;
+        if !pass.watches && next - now > SLEEP_AFTER && shared.executors_of(database.to_u32()).next().is_none() {
+            end(slot, DatabaseState::Asleep, next - EARLY);
+        }
+        worker::wait_until(Instant(next));
+    }
+}
+
+/// Ends the process on purpose. What was changed since the pass is for the next scheduler.
+fn end(slot: &Database, state: DatabaseState, wake_at: i64) -> ! {
+    slot.wake_at.store(wake_at, Release);
+    slot.set_state(if slot.changed.load(Acquire) { DatabaseState::Unknown } else { state });
+    worker::exit(0)
+}
+
+#[pg_guard]
+extern "C-unwind" fn leave(_code: i32, argument: pgrx::pg_sys::Datum) {
+    let Some(slot) = shmem::shared().and_then(|shared| shared.database(argument.value() as u32)) else { return };
+    // Not by `end`: it failed, or was told to go.
+    if slot.state() == DatabaseState::Served {
+        slot.failures.fetch_add(1, AcqRel);
+        slot.set_state(DatabaseState::Unknown);
+    }
+    slot.scheduler.leave();
+}
+
+fn pass(shared: &Shared) -> Pass {
+    let now = clock::now();
+    let asleep = Pass { is_absent: false, next: now.0 + 2 * SLEEP_AFTER, owners: Vec::new(), watches: false };
+    if user::extension().is_none() {
+        return Pass { is_absent: true, ..asleep };
+    }
+    if !settings::ENABLED.get() || !home::is_here() {
+        return asleep;
+    }
+    let mut pass = asleep;
+    top_up(now, &mut pass);
+    for (owner, run_at) in agenda::next_by_owner() {
+        if run_at.0 <= now.0 + EARLY {
+            pass.owners.push((owner, false));
+            pass.next = pass.next.min(now.0 + 1_000_000);
+        } else {
+            pass.next = pass.next.min(run_at.0 - EARLY);
+        }
+    }
+    for (token, owner) in capture::waiting() {
+        match owner {
+            Some(owner) => pass.owners.push((owner, true)),
+            None => capture::discard(token),
+        }
+    }
+    find_planning(shared, now, &mut pass);
+    pass
+}
+
+/// Keeps each scheduled task's series in the agenda up to beyond the horizon.
+fn top_up(now: Instant, pass: &mut Pass) {
+    let horizon = need::horizon();
+    let Some(end) = series::earliest_end() else { return };
+    if end.0 < now.0 + horizon / 2 {
+        for task in task::to_top_up(Instant(now.0 + horizon)) {
+            plan_series(&task, now, Instant(now.0 + horizon));
+        }
+    }
+    let end = series::earliest_end().map_or(i64::MAX, |end| end.0 - horizon / 2);
+    pass.next = pass.next.min(end.max(now.0 + 1_000_000));
+}
+
+fn plan_series(task: &Task, now: Instant, horizon: Instant) {
+    let Ok(timing) = task.timing() else { return };
+    let (Some(base), Some(planned)) = (timing.start_at, series::get(task.id)) else { return };
+    let window = schedule::span_micros(timing.catch_up_window);
+    let from = Instant((planned.due_at.0 + 1).max(now.0 - window).max(task.counts_from.0));
+    let mut next: Vec<(Occurrence, String)> = Vec::new();
+    let mut last = None;
+    for occurrence in timing.schedule.occurrences(Base::Instant(base), &timing.zone, timing.end_at, from).take(TOP_UP) {
+        last = Some(occurrence);
+        next.push((occurrence, NO_ROW.to_string()));
+        if occurrence.due_at > horizon {
+            break;
+        }
+    }
+    agenda::insert(task.owner, task.id, &next, None);
+    tally::add(task.id, Writer::Scheduler, Counts { entered: next.len() as i64, ..Default::default() }, None);
+    series::set(task.id, last);
+}
+
+/// Which owners' date-field tasks must be planned, and when the next must.
+fn find_planning(shared: &Shared, now: Instant, pass: &mut Pass) {
+    let tasks = task::at_work();
+    pass.watches = !tasks.is_empty();
+    let signatures = counters::of(tasks.iter().filter_map(|task| task.relation));
+    for task in &tasks {
+        let Some(limit) = shared.limit_or_new(task.token) else {
+            // No room in shared memory: planned at every scan.
+            pass.owners.push((task.owner, true));
+            continue;
+        };
+        let signature = task.relation.and_then(|relation| signatures.get(&relation.to_u32()).copied());
+        match need::of(limit, signature, now) {
+            Need::Nothing(next) => pass.next = pass.next.min(next.0),
+            Need::Window | Need::Everything => {
+                pass.owners.push((task.owner, true));
+                pass.next = pass.next.min(now.0 + 1_000_000);
+            }
+        }
+    }
+}
+
+/// Wakes or starts executors; when to try again, at the latest.
+fn dispatch(shared: &Shared, slot: &Database, pass: &Pass, starts: &mut Starts) -> i64 {
+    let database = slot.oid.load(Acquire);
+    let mut owners: Vec<(Oid, bool)> = pass.owners.clone();
+    owners.sort_by_key(|(owner, look)| (owner.to_u32(), !look));
+    owners.dedup_by_key(|(owner, _)| *owner);
+    let mut retry = i64::MAX;
+    let mut is_wanted = false;
+    for (owner, look) in owners {
+        let mine: Vec<&Executor> =
+            shared.executors_of(database).filter(|slot| slot.owner.load(Acquire) == owner.to_u32()).collect();
+        if look && let Some(executor) = mine.iter().find(|slot| !slot.busy.load(Acquire)).or(mine.first()) {
+            executor.look.store(true, Release);
+        }
+        mine.iter().for_each(|executor| {
+            executor.process.wake();
+        });
+        if mine.iter().any(|executor| !executor.busy.load(Acquire)) {
+            continue;
+        }
+        if !mine.is_empty() && !has_backlog(owner) {
+            continue;
+        }
+        let now = clock::now().0;
+        match start(shared, database, owner, look, starts, now) {
+            Started::Yes => {}
+            Started::NoSlot => {
+                is_wanted |= mine.is_empty();
+                retry = retry.min(now + 100_000);
+            }
+            Started::NotYet(at) => retry = retry.min(at),
+        }
+    }
+    slot.slot_wanted.store(is_wanted, Release);
+    retry
+}
+
+fn has_backlog(owner: Oid) -> bool {
+    xact::run(|| agenda::has_backlog(owner, clock::now())).unwrap_or(false)
+}
+
+enum Started {
+    Yes,
+    /// All executor slots are taken, or the server has no worker left.
+    NoSlot,
+    /// The owner's last executors could not connect.
+    NotYet(i64),
+}
+
+fn start(shared: &Shared, database: u32, owner: Oid, look: bool, starts: &mut Starts, now: i64) -> Started {
+    if let Some(index) = starts.last.get(&owner) {
+        let before = &shared.executors[*index];
+        if before.owner.load(Acquire) == owner.to_u32() && !before.process.is_alive() && !before.connected.load(Acquire)
+        {
+            let failures = starts.failures.get(&owner).map_or(1, |(count, _)| count + 1);
+            starts.failures.insert(owner, (failures, now + (500_000_i64 << failures.min(7))));
+            starts.last.remove(&owner);
+        } else if before.connected.load(Acquire) {
+            starts.failures.remove(&owner);
+        }
+    }
+    if let Some((_, not_before)) = starts.failures.get(&owner).filter(|(_, not_before)| now < *not_before) {
+        return Started::NotYet(*not_before);
+    }
+    let most = settings::MAX_EXECUTORS.get() as usize;
+    let free = shared.executors[..most].iter().position(|slot| slot.process.reserve());
+    let Some(index) = free else { return Started::NoSlot };
+    let slot = &shared.executors[index];
+    slot.database.store(database, Release);
+    slot.owner.store(owner.to_u32(), Release);
+    slot.connected.store(false, Release);
+    slot.look.store(look, Release);
+    slot.busy.store(true, Release);
+    if worker::start("jittask executor", "jittask executor", c"jittask_executor", index, worker::pid()) {
+        starts.last.insert(owner, index);
+        return Started::Yes;
+    }
+    slot.process.leave();
+    complain(now);
+    Started::NoSlot
+}

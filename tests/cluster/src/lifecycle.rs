@@ -1,0 +1,234 @@
+//! A cluster's life: set up, start, stop, restart, gone.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use crate::options::Options;
+use crate::template;
+use crate::tree::Tree;
+
+const START: Duration = Duration::from_secs(60);
+const STOP: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(20);
+
+/// How a server is told to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Waits for all sessions to leave.
+    Smart,
+    /// Ends all sessions, writes a checkpoint.
+    Fast,
+    /// A crash: the next start recovers from the log.
+    Immediate,
+}
+
+impl Mode {
+    fn signal(self) -> Signal {
+        match self {
+            Mode::Smart => Signal::SIGTERM,
+            Mode::Fast => Signal::SIGINT,
+            Mode::Immediate => Signal::SIGQUIT,
+        }
+    }
+}
+
+/// A server on a data directory of its own; both go when the value goes.
+#[derive(Debug)]
+pub struct Cluster {
+    tree: Tree,
+    port: u16,
+    postmaster: Option<Child>,
+    dir: TempDir,
+}
+
+impl Cluster {
+    /// A running cluster with `jittask` preloaded.
+    ///
+    /// # Panics
+    /// With the end of the server's log, when it does not come up.
+    pub fn start() -> Self {
+        Self::with_options(&Options::default())
+    }
+
+    /// The same with some server settings.
+    pub fn with(settings: &[(&str, &str)]) -> Self {
+        Self::with_options(&settings.iter().fold(Options::default(), |all, (name, value)| all.set(name, value)))
+    }
+
+    /// A running cluster without the extension's library.
+    pub fn plain() -> Self {
+        Self::with_options(&Options::plain())
+    }
+
+    /// A running cluster as described.
+    pub fn with_options(options: &Options) -> Self {
+        let tree = Tree::from_env();
+        let mut cluster = Self { tree, port: 0, postmaster: None, dir: temp_dir() };
+        cluster.tree.hand_over(cluster.dir.path());
+        template::provide(&cluster.tree, &cluster.datadir());
+        cluster.configure(options);
+        cluster.start_again();
+        cluster
+    }
+
+    /// Adds lines to `postgresql.conf`; they count after a reload or restart.
+    pub fn configure(&self, options: &Options) {
+        let path = self.datadir().join("postgresql.conf");
+        let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        fs::write(&path, format!("{text}\n{}", options.lines()))
+            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    }
+
+    /// Starts the stopped server.
+    ///
+    /// # Panics
+    /// With the end of its log, when it does not come up; when it runs already.
+    pub fn start_again(&mut self) {
+        assert!(self.postmaster.is_none(), "the server runs already");
+        // Another process may take the free port between the look and the bind: then look again. A port once had stays.
+        let attempts = if self.port == 0 { 5 } else { 1 };
+        for left in (0..attempts).rev() {
+            if attempts > 1 {
+                self.port = free_port();
+            }
+            match self.launch() {
+                Ok(()) => return,
+                Err(_) if left > 0 && self.log().contains("could not create any TCP/IP sockets") => {}
+                Err(why) => panic!("the server did not start: {why}\n{}", self.log_tail()),
+            }
+        }
+    }
+
+    /// Stops the server and waits for its end.
+    pub fn stop(&mut self, mode: Mode) {
+        let Some(mut child) = self.postmaster.take() else { return };
+        let _ = kill(pid_of(&child), mode.signal());
+        let until = Instant::now() + STOP;
+        while Instant::now() < until {
+            if !matches!(child.try_wait(), Ok(None)) {
+                return;
+            }
+            sleep(POLL);
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+        panic!("the server did not stop ({mode:?}) within {STOP:?}\n{}", self.log_tail());
+    }
+
+    /// Stops and starts the server.
+    pub fn restart(&mut self, mode: Mode) {
+        self.stop(mode);
+        self.start_again();
+    }
+
+    /// `kill -9` for one of the server's processes, as `pg_stat_activity.pid` gives it.
+    ///
+    /// # Panics
+    /// When there is no such process.
+    pub fn kill9(&self, pid: i32) {
+        assert!(pid > 1, "{pid} is no process of the server");
+        kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap_or_else(|error| panic!("kill -9 {pid}: {error}"));
+    }
+
+    /// The port on 127.0.0.1; the socket's name has it too.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The directory of the Unix socket.
+    pub fn socket_dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The data directory.
+    pub fn datadir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// All that the server has logged since it was made.
+    pub fn log(&self) -> String {
+        fs::read(self.log_path()).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+    }
+
+    /// The server's major version.
+    pub fn major(&self) -> u32 {
+        self.tree.major()
+    }
+
+    /// The server's programs, for a test that runs `pg_dump` or `pgbench`.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.dir.path().join("log")
+    }
+
+    /// Starts the postmaster as a child of the test, so that its pid is known for sure, and waits until it lets us in.
+    fn launch(&mut self) -> Result<(), String> {
+        let log = File::options().create(true).append(true).open(self.log_path()).map_err(|error| error.to_string())?;
+        let errors = log.try_clone().map_err(|error| error.to_string())?;
+        let mut command = self.tree.command("postgres");
+        command.arg("-D").arg(self.datadir()).arg("-p").arg(self.port.to_string()).arg("-k").arg(self.dir.path());
+        let child =
+            command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn().map_err(|error| error.to_string())?;
+        let child = self.postmaster.insert(child);
+        let pid = child.id();
+        let until = Instant::now() + START;
+        loop {
+            let ended = self.postmaster.as_mut().map(Child::try_wait);
+            if let Some(Ok(Some(status))) = ended {
+                self.postmaster = None;
+                return Err(format!("it ended with {status}"));
+            }
+            match self.try_connect("postgres", "postgres") {
+                Ok(_) => return Ok(()),
+                Err(error) if Instant::now() >= until => {
+                    self.stop(Mode::Immediate);
+                    return Err(format!("process {pid} let nobody in within {START:?}: {error}"));
+                }
+                Err(_) => sleep(POLL),
+            }
+        }
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        let Some(mut child) = self.postmaster.take() else { return };
+        let _ = kill(pid_of(&child), Mode::Immediate.signal());
+        let until = Instant::now() + Duration::from_secs(10);
+        while matches!(child.try_wait(), Ok(None)) {
+            if Instant::now() >= until {
+                let _ = child.kill();
+            }
+            sleep(POLL);
+        }
+    }
+}
+
+fn pid_of(child: &Child) -> Pid {
+    // A pid fits: the kernel's limit is 2^22.
+    Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX))
+}
+
+/// Under /tmp whatever TMPDIR says: the server's user must reach it, and a socket's path has 107 bytes.
+fn temp_dir() -> TempDir {
+    let dir =
+        tempfile::Builder::new().prefix("jittask-").permissions(fs::Permissions::from_mode(0o700)).tempdir_in("/tmp");
+    dir.unwrap_or_else(|error| panic!("no temporary directory under /tmp: {error}"))
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap_or_else(|error| panic!("no free port: {error}"));
+    listener.local_addr().map(|address| address.port()).unwrap_or_else(|error| panic!("no free port: {error}"))
+}

@@ -1,0 +1,96 @@
+//! Sessions on a cluster, and waiting for what they will see.
+
+use std::time::{Duration, Instant};
+
+use postgres::{Client, Config, NoTls};
+
+use crate::lifecycle::Cluster;
+
+const POLL: Duration = Duration::from_millis(20);
+const LOG_TAIL: usize = 60;
+
+impl Cluster {
+    /// A session of the superuser `postgres`.
+    ///
+    /// # Panics
+    /// When the server does not let it in; see [`Cluster::try_connect`].
+    pub fn connect(&self, database: &str) -> Client {
+        self.connect_as(database, "postgres")
+    }
+
+    /// A session of any role; no password is asked.
+    ///
+    /// # Panics
+    /// When the server does not let it in; see [`Cluster::try_connect`].
+    pub fn connect_as(&self, database: &str, role: &str) -> Client {
+        self.try_connect(database, role)
+            .unwrap_or_else(|error| panic!("cannot connect to {database} as {role}: {error}\n{}", self.log_tail()))
+    }
+
+    /// The same, for those who expect a refusal.
+    pub fn try_connect(&self, database: &str, role: &str) -> Result<Client, postgres::Error> {
+        self.config(database, role).connect(NoTls)
+    }
+
+    /// How to connect, for a test that wants more than [`Cluster::connect`] does.
+    pub fn config(&self, database: &str, role: &str) -> Config {
+        let mut config = Config::new();
+        config
+            .host_path(self.socket_dir())
+            .port(self.port())
+            .dbname(database)
+            .user(role)
+            .application_name("test")
+            .connect_timeout(Duration::from_secs(10));
+        config
+    }
+
+    /// Runs statements as superuser, together in one transaction and a session of their own.
+    ///
+    /// # Panics
+    /// When one of them fails.
+    pub fn sql(&self, database: &str, text: &str) {
+        if let Err(error) = self.connect(database).batch_execute(text) {
+            panic!("{}\nin: {text}\n{}", describe(&error), self.log_tail());
+        }
+    }
+
+    /// Calls `look` every 20 ms until it gives a value.
+    ///
+    /// # Panics
+    /// After `timeout`, with `what` was waited for and the end of the server's log.
+    pub fn wait_until<T>(&self, what: &str, timeout: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+        let until = Instant::now() + timeout;
+        loop {
+            if let Some(value) = look() {
+                return value;
+            }
+            if Instant::now() >= until {
+                panic!("waited {timeout:?} in vain for {what}\n{}", self.log_tail());
+            }
+            std::thread::sleep(POLL);
+        }
+    }
+
+    /// The last lines of the server's log, for messages.
+    pub(crate) fn log_tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        let tail = &lines[lines.len().saturating_sub(LOG_TAIL)..];
+        format!("--- end of the server's log ---\n{}\n---", tail.join("\n"))
+    }
+}
+
+/// An error with all that the server said about it.
+fn describe(error: &postgres::Error) -> String {
+    let Some(told) = error.as_db_error() else {
+        return error.to_string();
+    };
+    let mut text = format!("{} {}: {}", told.severity(), told.code().code(), told.message());
+    for (name, part) in [("detail", told.detail()), ("hint", told.hint()), ("context", told.where_())] {
+        if let Some(part) = part {
+            text.push_str(&format!("\n{name}: {part}"));
+        }
+    }
+    text
+}

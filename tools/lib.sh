@@ -1,0 +1,76 @@
+# Shell functions shared by the scripts in this folder; sourced, not run.
+# shellcheck shell=bash
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+# shellcheck disable=SC2034 # the sourcing scripts use it
+cache=$root/.cache
+umask 022
+
+say() { printf '==> %s\n' "$*" >&2; }
+
+die() {
+    printf 'error: %s\n' "$1" >&2
+    shift
+    [ $# -eq 0 ] || printf '       %s\n' "$@" >&2
+    exit 1
+}
+
+# need PROGRAM WHAT-TO-DO …: in pairs; lists all that is missing, then stops.
+need() {
+    local missing=0
+    while [ $# -gt 1 ]; do
+        if ! command -v "$1" >/dev/null 2>&1; then
+            printf 'missing: %s (%s)\n' "$1" "$2" >&2
+            missing=1
+        fi
+        shift 2
+    done
+    [ "$missing" -eq 0 ] || die "some programs are missing, see above"
+}
+
+need_rust() {
+    need cargo "install Rust by rustup, then open a new shell" cc "a C compiler and linker: apt install gcc libc6-dev"
+}
+
+# PostgreSQL refuses to run as root: root drops to this user for all that is the server's.
+server_user() {
+    if [ "$(id -u)" -ne 0 ]; then
+        id -un
+    elif id postgres >/dev/null 2>&1; then
+        echo postgres
+    else
+        echo nobody
+    fi
+}
+
+# as_server COMMAND …: runs it as that user, in a directory that everybody can read.
+as_server() {
+    (
+        cd /
+        if [ "$(id -u)" -ne 0 ]; then
+            exec "$@"
+        fi
+        user=$(server_user)
+        exec setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups -- "$@"
+    )
+}
+
+# sha NAME: some characters that stand for a text, for the names of files and folders.
+sha() { printf '%s' "$1" | sha256sum | cut -c1-8; }
+
+# pip_download REQUIREMENT DIR: one wheel and nothing else, from the index that pip is configured for.
+pip_download() {
+    python3 -m pip --version >/dev/null 2>&1 ||
+        die "python3 has no pip, which fetches $1" "apt install python3-pip, or python3 -m ensurepip"
+    python3 -m pip download --quiet --no-deps --only-binary=:all: --dest "$2" "$1" >&2 ||
+        die "pip could not fetch $1" "is there a network, and a wheel for this machine ($(uname -sm))?"
+}
+
+# unzip_wheel DIR: unpacks the wheel that lies in DIR there, and removes it.
+unzip_wheel() {
+    local wheel
+    wheel=$(find "$1" -maxdepth 1 -name '*.whl' -print -quit)
+    [ -n "$wheel" ] || die "no wheel in $1"
+    python3 -m zipfile -e "$wheel" "$1"
+    rm -f "$wheel"
+}
