@@ -258,7 +258,11 @@ impl Table {
                 .collect::<Vec<_>>()
                 .join(", ")
         };
-        format!("row({}) operator(pg_catalog.*<>) row({})", row("old"), row("new"))
+        format!(
+            "row({})::pg_catalog.record operator(pg_catalog.*<>) row({})::pg_catalog.record",
+            row("old"),
+            row("new")
+        )
     }
 }
 

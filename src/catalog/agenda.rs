@@ -269,15 +269,15 @@ pub fn next_by_owner() -> Vec<(Oid, Instant)> {
     (0..rows.len()).filter_map(|row| Some((rows.get(row, 1)?, rows.at(row, 2)?))).collect()
 }
 
-/// Entries of an owner that are due, two at most: is there work for more than one executor?
-pub fn has_backlog(owner: Oid, now: Instant) -> bool {
+/// Entries of an owner that are due and not in hand: how many (three at most), and since when the oldest waits.
+pub fn waiting(owner: Oid, now: Instant, in_hand: &[i64]) -> (usize, Option<Instant>) {
     let rows = user::as_extension_owner(|| {
         sql::run(
-            "select 1 from jittask.agenda where owner = $1 and run_at <= $2 limit 3",
-            &[sql::datum(REGROLEOID, Some(owner.into())), sql::at(now)],
+            "select run_at from jittask.agenda where owner = $1 and run_at <= $2 and id <> all($3) order by run_at limit 3",
+            &[sql::datum(REGROLEOID, Some(owner.into())), sql::at(now), sql::arg(in_hand.to_vec())],
         )
     });
-    rows.len() >= 3
+    (rows.len(), rows.at(0, 1))
 }
 
 /// Takes a dropped task's entries that nobody is running out of the agenda.

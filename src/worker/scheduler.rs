@@ -19,6 +19,8 @@ use std::sync::atomic::Ordering::*;
 
 /// Executors are started this long before the instant, so that they wait for it and not it for them.
 const EARLY: i64 = 200_000;
+/// A due entry that waits this long behind a busy executor gets another one.
+const HELP_AFTER: i64 = 30_000;
 /// With nothing due for this long the scheduler ends; the launcher brings it back.
 const SLEEP_AFTER: i64 = 600_000_000;
 /// Occurrences of one scheduled task that are planned in one pass.
@@ -200,10 +202,16 @@ fn dispatch(shared: &Shared, slot: &Database, pass: &Pass, starts: &mut Starts) 
         if mine.iter().any(|executor| !executor.busy.load(Acquire)) {
             continue;
         }
-        if !mine.is_empty() && !has_backlog(owner) {
-            continue;
-        }
         let now = clock::now().0;
+        if !mine.is_empty() {
+            let in_hand: Vec<i64> = mine.iter().map(|executor| executor.entry.load(Acquire)).collect();
+            let (waiting, since) = xact::run(|| agenda::waiting(owner, Instant(now), &in_hand)).unwrap_or((0, None));
+            if waiting < 3 && since.is_none_or(|since| now - since.0 < HELP_AFTER) {
+                // The one that is busy may be done in a moment.
+                retry = retry.min(now + HELP_AFTER);
+                continue;
+            }
+        }
         match start(shared, database, owner, look, starts, now) {
             Started::Yes => {}
             Started::NoSlot => {
@@ -215,10 +223,6 @@ fn dispatch(shared: &Shared, slot: &Database, pass: &Pass, starts: &mut Starts) 
     }
     slot.slot_wanted.store(is_wanted, Release);
     retry
-}
-
-fn has_backlog(owner: Oid) -> bool {
-    xact::run(|| agenda::has_backlog(owner, clock::now())).unwrap_or(false)
 }
 
 enum Started {
