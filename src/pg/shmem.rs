@@ -100,8 +100,10 @@ pub struct Limit {
     pub closing_xid: AtomicU64,
     /// The table's change counters before the last full pass.
     pub signature: AtomicI64,
-    /// Last full pass, microseconds since 1970.
+    /// Last scan, microseconds since 1970.
     pub scanned_at: AtomicI64,
+    /// After a failure: not planned again before this. Microseconds since 1970.
+    pub retry_at: AtomicI64,
 }
 
 /// All of it.
@@ -271,7 +273,9 @@ impl Shared {
     /// Gives a token's slot back; rows written afterwards count as unknown, that is, as perhaps due.
     pub fn forget_limit(&self, token: i64) {
         if let Some(slot) = self.limit(token) {
-            for field in [&slot.limit, &slot.planned_to, &slot.closed_to, &slot.signature, &slot.scanned_at] {
+            for field in
+                [&slot.limit, &slot.planned_to, &slot.closed_to, &slot.signature, &slot.scanned_at, &slot.retry_at]
+            {
                 field.store(0, Relaxed);
             }
             slot.closing_xid.store(0, Relaxed);

@@ -182,12 +182,15 @@ impl Cursor {
     }
 }
 
-/// Forgets the plans of other tasks' statements; theirs may hold references to dropped tables.
+/// Forgets the plans of users' statements; bookkeeping's are kept.
 pub fn forget_plans() {
     PLANS.with_borrow_mut(|plans| {
-        for (_, plan) in plans.drain() {
-            unsafe { pg_sys::SPI_freeplan(plan) };
-        }
+        plans.retain(|(_, privileged), plan| {
+            if !*privileged {
+                unsafe { pg_sys::SPI_freeplan(*plan) };
+            }
+            *privileged
+        });
     });
 }
 

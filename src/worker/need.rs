@@ -21,7 +21,8 @@ pub fn horizon() -> i64 {
     i64::from(settings::PLANNING_HORIZON.get()) * 1_000_000
 }
 
-fn scan_interval() -> i64 {
+/// The scan interval in microseconds.
+pub fn scan_interval() -> i64 {
     i64::from(settings::SCAN_INTERVAL.get()) * 1000
 }
 
@@ -37,20 +38,22 @@ pub fn is_open(limit: &Limit) -> bool {
 
 /// `signature` is None where the change counters say nothing (views, foreign tables).
 pub fn of(limit: &Limit, signature: Option<i64>, now: Instant) -> Need {
+    let retry_at = limit.retry_at.load(Acquire);
+    if now.0 < retry_at {
+        return Need::Nothing(Instant(retry_at));
+    }
     let scanned_at = limit.scanned_at.load(Acquire);
     if scanned_at == 0 {
         return Need::Everything;
     }
-    let next_scan = scanned_at + scan_interval();
-    let moved = signature.is_none_or(|signature| signature != limit.signature.load(Acquire));
-    if now.0 >= next_scan && moved {
+    let is_scan_time = now.0 >= scanned_at + scan_interval();
+    if is_scan_time && signature.is_none_or(|signature| signature != limit.signature.load(Acquire)) {
         return Need::Everything;
     }
-    if must_extend(limit, now) || (is_open(limit) && now.0 >= next_scan) {
+    if must_extend(limit, now) || (is_open(limit) && is_scan_time) {
         return Need::Window;
     }
+    let next_scan = if is_scan_time { now.0 } else { scanned_at } + scan_interval();
     let extend_at = limit.planned_to.load(Acquire) - horizon() / 2;
-    Need::Nothing(Instant(
-        if now.0 >= next_scan { now.0 + scan_interval() } else { next_scan }.min(extend_at.max(now.0 + 1000)),
-    ))
+    Need::Nothing(Instant(next_scan.min(extend_at)))
 }

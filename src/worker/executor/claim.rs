@@ -19,21 +19,35 @@ thread_local! {
     static CLAIMED: RefCell<Option<Entry>> = const { RefCell::new(None) };
 }
 
+/// What a transaction of [`one`] came to.
+enum Step {
+    Nothing,
+    Ran,
+    /// The entry is of another task than the last one: the session has to be made new first.
+    OtherTask(i32),
+}
+
 /// Runs one due entry, if there is one. True if there was.
 pub fn one(me: &Me, last_task: &mut i32) -> bool {
     let result = xact::run(|| {
         let in_hand = me.others_in_hand();
-        let Some(entry) = agenda::claim(me.owner, clock::now(), &in_hand) else { return false };
+        let Some(entry) = agenda::claim(me.owner, clock::now(), &in_hand) else { return Step::Nothing };
+        if entry.task != *last_task {
+            return Step::OtherTask(entry.task);
+        }
         take_in_hand(me, &entry);
-        separate(&entry, last_task);
         batch::run(me, &entry, if entry.alone || entry.keys.len() == 1 { Mode::Alone } else { Mode::Together });
-        true
+        Step::Ran
     });
     let found = match result {
-        Ok(found) => found,
+        Ok(Step::Nothing) => false,
+        Ok(Step::Ran) => true,
+        Ok(Step::OtherTask(task)) => {
+            separate(task, last_task);
+            true
+        }
         Err(failure) => {
-            let claimed = CLAIMED.take();
-            match claimed {
+            match CLAIMED.take() {
                 Some(entry) => after_failure(me, entry, failure),
                 None => {
                     warning!("jittask cannot claim work: {}", failure.message);
@@ -58,15 +72,16 @@ fn take_in_hand(me: &Me, entry: &Entry) {
     CLAIMED.replace(Some(entry.clone()));
 }
 
-/// Between two tasks the session is made new.
-fn separate(entry: &Entry, last_task: &mut i32) {
-    if *last_task != entry.task {
-        if *last_task != 0 {
-            session::reset();
-            sql::forget_plans();
+/// Between two tasks the session is made new, in a transaction of its own: rolled back with a run, it would be undone.
+fn separate(task: i32, last_task: &mut i32) {
+    if *last_task != 0 {
+        sql::forget_plans();
+        if let Err(failure) = xact::run(session::reset) {
+            warning!("jittask executor leaves, its session cannot be reset: {}", failure.message);
+            worker::exit(0);
         }
-        *last_task = entry.task;
     }
+    *last_task = task;
 }
 
 impl Me {

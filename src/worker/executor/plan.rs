@@ -23,13 +23,17 @@ pub fn all(me: &Me) -> bool {
     });
     let mut found = false;
     for task in tasks {
-        let (id, name) = (task.id, task.name.clone());
+        let (id, token, name) = (task.id, task.token, task.name.clone());
         match xact::run(|| one(me, task)) {
             Ok(count) => found |= count > 0,
             Err(failure) => {
                 // This task's trouble alone: the others are planned, this one is tried again at the next scan.
                 warning!("jittask cannot plan task \"{name}\": {}", failure.message);
-                let _ = xact::run(|| task::set_problem(id, Some(&failure.message)));
+                if let Some(limit) = me.shared.limit(token) {
+                    limit.retry_at.store(clock::now().0 + need::scan_interval(), Release);
+                }
+                let noted = xact::run(|| task::set_problem(id, Some(&failure.message)));
+                noted.unwrap_or_else(|failure| warning!("jittask cannot note a problem: {}", failure.message));
             }
         }
     }
@@ -42,20 +46,12 @@ fn one(me: &Me, task: Task) -> usize {
     if !lock::try_plan(catalog, task.id) {
         return 0;
     }
-    let limit = me.shared.limit_or_new(task.token);
     let now = clock::now();
-    if let Some(limit) = limit {
-        // Also when it fails, so that the next try is at the next scan and not at once.
-        limit.scanned_at.fetch_max(1, AcqRel);
-    }
+    let (id, had_problem) = (task.id, task.problem.is_some());
+    let limit = me.shared.limit_or_new(task.token);
+    // Counters and need before anything is read: what is written from here on shows at the next pass.
     let signature = task.relation.and_then(|relation| counters::of(std::iter::once(relation)).into_values().next());
     let need = limit.map_or(Need::Everything, |limit| need::of(limit, signature, now));
-    let first_pass = limit.is_none_or(|limit| limit.scanned_at.load(Acquire) <= 1);
-    let had_problem = task.problem.is_some();
-    let id = task.id;
-    if let Some(limit) = limit {
-        limit.scanned_at.store(now.0.max(2), Release);
-    }
     let resolved = task.resolve().or_raise();
     if let Some(limit) = limit {
         publish(limit, &resolved, now);
@@ -64,16 +60,18 @@ fn one(me: &Me, task: Task) -> usize {
     // A table that somebody has locked delays this task, not the owner's others.
     settings.set(c"lock_timeout", c"1s");
     let xmin = xact::snapshot_xmin();
-    let mut scan =
-        Scan::begin(&resolved, now, limit.map_or(now.0 + need::horizon(), |limit| limit.planned_to.load(Acquire)));
+    let until = limit.map_or(now.0 + need::horizon(), |limit| limit.planned_to.load(Acquire));
+    let mut scan = Scan::begin(&resolved, now, until);
     let relation = resolved.target.relation;
     let candidates = capture::take(resolved.task.token, |from| tuple::is_part_of(from, relation));
-    let everything = first_pass || candidates.everything || need == Need::Everything;
-    if everything {
-        scan.window(scan.floor());
-    } else if need == Need::Window {
-        let closed_to = limit.map_or(0, |limit| limit.closed_to.load(Acquire));
-        scan.window(Instant(closed_to.max(scan.floor().0)));
+    let need = if candidates.everything { Need::Everything } else { need };
+    match need {
+        Need::Everything => scan.window(scan.floor()),
+        Need::Window => {
+            let closed_to = limit.map_or(0, |limit| limit.closed_to.load(Acquire));
+            scan.window(scan.floor().max(Instant(closed_to)));
+        }
+        Need::Nothing(_) => {}
     }
     scan.rows(&candidates.keys);
     let counts = scan.finish();
@@ -82,10 +80,8 @@ fn one(me: &Me, task: Task) -> usize {
     if had_problem {
         task::set_problem(id, None);
     }
-    if let Some(limit) = limit {
-        if need != Need::Nothing(Instant(0)) && (everything || need == Need::Window) {
-            close(limit, xmin, now, everything, signature);
-        }
+    if let (Some(limit), Need::Everything | Need::Window) = (limit, need) {
+        note_scan(limit, xmin, now, signature.filter(|_| need == Need::Everything));
     }
     counts.entered as usize
 }
@@ -103,12 +99,14 @@ fn publish(limit: &Limit, resolved: &Resolved, now: Instant) {
     limit.closing_xid.store(xact::next_xid(), Release);
 }
 
-fn close(limit: &Limit, xmin: u64, now: Instant, everything: bool, signature: Option<i64>) {
+/// After a scan: its window is closed if the scan saw every writer under an older limit as ended.
+fn note_scan(limit: &Limit, xmin: u64, now: Instant, signature: Option<i64>) {
     if xmin >= limit.closing_xid.load(Acquire) {
         limit.closed_to.store(limit.planned_to.load(Acquire), Release);
     }
-    if everything {
-        limit.signature.store(signature.unwrap_or(0), Release);
+    if let Some(signature) = signature {
+        limit.signature.store(signature, Release);
     }
     limit.scanned_at.store(now.0, Release);
+    limit.retry_at.store(0, Release);
 }
