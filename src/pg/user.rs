@@ -100,7 +100,8 @@ pub fn as_extension_owner<T>(body: impl FnOnce() -> T) -> T {
     settings.set(c"intervalstyle", c"postgres");
     settings.set(c"jit", c"off");
     // User code may have made the transaction read-only; the record of that must still be written.
-    let read_only = unsafe { std::mem::replace(&mut *(&raw mut pg_sys::XactReadOnly), false) };
+    let read_only = unsafe { pg_sys::XactReadOnly };
+    unsafe { pg_sys::XactReadOnly = false };
     unsafe { pg_sys::SetUserIdAndSecContext(owner, context | LOCAL_USERID_CHANGE) };
     let result = body();
     unsafe {

@@ -43,26 +43,34 @@ fn register() {
 extern "C-unwind" fn on_transaction_event(event: pg_sys::XactEvent::Type, _argument: *mut c_void) {
     use pg_sys::XactEvent::*;
     match event {
-        XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE => {
-            if let Some(flush) = BEFORE_COMMIT.take() {
-                flush();
-            }
-        }
-        XACT_EVENT_COMMIT => {
-            if WANTED.take() {
-                notify(LOOK_AGAIN.take());
-            }
-        }
+        XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE => before_end(),
+        XACT_EVENT_COMMIT => committed(),
         // A prepared transaction wakes at COMMIT PREPARED, through the utility hook.
-        XACT_EVENT_ABORT | XACT_EVENT_PREPARE => {
-            WANTED.set(false);
-            LOOK_AGAIN.set(false);
-            BEFORE_COMMIT.set(None);
-            if let Some(forget) = AFTER_ABORT.take() {
-                forget();
-            }
-        }
+        XACT_EVENT_ABORT | XACT_EVENT_PREPARE => undone(),
         _ => {}
+    }
+}
+
+fn before_end() {
+    if let Some(flush) = BEFORE_COMMIT.take() {
+        flush();
+    }
+}
+
+fn committed() {
+    let look_again = LOOK_AGAIN.take();
+    if WANTED.take() {
+        notify(look_again);
+    }
+    AFTER_ABORT.set(None);
+}
+
+fn undone() {
+    WANTED.set(false);
+    LOOK_AGAIN.set(false);
+    BEFORE_COMMIT.set(None);
+    if let Some(forget) = AFTER_ABORT.take() {
+        forget();
     }
 }
 

@@ -124,8 +124,8 @@ impl Batch<'_> {
     /// Row after row; how many of the keys are done with.
     fn one_by_one(&mut self, call: &mut Call, done: &[bool]) -> usize {
         let begun = clock::now();
-        for position in 0..self.entry.keys.len() {
-            if done[position] {
+        for (position, is_done) in done.iter().enumerate() {
+            if *is_done {
                 continue;
             }
             let started_at = self.show(position + 1);

@@ -33,7 +33,7 @@ struct Found {
     occurrence: Occurrence,
     key: String,
     hash: u128,
-    /// Its row's last occurrence before now, where catch_up wants only that.
+    /// What becomes of it unless it is known.
     verdict: Verdict,
 }
 
@@ -249,19 +249,17 @@ impl<'a> Scan<'a> {
             found.iter().map(|found| (found.hash, found.occurrence.nominal_at)).collect();
         let known = record::known(task.id, &wanted);
         for (index, found) in found.into_iter().enumerate() {
+            let identity = (found.hash, found.occurrence.nominal_at);
+            if self.known.contains(&identity) {
+                continue;
+            }
             match (known.get(&index), found.verdict) {
                 (None, Verdict::Enter) => {
-                    if self.known.insert((found.hash, found.occurrence.nominal_at)) {
-                        self.counts.entered += 1;
-                        self.ready.push((found.occurrence, found.key));
-                    }
+                    self.counts.entered += 1;
+                    self.known.insert(identity);
+                    self.ready.push((found.occurrence, found.key));
                 }
-                (Some(record), Verdict::Enter) if record.may_return => {
-                    if self.known.insert((found.hash, found.occurrence.nominal_at)) && record::take_back(record.id) {
-                        self.counts.skipped -= 1;
-                        agenda::insert_revived(task.owner, task.id, record.id, found.occurrence, &found.key);
-                    }
-                }
+                (Some(record), Verdict::Enter) if record.may_return => self.revive(record.id, found),
                 (None, Verdict::SkipLate) => self.skip_late(found),
                 (None, Verdict::PassOver) => self.counts.passed_over += 1,
                 _ => {}
@@ -269,6 +267,16 @@ impl<'a> Scan<'a> {
         }
         if self.ready.len() >= 20 * agenda::ENTRY_KEYS {
             self.write();
+        }
+    }
+
+    /// Skipped when its row did not fit; now it does: pending again, under its id.
+    fn revive(&mut self, id: i64, found: Found) {
+        let task = &self.resolved.task;
+        if record::take_back(id) {
+            self.counts.skipped -= 1;
+            self.known.insert((found.hash, found.occurrence.nominal_at));
+            agenda::insert_revived(task.owner, task.id, id, found.occurrence, &found.key);
         }
     }
 
