@@ -27,7 +27,11 @@ pub fn analyse(filter: &str, relation: Oid, table: &str, name: &str, alias: &str
         if statements.len() != 1 || !is_plain_select((*statement).stmt) {
             return None;
         }
-        let query = pg_sys::parse_analyze_fixedparams(statement, source, std::ptr::null_mut(), 0, std::ptr::null_mut());
+        #[cfg(feature = "pg14")]
+        use pg_sys::parse_analyze as parse_analyze_fixedparams;
+        #[cfg(not(feature = "pg14"))]
+        use pg_sys::parse_analyze_fixedparams;
+        let query = parse_analyze_fixedparams(statement, source, std::ptr::null_mut(), 0, std::ptr::null_mut());
         let condition = (*(*query).jointree).quals;
         let is_volatile = (*query).hasSubLinks || pg_sys::contain_mutable_functions(condition);
         // With only pg_catalog in the path every other name is written qualified.

@@ -109,8 +109,16 @@ unsafe fn template(statement: &pg_sys::CreatedbStmt) -> Option<u32> {
     unsafe {
         let name = value_of(statement.options, c"template")?;
         let database = pg_sys::get_database_oid(name, true);
-        (database != pg_sys::Oid::INVALID && pg_sys::have_createdb_privilege()).then(|| database.to_u32())
+        (database != pg_sys::Oid::INVALID && may_create_databases()).then(|| database.to_u32())
     }
+}
+
+/// Only superusers count on PostgreSQL 14, which does not offer the check.
+unsafe fn may_create_databases() -> bool {
+    #[cfg(feature = "pg14")]
+    return unsafe { pg_sys::superuser() };
+    #[cfg(not(feature = "pg14"))]
+    return unsafe { pg_sys::have_createdb_privilege() };
 }
 
 unsafe fn value_of(options: *mut pg_sys::List, wanted: &CStr) -> Option<*mut c_char> {
