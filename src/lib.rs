@@ -28,5 +28,6 @@ pub extern "C-unwind" fn _PG_init() {
     capture::init();
     pg::shmem::init();
     pg::utility::init();
+    pg::flight::init();
     worker::init();
 }

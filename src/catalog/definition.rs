@@ -122,6 +122,8 @@ pub struct Timing {
     pub retry_backoff: Span,
     /// Most attempts.
     pub max_attempts: u32,
+    /// Longest attempt.
+    pub timeout: Span,
 }
 
 impl Definition {
@@ -186,6 +188,7 @@ impl Definition {
             existing_rows: span(&self.existing_rows)?,
             retry_backoff: span(&self.retry_backoff)?,
             max_attempts: self.max_attempts.unwrap_or(3).max(1) as u32,
+            timeout: self.timeout.as_deref().map_or(Ok(HALF_A_DAY), canonical_span)?,
         })
     }
 
@@ -240,6 +243,9 @@ impl Definition {
         parts.join(" ")
     }
 }
+
+/// The default of `timeout`.
+const HALF_A_DAY: Span = Span { months: 0, days: 0, micros: 12 * 3_600_000_000 };
 
 /// 22023 with the parameter and its value.
 pub fn invalid(parameter: &str, value: &str) -> Error {

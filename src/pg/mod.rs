@@ -7,6 +7,7 @@ pub mod counters;
 pub mod current_run;
 pub mod databases;
 pub mod expression;
+pub mod flight;
 pub mod lock;
 pub mod session;
 pub mod shmem;

@@ -52,6 +52,8 @@ pub struct Database {
     pub slot_wanted: AtomicBool,
     /// No worker may connect before this (somebody drops, renames or copies the database). Microseconds since 1970.
     pub keep_out_until: AtomicI64,
+    /// Since when it is served without a gap; what was due before is late because nobody was there. Microseconds since 1970.
+    pub up_since: AtomicI64,
     /// Failed starts in a row.
     pub failures: AtomicU32,
     /// The scheduler.
@@ -83,6 +85,53 @@ pub struct Executor {
     pub total: AtomicI32,
     /// When the row (or batch) started; 0 = nothing executing. Microseconds since 1970.
     pub started_at: AtomicI64,
+    /// When its time is up. Microseconds since 1970.
+    pub deadline: AtomicI64,
+    /// Why it was interrupted: an [`Interruption`].
+    pub interruption: AtomicU32,
+}
+
+/// Why a run was interrupted by one of us.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Interruption {
+    /// Not by us.
+    None = 0,
+    /// Its time was up.
+    Timeout = 1,
+    /// By cancel_record.
+    Cancelled = 2,
+}
+
+impl Executor {
+    /// Interrupts what it executes, if that is still `entry` at `position`.
+    pub fn interrupt(&self, entry: i64, position: i32, why: Interruption) -> bool {
+        let is_there = self.entry.load(Acquire) == entry
+            && self.position.load(Acquire) == position
+            && self.started_at.load(Acquire) != 0;
+        if is_there {
+            self.interruption.store(why as u32, Release);
+            self.process.signal(2);
+        }
+        is_there
+    }
+
+    /// Why this executor's run was interrupted; asked once.
+    pub fn take_interruption(&self) -> Interruption {
+        match self.interruption.swap(0, AcqRel) {
+            1 => Interruption::Timeout,
+            2 => Interruption::Cancelled,
+            _ => Interruption::None,
+        }
+    }
+
+    /// Nothing executes any more.
+    pub fn rest(&self) {
+        self.started_at.store(0, Release);
+        self.deadline.store(0, Release);
+        self.position.store(0, Release);
+        super::flight::note(0, 0);
+    }
 }
 
 /// What is planned for one date-field task.
@@ -106,6 +155,41 @@ pub struct Limit {
     pub retry_at: AtomicI64,
 }
 
+/// How a process that was executing came to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Death {
+    /// It brought the server down.
+    Crash = 0,
+    /// By pg_terminate_backend, or by itself.
+    Terminated = 1,
+    /// It did not heed its timeout.
+    Timeout = 2,
+}
+
+/// A run whose process died, until its database's scheduler has counted the attempt.
+#[repr(C)]
+pub struct DeathSlot {
+    /// 0: free.
+    pub entry: AtomicI64,
+    /// The database.
+    pub database: AtomicU32,
+    /// 1-based position in the entry; 0: all of it.
+    pub position: AtomicI32,
+    death: AtomicU32,
+}
+
+impl DeathSlot {
+    /// How.
+    pub fn death(&self) -> Death {
+        match self.death.load(Acquire) {
+            1 => Death::Terminated,
+            2 => Death::Timeout,
+            _ => Death::Crash,
+        }
+    }
+}
+
 /// All of it.
 #[repr(C)]
 pub struct Shared {
@@ -115,6 +199,8 @@ pub struct Shared {
     pub databases: [Database; DATABASE_SLOTS],
     /// The executors; the first `jittask.max_executors` are used.
     pub executors: [Executor; EXECUTOR_SLOTS],
+    /// After a crash filled by the launcher when it starts, which is before any scheduler does.
+    pub deaths: [DeathSlot; EXECUTOR_SLOTS],
     limits: [Limit; LIMIT_SLOTS],
 }
 
@@ -253,6 +339,18 @@ impl Shared {
             Ok(_) => true,
             Err(other) => other == oid,
         })
+    }
+
+    /// Leaves word of a run whose process died.
+    pub fn note_death(&self, database: u32, entry: i64, position: i32, death: Death) {
+        // A negative entry reserves the slot while it is being filled.
+        if let Some(slot) = self.deaths.iter().find(|slot| slot.entry.compare_exchange(0, -1, AcqRel, Acquire).is_ok())
+        {
+            slot.database.store(database, Release);
+            slot.position.store(position, Release);
+            slot.death.store(death as u32, Release);
+            slot.entry.store(entry, Release);
+        }
     }
 
     /// The limit slot of a date-field task's token.

@@ -54,6 +54,11 @@ unsafe fn set_handler(signal: c_int, handler: unsafe extern "C-unwind" fn(c_int)
     }
 }
 
+/// Replaces the handler of SIGQUIT, by which the postmaster ends a process at once.
+pub fn on_quit(handler: unsafe extern "C-unwind" fn(c_int)) {
+    unsafe { set_handler(3, handler) };
+}
+
 /// SIGTERM ends the process wherever it is, also in user code; SIGHUP reloads.
 pub fn take_signals() {
     unsafe {

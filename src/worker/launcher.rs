@@ -1,8 +1,8 @@
 //! The launcher: one for the cluster, connected to no database. It starts a scheduler for each database that may have
 //! the extension, again when that one's next due time comes, and after CREATE EXTENSION was committed.
 
-use crate::pg::shmem::{self, Database, DatabaseState, Shared};
-use crate::pg::{clock, databases, worker, xact};
+use crate::pg::shmem::{self, Database, DatabaseState, Death, Shared};
+use crate::pg::{clock, databases, flight, worker, xact};
 use crate::settings;
 use pgrx::prelude::*;
 use schedule::Instant;
@@ -33,11 +33,19 @@ extern "C-unwind" fn jittask_launcher(_argument: pgrx::pg_sys::Datum) {
     worker::take_signals();
     worker::connect_nowhere();
     shared.launcher.enter();
+    note_crashes(shared);
     loop {
         worker::reload_if_asked();
         shared.launcher.beat();
         let next = if settings::ENABLED.get() { look(shared) } else { clock::now().0 + LOOK_EVERY };
         worker::wait_until(Instant(next));
+    }
+}
+
+/// What executors were executing when one of them took the server down.
+fn note_crashes(shared: &Shared) {
+    for crash in flight::take_crashes(|index| shared.executors[index].process.is_alive()) {
+        shared.note_death(crash.database, crash.entry, crash.position, Death::Crash);
     }
 }
 

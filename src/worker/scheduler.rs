@@ -4,6 +4,7 @@
 
 use super::launcher::complain;
 use super::need::{self, Need};
+use super::watch;
 use crate::catalog::key::NO_ROW;
 use crate::catalog::tally::{self, Counts, Writer};
 use crate::catalog::task::{self, Task};
@@ -72,7 +73,7 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
         }
         slot.failures.store(0, Release);
         let retry = dispatch(shared, slot, &pass, &mut starts);
-        let next = pass.next.min(retry);
+        let next = pass.next.min(retry).min(watch::deadlines(shared, database.to_u32()));
         let now = clock::now().0;
         if !pass.watches && next - now > SLEEP_AFTER && shared.executors_of(database.to_u32()).next().is_none() {
             end(slot, DatabaseState::Asleep, next - EARLY);
@@ -105,9 +106,12 @@ fn pass(shared: &Shared) -> Pass {
     if user::extension().is_none() {
         return Pass { is_absent: true, ..asleep };
     }
+    let database = worker::database().to_u32();
     if !settings::ENABLED.get() || !home::is_here() {
+        watch::went_down(shared, database);
         return asleep;
     }
+    watch::came_up(shared, database, now);
     let mut pass = asleep;
     top_up(now, &mut pass);
     for (owner, run_at) in agenda::next_by_owner() {

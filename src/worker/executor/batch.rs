@@ -9,7 +9,7 @@ use crate::catalog::record::{self, Outcome, Record};
 use crate::catalog::tally::{self, Counts, Writer};
 use crate::catalog::task::{self, Task};
 use crate::error::OrRaise;
-use crate::pg::{clock, user, worker, xact};
+use crate::pg::{clock, flight, user, worker, xact};
 use schedule::Instant;
 use std::cell::Cell;
 use std::sync::atomic::Ordering::*;
@@ -44,11 +44,14 @@ struct Batch<'a> {
     records: Vec<Record>,
     aside: Vec<usize>,
     last_started: Option<Instant>,
+    /// Microseconds that a row, or a batch given as an array, may take.
+    timeout: i64,
 }
 
 /// Runs the entry inside the caller's transaction.
 pub fn run(me: &Me, entry: &Entry, mode: Mode) {
-    let mut batch = Batch { me, entry, mode, records: Vec::new(), aside: Vec::new(), last_started: None };
+    let mut batch =
+        Batch { me, entry, mode, records: Vec::new(), aside: Vec::new(), last_started: None, timeout: i64::MAX };
     STARTED_AT.set(clock::now());
     let task = task::by_id(entry.task);
     match task {
@@ -97,6 +100,7 @@ impl Batch<'_> {
     fn execute(mut self, task: Task) {
         worker::report(Some(&format!("jittask: {}", task.name)));
         let done = record::recorded(self.entry.task, self.entry.occurrence.nominal_at, &self.entry.keys);
+        self.timeout = task.timing().map_or(i64::MAX, |timing| schedule::span_micros(timing.timeout));
         let mut call = Call::prepare(task, self.entry).or_raise();
         let settings = user::Settings::begin();
         if self.mode != Mode::Alone && self.entry.keys.len() > 1 {
@@ -165,8 +169,11 @@ impl Batch<'_> {
     fn show(&self, position: usize) -> Instant {
         let now = clock::now();
         STARTED_AT.set(now);
-        self.me.slot.position.store(position as i32, Release);
-        self.me.slot.started_at.store(now.0, Release);
+        let slot = self.me.slot;
+        flight::note(self.entry.id, position as i32);
+        slot.position.store(position as i32, Release);
+        slot.started_at.store(now.0, Release);
+        slot.deadline.store(now.0.saturating_add(self.timeout), Release);
         now
     }
 

@@ -4,11 +4,11 @@
 use super::Me;
 use super::batch::{self, Mode};
 use crate::catalog::agenda::{self, Entry};
-use crate::catalog::record::{self, Outcome, Record};
-use crate::catalog::tally::{self, Counts, Writer};
-use crate::catalog::task;
+use crate::catalog::tally::Writer;
 use crate::pg::boundary::Failure;
+use crate::pg::shmem::Interruption;
 use crate::pg::{clock, current_run, session, sql, worker, xact};
+use crate::worker::attempt;
 use pgrx::prelude::*;
 use schedule::Instant;
 use std::cell::RefCell;
@@ -59,7 +59,7 @@ pub fn one(me: &Me, last_task: &mut i32) -> bool {
     };
     CLAIMED.replace(None);
     current_run::set(None);
-    me.slot.started_at.store(0, Release);
+    me.slot.rest();
     me.slot.task.store(0, Release);
     me.slot.entry.store(0, Release);
     found
@@ -92,69 +92,56 @@ impl Me {
     }
 }
 
+/// The run's transaction was rolled back. What it was interrupted for, and by which row, decides what comes now.
 fn after_failure(me: &Me, entry: Entry, failure: Failure) {
-    me.slot.started_at.store(0, Release);
-    if entry.alone || entry.keys.len() == 1 {
-        return note_failure(me, entry, failure);
-    }
-    let again = xact::run(|| {
-        if let Some(entry) = agenda::hold(entry.id) {
-            batch::run(me, &entry, Mode::Savepoints);
-        }
-    });
-    if again.is_err() {
-        // The COMMIT failed although each row went well under its savepoint: all of them alone.
-        me.slot.started_at.store(0, Release);
-        let apart = xact::run(|| {
+    let (position, interruption) = (me.slot.position.load(Acquire), me.slot.take_interruption());
+    me.slot.rest();
+    let is_single = entry.alone || entry.keys.len() == 1;
+    let done = if is_single {
+        xact::run(|| note(me, entry.id, &failure, interruption))
+    } else if failure.sqlstate == CANCELLED && position > 0 {
+        // The row that was executing is at fault; the others run alone.
+        xact::run(|| {
+            put_all_aside(entry.id);
+            note(me, entry.id + i64::from(position - 1), &failure, interruption);
+        })
+    } else {
+        let again = xact::run(|| {
             if let Some(entry) = agenda::hold(entry.id) {
-                agenda::put_aside(&entry, &(0..entry.keys.len()).collect::<Vec<_>>());
+                batch::run(me, &entry, Mode::Savepoints);
             }
         });
-        if let Err(failure) = apart {
-            warning!("jittask cannot put rows aside: {}", failure.message);
-            worker::wait_until(Instant(clock::now().0 + 200_000));
-        }
+        me.slot.rest();
+        // The COMMIT failed although each row went well under its savepoint: all of them alone.
+        again.or_else(|_| xact::run(|| put_all_aside(entry.id)))
+    };
+    if let Err(failure) = done {
+        warning!("jittask cannot note a failed attempt: {}", failure.message);
+        worker::wait_until(Instant(clock::now().0 + 200_000));
+    }
+}
+
+/// query_canceled: by pg_cancel_backend, the timeout, or cancel_record.
+const CANCELLED: &str = "57014";
+
+fn put_all_aside(entry: i64) {
+    if let Some(entry) = agenda::hold(entry) {
+        agenda::put_aside(&entry, &(0..entry.keys.len()).collect::<Vec<_>>());
     }
 }
 
 /// The failure of a row that ran alone is an attempt.
-fn note_failure(me: &Me, entry: Entry, failure: Failure) {
-    let noted = xact::run(|| {
-        let Some(entry) = agenda::hold(entry.id) else { return };
-        let key = entry.keys.first().cloned().unwrap_or_default();
-        if record::recorded(entry.task, entry.occurrence.nominal_at, std::slice::from_ref(&key)) == [true] {
-            // Another run was first: this one was rolled back and leaves nothing.
-            tally::add(entry.task, Writer::Executor(me.index), Counts { entered: -1, ..Default::default() }, None);
-            return agenda::delete(entry.id);
+fn note(me: &Me, entry: i64, failure: &Failure, interruption: Interruption) {
+    let Some(entry) = agenda::hold(entry) else { return };
+    let writer = Writer::Executor(me.index);
+    match interruption {
+        Interruption::Cancelled if failure.sqlstate == CANCELLED => {
+            attempt::cancelled(&entry, batch::started_at(), writer)
         }
-        let task = task::by_id(entry.task);
-        let timing = task.as_ref().filter(|task| !task.is_dropped).and_then(|task| task.timing().ok());
-        let (attempt, now, started_at) = (entry.attempt + 1, clock::now(), batch::started_at());
-        let next = timing.and_then(|timing| {
-            let next = schedule::next_retry_at(now, attempt as u32, timing.max_attempts, timing.retry_backoff);
-            // Nobody is at fault when two transactions collide: again at once.
-            next.map(|next| if ["40001", "40P01"].contains(&failure.sqlstate.as_str()) { now } else { next })
-        });
-        match next {
-            Some(run_at) => agenda::retry_later(entry.id, attempt, started_at, &failure, run_at),
-            None => {
-                let ended = Record {
-                    id: entry.id,
-                    key,
-                    started_at: Some(started_at),
-                    finished_at: now,
-                    attempt,
-                    outcome: Outcome::Failed(failure.clone()),
-                };
-                let records = [ended];
-                record::insert(entry.task, entry.occurrence, &records);
-                tally::add(entry.task, Writer::Executor(me.index), Counts::of(&records), Some((started_at, "failed")));
-                agenda::delete(entry.id);
-            }
+        Interruption::Timeout if failure.sqlstate == CANCELLED => {
+            let failure = Failure { message: attempt::TIMED_OUT.to_string(), ..failure.clone() };
+            attempt::failed(&entry, &failure, batch::started_at(), writer);
         }
-    });
-    if let Err(failure) = noted {
-        warning!("jittask cannot note a failed attempt: {}", failure.message);
-        worker::wait_until(Instant(clock::now().0 + 200_000));
+        _ => attempt::failed(&entry, failure, batch::started_at(), writer),
     }
 }

@@ -8,8 +8,8 @@ mod plan;
 mod scan;
 
 use crate::catalog::agenda;
-use crate::pg::shmem::{self, Executor, Shared};
-use crate::pg::{clock, user, worker, xact};
+use crate::pg::shmem::{self, Death, Executor, Interruption, Shared};
+use crate::pg::{clock, flight, user, worker, xact};
 use crate::settings;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
@@ -38,6 +38,7 @@ extern "C-unwind" fn jittask_executor(argument: pgrx::pg_sys::Datum) {
     let slot = &shared.executors[index];
     let (database, owner) = (slot.database.load(Acquire), Oid::from(slot.owner.load(Acquire)));
     slot.process.enter();
+    flight::enter(index, database);
     worker::at_exit(leave, index);
     worker::take_signals();
     worker::connect_as(Oid::from(database), owner);
@@ -55,17 +56,27 @@ extern "C-unwind" fn jittask_executor(argument: pgrx::pg_sys::Datum) {
 extern "C-unwind" fn leave(_code: i32, argument: pgrx::pg_sys::Datum) {
     let Some(shared) = shmem::shared() else { return };
     let slot = &shared.executors[argument.value()];
-    slot.started_at.store(0, Release);
+    let database = slot.database.load(Acquire);
+    if slot.started_at.load(Acquire) != 0 && !is_kept_out(shared, database) {
+        let timed_out = slot.take_interruption() == Interruption::Timeout;
+        let death = if timed_out { Death::Timeout } else { Death::Terminated };
+        shared.note_death(database, slot.entry.load(Acquire), slot.position.load(Acquire), death);
+    }
+    slot.rest();
     slot.entry.store(0, Release);
     slot.task.store(0, Release);
     slot.busy.store(false, Release);
     slot.process.leave();
     // Whoever waits for a slot, or for the rest of this one's work, is dispatched anew.
-    if let Some(database) =
-        shared.databases.iter().find(|database| database.oid.load(Acquire) == slot.database.load(Acquire))
-    {
+    if let Some(database) = shared.databases.iter().find(|slot| slot.oid.load(Acquire) == database) {
         database.scheduler.wake();
     }
+}
+
+/// Does somebody drop, rename or copy the database?
+fn is_kept_out(shared: &Shared, database: u32) -> bool {
+    let slot = shared.databases.iter().find(|slot| slot.oid.load(Acquire) == database);
+    slot.is_none_or(|slot| clock::now().0 < slot.keep_out_until.load(Acquire))
 }
 
 /// Until there is nothing to do for `jittask.executor_idle`, or another owner needs the slot.
@@ -111,10 +122,7 @@ fn next_run_at(me: &Me) -> Option<Instant> {
 
 /// Another owner waits and all slots are taken: an idle executor goes, a busy one if its owner has more than its share.
 fn must_yield(me: &Me, is_busy: bool) -> bool {
-    let Some(database) = me.shared.databases.iter().find(|slot| slot.oid.load(Acquire) == me.database) else {
-        return true;
-    };
-    if clock::now().0 < database.keep_out_until.load(Acquire) {
+    if is_kept_out(me.shared, me.database) {
         return true;
     }
     if !me.shared.databases.iter().any(|slot| slot.oid.load(Acquire) != 0 && slot.slot_wanted.load(Acquire)) {

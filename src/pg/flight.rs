@@ -1,0 +1,106 @@
+//! The flight recorder: which row each executor is executing, in a file mapped from the data directory, so that it
+//! outlives a crash that takes shared memory away. A bystander that the postmaster ends because another process
+//! crashed marks itself; one without a mark was the one that crashed.
+
+use crate::settings::EXECUTOR_SLOTS;
+use pgrx::pg_sys;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicI32, AtomicI64, AtomicPtr, AtomicU32, Ordering::*};
+
+/// What one executor is doing.
+#[repr(C)]
+pub struct Flight {
+    database: AtomicU32,
+    /// 1-based position in the entry; 0: the entry as a whole.
+    pub position: AtomicI32,
+    /// The agenda entry, 0: nothing is executing.
+    pub entry: AtomicI64,
+    /// Ended by the postmaster for another's crash.
+    bystander: AtomicI32,
+    postmaster: AtomicI32,
+}
+
+/// A run that took its process down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crash {
+    /// The database.
+    pub database: u32,
+    /// The agenda entry.
+    pub entry: i64,
+    /// 1-based position; 0: the entry as a whole.
+    pub position: i32,
+}
+
+const FILE: &str = "jittask.flights";
+
+static FLIGHTS: AtomicPtr<Flight> = AtomicPtr::new(std::ptr::null_mut());
+static MINE: AtomicPtr<Flight> = AtomicPtr::new(std::ptr::null_mut());
+
+unsafe extern "C" {
+    fn mmap(address: *mut u8, length: usize, protection: i32, flags: i32, file: i32, offset: i64) -> *mut u8;
+    fn _exit(code: i32) -> !;
+}
+
+const READ_WRITE: i32 = 3;
+const MAP_SHARED: i32 = 1;
+
+/// Maps the file; in the postmaster, whose children inherit the mapping. Without it (a full disk) crashes go uncounted.
+pub fn init() {
+    let length = size_of::<Flight>() * EXECUTOR_SLOTS;
+    // The postmaster's working directory is the data directory.
+    let file = std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(FILE);
+    let Ok(file) = file.and_then(|file| file.set_len(length as u64).map(|()| file)) else { return };
+    let place = unsafe { mmap(std::ptr::null_mut(), length, READ_WRITE, MAP_SHARED, file.as_raw_fd(), 0) };
+    if place as isize != -1 {
+        FLIGHTS.store(place.cast(), Release);
+    }
+}
+
+fn all() -> &'static [Flight] {
+    let place = FLIGHTS.load(Acquire);
+    if place.is_null() { &[] } else { unsafe { std::slice::from_raw_parts(place, EXECUTOR_SLOTS) } }
+}
+
+/// Takes the slot for this executor.
+pub fn enter(index: usize, database: u32) {
+    let Some(flight) = all().get(index) else { return };
+    flight.entry.store(0, Release);
+    flight.bystander.store(0, Release);
+    flight.database.store(database, Release);
+    flight.postmaster.store(unsafe { pg_sys::PostmasterPid }, Release);
+    MINE.store(std::ptr::from_ref(flight).cast_mut(), Release);
+    super::worker::on_quit(quit);
+}
+
+/// Notes what executes from now on; entry 0: nothing.
+pub fn note(entry: i64, position: i32) {
+    if let Some(flight) = unsafe { MINE.load(Acquire).as_ref() } {
+        flight.position.store(position, Release);
+        flight.entry.store(entry, Release);
+    }
+}
+
+/// SIGQUIT: the postmaster ends all because one crashed. Only what is safe in a signal handler.
+extern "C-unwind" fn quit(_signal: i32) {
+    if let Some(flight) = unsafe { MINE.load(Acquire).as_ref() } {
+        flight.bystander.store(1, Release);
+    }
+    // As the server's own handler: at once, without any cleaning up, and telling the postmaster that it was no exit.
+    unsafe { _exit(2) }
+}
+
+/// Runs that were executing in a process that died under this same postmaster; asked once, after its restart. Those
+/// of another postmaster ended with it, by a power cut or a kill: nobody's fault.
+pub fn take_crashes(is_running: impl Fn(usize) -> bool) -> Vec<Crash> {
+    let postmaster = unsafe { pg_sys::PostmasterPid };
+    let crashed = |(_, flight): (usize, &Flight)| {
+        let entry = flight.entry.swap(0, AcqRel);
+        let ours = flight.postmaster.load(Acquire) == postmaster && flight.bystander.load(Acquire) == 0;
+        (entry != 0 && ours).then(|| Crash {
+            database: flight.database.load(Acquire),
+            entry,
+            position: flight.position.load(Acquire),
+        })
+    };
+    all().iter().enumerate().filter(|(index, _)| !is_running(*index)).filter_map(crashed).collect()
+}

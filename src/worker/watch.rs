@@ -1,0 +1,55 @@
+//! What the scheduler watches over beside the clock: runs whose time is up, runs that died, and since when its database
+//! is served at all.
+
+use super::attempt;
+use crate::pg::clock;
+use crate::pg::shmem::{Interruption, Shared};
+use schedule::Instant;
+use std::sync::atomic::Ordering::*;
+
+/// A run that goes on this long after it was interrupted is ended with its process.
+const GRACE: i64 = 4_000_000;
+
+/// Interrupts runs whose time is up, ends those that do not heed it; when to look again.
+pub fn deadlines(shared: &Shared, database: u32) -> i64 {
+    let mut next = i64::MAX;
+    for slot in shared.executors_of(database) {
+        let (deadline, now) = (slot.deadline.load(Acquire), clock::now().0);
+        if deadline == 0 {
+            continue;
+        }
+        if now < deadline {
+            next = next.min(deadline);
+        } else if now >= deadline.saturating_add(GRACE) {
+            // It catches query_canceled, or never looks: SIGTERM cannot be caught in SQL.
+            slot.interruption.store(Interruption::Timeout as u32, Release);
+            slot.process.signal(15);
+            next = next.min(now + GRACE);
+        } else {
+            slot.interrupt(slot.entry.load(Acquire), slot.position.load(Acquire), Interruption::Timeout);
+            next = next.min(now + 500_000);
+        }
+    }
+    next
+}
+
+/// The database is served from now on, if it was not: what was due before is late because nobody was there. Counts
+/// the attempts of runs whose process died. In the scheduler's transaction.
+pub fn came_up(shared: &Shared, database: u32, now: Instant) {
+    let Some(slot) = shared.database(database) else { return };
+    slot.up_since.compare_exchange(0, now.0, AcqRel, Acquire).ok();
+    for died in shared.deaths.iter().filter(|died| died.database.load(Acquire) == database) {
+        let (entry, position, death) = (died.entry.load(Acquire), died.position.load(Acquire), died.death());
+        if entry > 0 {
+            died.entry.store(0, Release);
+            attempt::died(entry, position, death);
+        }
+    }
+}
+
+/// Nothing is run here for the time being.
+pub fn went_down(shared: &Shared, database: u32) {
+    if let Some(slot) = shared.database(database) {
+        slot.up_since.store(0, Release);
+    }
+}
