@@ -135,6 +135,18 @@ pub fn pending(task: i32, from: Instant, until: Instant) -> HashSet<(u128, Insta
     (0..rows.len()).filter_map(|row| Some((key::hash(&rows.get::<String>(row, 2)?), rows.at(row, 1)?))).collect()
 }
 
+/// The keys of a task that have another occurrence due after `from` and before `until`.
+pub fn keys_due_between(task: i32, from: Instant, until: Instant) -> HashSet<String> {
+    let rows = user::as_extension_owner(|| {
+        sql::run(
+            "select distinct k.key from jittask.agenda a cross join lateral unnest(a.keys) k (key)
+             where a.task_id = $1 and a.due_at > $2 and a.due_at < $3 and not a.forced",
+            &[sql::arg(task), sql::at(from), sql::at(until)],
+        )
+    });
+    (0..rows.len()).filter_map(|row| rows.get(row, 1)).collect()
+}
+
 /// Claims the owner's oldest entry due by `now` that no other transaction holds and that is not in hand elsewhere.
 pub fn claim(owner: Oid, now: Instant, in_hand: &[i64]) -> Option<Entry> {
     let rows = user::as_extension_owner(|| {

@@ -15,20 +15,24 @@ pub struct Flight {
     pub position: AtomicI32,
     /// The agenda entry, 0: nothing is executing.
     pub entry: AtomicI64,
+    /// When it started; microseconds since 1970.
+    started_at: AtomicI64,
     /// Ended by the postmaster for another's crash.
     bystander: AtomicI32,
     postmaster: AtomicI32,
 }
 
-/// A run that took its process down.
+/// A run whose process ended in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Crash {
+pub struct Ended {
     /// The database.
     pub database: u32,
     /// The agenda entry.
     pub entry: i64,
     /// 1-based position; 0: the entry as a whole.
     pub position: i32,
+    /// Microseconds since 1970.
+    pub started_at: i64,
 }
 
 const FILE: &str = "jittask.flights";
@@ -73,9 +77,10 @@ pub fn enter(index: usize, database: u32) {
 }
 
 /// Notes what executes from now on; entry 0: nothing.
-pub fn note(entry: i64, position: i32) {
+pub fn note(entry: i64, position: i32, started_at: i64) {
     if let Some(flight) = unsafe { MINE.load(Acquire).as_ref() } {
         flight.position.store(position, Release);
+        flight.started_at.store(started_at, Release);
         flight.entry.store(entry, Release);
     }
 }
@@ -91,15 +96,16 @@ extern "C-unwind" fn quit(_signal: i32) {
 
 /// Runs that were executing in a process that died under this same postmaster; asked once, after its restart. Those
 /// of another postmaster ended with it, by a power cut or a kill: nobody's fault.
-pub fn take_crashes(is_running: impl Fn(usize) -> bool) -> Vec<Crash> {
+pub fn take_crashes(is_running: impl Fn(usize) -> bool) -> Vec<Ended> {
     let postmaster = unsafe { pg_sys::PostmasterPid };
     let crashed = |(_, flight): (usize, &Flight)| {
         let entry = flight.entry.swap(0, AcqRel);
         let ours = flight.postmaster.load(Acquire) == postmaster && flight.bystander.load(Acquire) == 0;
-        (entry != 0 && ours).then(|| Crash {
+        (entry != 0 && ours).then(|| Ended {
             database: flight.database.load(Acquire),
             entry,
             position: flight.position.load(Acquire),
+            started_at: flight.started_at.load(Acquire),
         })
     };
     all().iter().enumerate().filter(|(index, _)| !is_running(*index)).filter_map(crashed).collect()

@@ -130,7 +130,7 @@ impl Executor {
         self.started_at.store(0, Release);
         self.deadline.store(0, Release);
         self.position.store(0, Release);
-        super::flight::note(0, 0);
+        super::flight::note(0, 0, 0);
     }
 }
 
@@ -176,6 +176,8 @@ pub struct DeathSlot {
     pub database: AtomicU32,
     /// 1-based position in the entry; 0: all of it.
     pub position: AtomicI32,
+    /// When it started; microseconds since 1970.
+    pub started_at: AtomicI64,
     death: AtomicU32,
 }
 
@@ -342,14 +344,15 @@ impl Shared {
     }
 
     /// Leaves word of a run whose process died.
-    pub fn note_death(&self, database: u32, entry: i64, position: i32, death: Death) {
+    pub fn note_death(&self, run: super::flight::Ended, death: Death) {
         // A negative entry reserves the slot while it is being filled.
         if let Some(slot) = self.deaths.iter().find(|slot| slot.entry.compare_exchange(0, -1, AcqRel, Acquire).is_ok())
         {
-            slot.database.store(database, Release);
-            slot.position.store(position, Release);
+            slot.database.store(run.database, Release);
+            slot.position.store(run.position, Release);
+            slot.started_at.store(run.started_at, Release);
             slot.death.store(death as u32, Release);
-            slot.entry.store(entry, Release);
+            slot.entry.store(run.entry, Release);
         }
     }
 

@@ -60,7 +60,7 @@ fn end(entry: &Entry, started_at: Option<Instant>, attempt: i32, outcome: Outcom
 
 /// An attempt whose process died. The others of its entry did nothing: they run alone from now on, so that a next
 /// death tells which.
-pub fn died(entry_id: i64, position: i32, death: Death) {
+pub fn died(entry_id: i64, position: i32, started_at: Instant, death: Death) {
     let Some(entry) = agenda::hold(entry_id) else { return };
     let count = entry.keys.len();
     if count > 1 {
@@ -72,7 +72,7 @@ pub fn died(entry_id: i64, position: i32, death: Death) {
     }
     let index = i64::from(position.max(1) - 1);
     if let Some(single) = agenda::hold(entry_id + index) {
-        failed(&single, &failure_of(death), clock::now(), Writer::Scheduler);
+        failed(&single, &failure_of(death), started_at, Writer::Scheduler);
     }
 }
 

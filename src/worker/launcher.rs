@@ -45,7 +45,7 @@ extern "C-unwind" fn jittask_launcher(_argument: pgrx::pg_sys::Datum) {
 /// What executors were executing when one of them took the server down.
 fn note_crashes(shared: &Shared) {
     for crash in flight::take_crashes(|index| shared.executors[index].process.is_alive()) {
-        shared.note_death(crash.database, crash.entry, crash.position, Death::Crash);
+        shared.note_death(crash, Death::Crash);
     }
 }
 

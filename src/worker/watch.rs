@@ -42,7 +42,7 @@ pub fn came_up(shared: &Shared, database: u32, now: Instant) {
         let (entry, position, death) = (died.entry.load(Acquire), died.position.load(Acquire), died.death());
         if entry > 0 {
             died.entry.store(0, Release);
-            attempt::died(entry, position, death);
+            attempt::died(entry, position, Instant(died.started_at.load(Acquire)), death);
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use super::Me;
 use super::call::{Call, Judged};
+use super::late::{self, Lateness};
 use crate::catalog::agenda::{self, Entry};
 use crate::catalog::function::Takes;
 use crate::catalog::record::{self, Outcome, Record};
@@ -66,7 +67,15 @@ pub fn run(me: &Me, entry: &Entry, mode: Mode) {
         Some(task) => match batch.overlap(&task) {
             Overlap::Skip => batch.all(|| Outcome::Skipped("overlap")),
             Overlap::Wait => return agenda::postpone(entry.id, Some(Instant(clock::now().0 + 100_000))),
-            Overlap::Go => return batch.execute(task),
+            Overlap::Go => match late::judge(me, entry, &task) {
+                Lateness::PassedOver => {
+                    let count = entry.keys.len() as i64;
+                    let counts = Counts { entered: -count, passed_over: count, ..Default::default() };
+                    tally::add(entry.task, Writer::Executor(me.index), counts, None);
+                    return agenda::delete(entry.id);
+                }
+                Lateness::Run(superseded) => return batch.execute(task, &superseded),
+            },
         },
     }
     batch.finish(entry.keys.len());
@@ -97,10 +106,14 @@ impl Batch<'_> {
         }
     }
 
-    fn execute(mut self, task: Task) {
+    fn execute(mut self, task: Task, superseded: &[bool]) {
         worker::report(Some(&format!("jittask: {}", task.name)));
         let done = record::recorded(self.entry.task, self.entry.occurrence.nominal_at, &self.entry.keys);
         self.timeout = task.timing().map_or(i64::MAX, |timing| schedule::span_micros(timing.timeout));
+        let skips: Vec<bool> = done.iter().zip(superseded).map(|(done, superseded)| *done || *superseded).collect();
+        for position in (0..skips.len()).filter(|position| superseded[*position] && !done[*position]) {
+            self.note(position, None, Outcome::Skipped("catch_up"));
+        }
         let mut call = Call::prepare(task, self.entry).or_raise();
         let settings = user::Settings::begin();
         if self.mode != Mode::Alone && self.entry.keys.len() > 1 {
@@ -108,10 +121,10 @@ impl Batch<'_> {
             settings.set(c"lock_timeout", c"100ms");
         }
         let until = if call.takes() == Takes::Rows && self.mode == Mode::Together {
-            self.together(&mut call, &done);
+            self.together(&mut call, &skips);
             self.entry.keys.len()
         } else {
-            self.one_by_one(&mut call, &done)
+            self.one_by_one(&mut call, &skips)
         };
         settings.end();
         // Keys that were recorded already were in the agenda twice: they do not count again.
@@ -126,10 +139,10 @@ impl Batch<'_> {
     }
 
     /// Row after row; how many of the keys are done with.
-    fn one_by_one(&mut self, call: &mut Call, done: &[bool]) -> usize {
+    fn one_by_one(&mut self, call: &mut Call, skips: &[bool]) -> usize {
         let begun = clock::now();
-        for (position, is_done) in done.iter().enumerate() {
-            if *is_done {
+        for (position, skip) in skips.iter().enumerate() {
+            if *skip {
                 continue;
             }
             let started_at = self.show(position + 1);
@@ -153,10 +166,10 @@ impl Batch<'_> {
     }
 
     /// The whole entry in one call.
-    fn together(&mut self, call: &mut Call, done: &[bool]) {
+    fn together(&mut self, call: &mut Call, skips: &[bool]) {
         let started_at = self.show(0);
         let keys: Vec<(usize, &str)> =
-            (0..self.entry.keys.len()).filter(|i| !done[*i]).map(|i| (i, self.entry.keys[i].as_str())).collect();
+            (0..self.entry.keys.len()).filter(|i| !skips[*i]).map(|i| (i, self.entry.keys[i].as_str())).collect();
         for (position, judged) in call.rows(&keys) {
             match judged {
                 Judged::Done(result) => self.note(position, Some(started_at), Outcome::Completed(result)),
@@ -170,7 +183,7 @@ impl Batch<'_> {
         let now = clock::now();
         STARTED_AT.set(now);
         let slot = self.me.slot;
-        flight::note(self.entry.id, position as i32);
+        flight::note(self.entry.id, position as i32, now.0);
         slot.position.store(position as i32, Release);
         slot.started_at.store(now.0, Release);
         slot.deadline.store(now.0.saturating_add(self.timeout), Release);

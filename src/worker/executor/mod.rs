@@ -4,6 +4,7 @@
 mod batch;
 mod call;
 mod claim;
+mod late;
 mod plan;
 mod scan;
 
@@ -60,7 +61,13 @@ extern "C-unwind" fn leave(_code: i32, argument: pgrx::pg_sys::Datum) {
     if slot.started_at.load(Acquire) != 0 && !is_kept_out(shared, database) {
         let timed_out = slot.take_interruption() == Interruption::Timeout;
         let death = if timed_out { Death::Timeout } else { Death::Terminated };
-        shared.note_death(database, slot.entry.load(Acquire), slot.position.load(Acquire), death);
+        let run = flight::Ended {
+            database,
+            entry: slot.entry.load(Acquire),
+            position: slot.position.load(Acquire),
+            started_at: slot.started_at.load(Acquire),
+        };
+        shared.note_death(run, death);
     }
     slot.rest();
     slot.entry.store(0, Release);
