@@ -107,11 +107,15 @@ impl Row {
                 return None;
             }
             let data = &*(*call).context.cast::<pg_sys::TriggerData>();
+            // Anybody may put the function into any trigger: one without a row has a null tuple.
             let tuple = if pgrx::trigger_support::trigger_fired_by_update(data.tg_event) {
                 data.tg_newtuple
             } else {
                 data.tg_trigtuple
             };
+            if tuple.is_null() || !pgrx::trigger_support::trigger_fired_for_row(data.tg_event) {
+                return None;
+            }
             let trigger = &*data.tg_trigger;
             let arguments = (0..trigger.tgnargs as usize)
                 .map(|i| CStr::from_ptr(*trigger.tgargs.add(i)).to_string_lossy().into_owned());
