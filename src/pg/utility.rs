@@ -109,7 +109,7 @@ unsafe fn template(statement: &pg_sys::CreatedbStmt) -> Option<u32> {
     unsafe {
         let name = value_of(statement.options, c"template")?;
         let database = pg_sys::get_database_oid(name, true);
-        (database != pg_sys::Oid::INVALID && may_create_databases()).then(|| database.to_u32())
+        (database != pg_sys::Oid::INVALID && may_create_databases() && owns(database)).then(|| database.to_u32())
     }
 }
 
