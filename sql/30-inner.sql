@@ -40,9 +40,9 @@ $$;
 comment on function jittask.make_row_key(name[], text) is 'internal: a stored key as {"column": value}; null for a scheduled task';
 
 create function jittask.may_read(owner regrole) returns boolean
-language sql stable parallel safe as $$
-    select pg_catalog.pg_has_role(owner::oid, 'USAGE') or pg_catalog.pg_has_role('pg_read_all_data', 'USAGE')
-$$;
+language sql stable parallel safe
+-- Parsed here and now: a body in quotes would be read under the search_path of whoever reads a view.
+return pg_catalog.pg_has_role(owner::pg_catalog.oid, 'USAGE') or pg_catalog.pg_has_role('pg_read_all_data', 'USAGE');
 comment on function jittask.may_read(regrole) is 'internal: may the current role see the tasks of this owner?';
 
 create function jittask.announce_install() returns void
