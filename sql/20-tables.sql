@@ -11,7 +11,7 @@ create table jittask.task (
     relation       regclass,
     definition     jsonb not null,                -- canonical, by the parameters' names
     key_columns    name[] not null default '{}',
-    filter_sql     text,                          -- the filter with every name qualified
+    filter_sql     text,                          -- the call of the filter's function
     filter_runs_late boolean not null default false,
     function_oid   oid not null,
     function_name  text not null,                 -- signature, to find it again after a restore

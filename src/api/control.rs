@@ -103,9 +103,7 @@ fn drop(name: Option<String>, keep_records: bool) -> Result<()> {
         }
         tally::add(task.id, Writer::Session, Counts::of(&ended), None);
     }
-    if task.definition.body.is_some() {
-        function::drop_internal(&task.name);
-    }
+    function::drop_internal(&task.name);
     if let Some(shared) = shmem::shared() {
         shared.forget_limit(task.token);
     }

@@ -41,12 +41,16 @@ fn define(kind: Oid, relation: Oid, json: serde_json::Value) -> Result<String> {
     settle_name(&mut definition)?;
     let function = settle_function(&mut definition, table.as_ref())?;
     check_superuser(&function, table.as_ref().map(|table| &table.target))?;
+    let name = definition.name.as_deref().unwrap_or_default();
+    let filter = table.as_ref().and_then(|table| table.filter.as_ref().map(|filter| (table, filter)));
+    let filter =
+        filter.map(|(table, filter)| (function::create_filter(name, filter, &table.target), filter.is_volatile));
     let new = NewTask {
         kind,
         definition: &definition,
         relation: table.as_ref().map(|table| table.target.relation),
         key: table.as_ref().map_or(&[], |table| &table.key),
-        filter: table.as_ref().and_then(|table| table.filter.as_ref()),
+        filter,
         function: &function,
         counts_from: clock::transaction_start(),
     };

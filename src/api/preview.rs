@@ -88,13 +88,12 @@ fn rows_statement(resolved: &Resolved, only: Option<&str>, now: Instant) -> (Str
     let mut arguments = Vec::new();
     match only {
         Some(key) => {
-            for (column, value) in resolved.key.iter().zip(key::split(key, resolved.key.len())) {
-                arguments.push(sql::arg(value));
+            for (column, value) in resolved.key.iter().zip(key::values_of(key, &resolved.key)) {
+                arguments.push(value);
                 conditions.push(format!(
-                    "{} = ${}::{}",
+                    "{} operator(pg_catalog.=) ${}",
                     resolved.qualified(&column.name),
-                    arguments.len(),
-                    column.sql_type
+                    arguments.len()
                 ));
             }
         }
@@ -103,7 +102,7 @@ fn rows_statement(resolved: &Resolved, only: Option<&str>, now: Instant) -> (Str
                 resolved.timing.schedule.bases(resolved.column_kind, &resolved.timing.zone, now, Instant::MAX, None);
             if let Some(low) = ranges.first().and_then(|range| range.low) {
                 arguments.push(resolved.bound(low));
-                conditions.push(format!("{} >= ${}", resolved.column_sql(), arguments.len()));
+                conditions.push(format!("{} operator(pg_catalog.>=) ${}", resolved.column_sql(), arguments.len()));
             }
         }
     }

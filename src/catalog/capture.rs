@@ -45,5 +45,9 @@ pub fn waiting() -> Vec<(i64, Option<Oid>)> {
 
 /// Throws away candidates of tasks that are gone.
 pub fn discard(token: i64) {
-    user::as_extension_owner(|| sql::run("delete from jittask.capture where token = $1", &[sql::arg(token)]));
+    user::as_extension_owner(|| {
+        // An executor may be at them: whoever holds a row deals with it.
+        let statement = "delete from jittask.capture where ctid in (select ctid from jittask.capture where token = $1 for update skip locked)";
+        sql::run(statement, &[sql::arg(token)])
+    });
 }

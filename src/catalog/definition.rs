@@ -244,6 +244,10 @@ impl Definition {
     }
 }
 
+/// 0001-01-01 and 10000-01-01 less a microsecond, UTC.
+const EARLIEST: Instant = Instant(-62_135_596_800_000_000);
+const LATEST: Instant = Instant(253_402_300_799_999_999);
+
 /// The default of `timeout`.
 const HALF_A_DAY: Span = Span { months: 0, days: 0, micros: 12 * 3_600_000_000 };
 
@@ -287,7 +291,12 @@ fn read_time(text: &str) -> Result<chrono::NaiveTime> {
 fn read_instant(name: &str, text: &str) -> Result<Instant> {
     let rows = sql::once("select $1::pg_catalog.timestamptz", &[sql::arg(text)]);
     match rows.datum(0, 1).map(|value| value.value() as i64) {
-        Some(value) if value != i64::MAX && value != i64::MIN => Ok(clock::from_pg(value)),
+        Some(value) if EARLIEST <= clock::from_pg(value) && clock::from_pg(value) <= LATEST => {
+            Ok(clock::from_pg(value))
+        }
+        Some(value) if value != i64::MAX && value != i64::MIN => {
+            Err(invalid(name, text).hint("The year must be between 1 and 9999."))
+        }
         _ => Err(invalid(name, text).hint("The instant must be finite; leave end_at out for a task that has no end.")),
     }
 }

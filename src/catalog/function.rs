@@ -2,6 +2,7 @@
 //! functions in schema jittask_inner.
 
 use super::target::Target;
+use super::task::ROW_ALIAS;
 use crate::error::{Error, Kind, Result};
 use crate::pg::{sql, user};
 use pgrx::pg_sys::Oid;
@@ -224,12 +225,37 @@ pub fn create_internal(task: &str, body: &str, language: &str, target: Option<&T
     Ok(Function { oid, signature, owner: caller, takes })
 }
 
-/// Drops a task's internal function, if it has one.
+/// Makes a filter a function of the owner's, parsed here and now: what its names mean is settled, whatever search_path
+/// it runs under later, and PostgreSQL follows renames. Returns the call. The planner puts it inline.
+pub fn create_filter(task: &str, filter: &crate::pg::expression::Condition, target: &Target) -> String {
+    let caller = user::current();
+    let name = pgrx::spi::quote_qualified_identifier("jittask_inner", &filter_name(task));
+    let volatility = if filter.is_volatile { "volatile" } else { "immutable" };
+    let (table, condition) = (&target.sql_name, &filter.text);
+    user::as_extension_owner(|| {
+        let role = pgrx::spi::quote_identifier(user::name_of(caller).unwrap_or_default());
+        sql::once(
+            &format!(
+                "create function {name}({ROW_ALIAS} {table}) returns boolean language sql {volatility} return ({condition})"
+            ),
+            &[],
+        );
+        sql::once(&format!("alter function {name}({table}) owner to {role}"), &[]);
+        sql::once(&format!("revoke all on function {name}({table}) from public"), &[]);
+    });
+    format!("{name}({ROW_ALIAS}.*)")
+}
+
+fn filter_name(task: &str) -> String {
+    format!("{task} filter")
+}
+
+/// Drops a task's internal function and its filter, where it has them.
 pub fn drop_internal(task: &str) {
     user::as_extension_owner(|| {
         let rows = sql::once(
-            "select p.oid::regprocedure::text from pg_proc p where p.pronamespace = 'jittask_inner'::regnamespace and p.proname = $1::text::name",
-            &[sql::arg(task)],
+            "select p.oid::regprocedure::text from pg_proc p where p.pronamespace = 'jittask_inner'::regnamespace and p.proname = any(array[$1, $2]::name[])",
+            &[sql::arg(task), sql::arg(filter_name(task))],
         );
         for row in 0..rows.len() {
             if let Some(signature) = rows.get::<String>(row, 1) {

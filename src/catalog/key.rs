@@ -2,7 +2,7 @@
 //! 128-bit hash of that text, which must never change between versions: records are unique by it.
 
 use crate::error::{Error, Kind, Result};
-use crate::pg::{sql, tuple};
+use crate::pg::{sql, tuple, value};
 use pgrx::pg_sys::Oid;
 use serde_json::Value;
 
@@ -11,9 +11,7 @@ use serde_json::Value;
 pub struct KeyColumn {
     /// Its name.
     pub name: String,
-    /// Its type, qualified, for a cast.
-    pub sql_type: String,
-    /// Its type.
+    /// Its type, or the type under a domain.
     pub kind: Oid,
 }
 
@@ -25,8 +23,8 @@ pub fn hash(key: &str) -> u128 {
     xxhash_rust::xxh3::xxh3_128(key.as_bytes())
 }
 
-/// The plain texts of a key's values, one for each column, to be cast to the columns' types.
-pub fn split(key: &str, columns: usize) -> Vec<String> {
+/// The plain texts of a key's values, one for each column.
+fn split(key: &str, columns: usize) -> Vec<String> {
     let parsed: Value = serde_json::from_str(key).unwrap_or(Value::Null);
     match parsed {
         Value::Array(values) if columns > 1 => values.into_iter().map(plain).collect(),
@@ -53,8 +51,7 @@ pub fn from_json(row_key: &Value, columns: &[KeyColumn]) -> Result<String> {
         .iter()
         .map(|column| {
             let value = object.get(&column.name).filter(|value| !value.is_null()).ok_or_else(wrong)?;
-            let rows = sql::once(&format!("select $1::{}", column.sql_type), &[sql::arg(plain(value.clone()))]);
-            rows.datum(0, 1).map(|datum| tuple::key_json(column.kind, datum)).ok_or_else(wrong)
+            Ok(tuple::key_json(column.kind, value::parse(column.kind, &plain(value.clone()))))
         })
         .collect();
     Ok(tuple::join_key(&values?))
@@ -70,13 +67,23 @@ pub fn from_row(rows: &sql::Rows, row: usize, first: usize, columns: &[KeyColumn
     values.map(|values| tuple::join_key(&values))
 }
 
-/// The arguments for `unnest($n::text[]::type[], …)`: one text array for each key column.
-pub fn columns_of(keys: &[&str], columns: usize) -> Vec<sql::Arg> {
-    let mut split_up: Vec<Vec<String>> = vec![Vec::with_capacity(keys.len()); columns];
+/// The arguments of a statement about one row: one value for each key column.
+pub fn values_of(key: &str, columns: &[KeyColumn]) -> Vec<sql::Arg> {
+    let texts = split(key, columns.len());
+    columns
+        .iter()
+        .zip(texts)
+        .map(|(column, text)| sql::datum(column.kind, Some(value::parse(column.kind, &text))))
+        .collect()
+}
+
+/// The arguments for `unnest($1, $2, …)`: one array for each key column.
+pub fn columns_of(keys: &[&str], columns: &[KeyColumn]) -> Vec<sql::Arg> {
+    let mut lists: Vec<Vec<pgrx::pg_sys::Datum>> = vec![Vec::with_capacity(keys.len()); columns.len()];
     for key in keys {
-        for (list, value) in split_up.iter_mut().zip(split(key, columns)) {
-            list.push(value);
+        for ((list, column), text) in lists.iter_mut().zip(columns).zip(split(key, columns.len())) {
+            list.push(value::parse(column.kind, &text));
         }
     }
-    split_up.into_iter().map(sql::arg).collect()
+    columns.iter().zip(lists).map(|(column, list)| sql::values(column.kind, list)).collect()
 }

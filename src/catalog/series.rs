@@ -26,6 +26,17 @@ pub fn get(task: i32) -> Option<Occurrence> {
     Some(Occurrence { nominal_at: rows.at(0, 1)?, due_at: rows.at(0, 2)? })
 }
 
+/// Takes hold of a series for this transaction; None if it is gone or somebody alters or drops its task just now.
+pub fn hold(task: i32) -> Option<Occurrence> {
+    let rows = user::as_extension_owner(|| {
+        sql::run(
+            "select nominal_at, due_at from jittask.series where task_id = $1 for update skip locked",
+            &[sql::arg(task)],
+        )
+    });
+    Some(Occurrence { nominal_at: rows.at(0, 1)?, due_at: rows.at(0, 2)? })
+}
+
 /// The earliest end of what is planned, over all tasks at work: when the next topping up is due, less the horizon.
 pub fn earliest_end() -> Option<Instant> {
     user::as_extension_owner(|| {

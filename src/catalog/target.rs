@@ -2,7 +2,7 @@
 
 use super::key::KeyColumn;
 use crate::error::{Error, Kind, Result};
-use crate::pg::{sql, tuple, user};
+use crate::pg::{sql, tuple, user, value};
 use pgrx::pg_sys::Oid;
 
 /// A table, partitioned table, view, materialized view or foreign table.
@@ -97,7 +97,7 @@ impl Target {
             return Err(Error::new(Kind::NoKey, format!("column \"{name}\" of type {} cannot be part of a row key", tuple::type_name(kind)))
                 .hint("Key columns are of integer, numeric, uuid, text, date, timestamp, timestamptz, bytea, boolean or enum types."));
         }
-        Ok(KeyColumn { name: name.to_string(), sql_type: tuple::type_name(kind), kind })
+        Ok(KeyColumn { name: name.to_string(), kind: value::base_type(kind) })
     }
 
     fn no_key(&self) -> Error {

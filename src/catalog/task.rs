@@ -29,7 +29,7 @@ pub struct Task {
     pub definition: Definition,
     /// Names of the key columns.
     pub key_columns: Vec<String>,
-    /// The filter with qualified names, columns prefixed by [`ROW_ALIAS`].
+    /// The call of the filter's function with [`ROW_ALIAS`].
     pub filter_sql: Option<String>,
     /// The filter reads the clock or other tables.
     pub filter_runs_late: bool,
@@ -154,8 +154,8 @@ pub struct NewTask<'a> {
     pub relation: Option<Oid>,
     /// Its key.
     pub key: &'a [KeyColumn],
-    /// The filter, analysed.
-    pub filter: Option<&'a crate::pg::expression::Condition>,
+    /// The call of the filter's function, and whether it reads other tables or the clock.
+    pub filter: Option<(String, bool)>,
     /// What it calls.
     pub function: &'a Function,
     /// From when it counts.
@@ -185,8 +185,8 @@ pub fn insert(task: &NewTask) -> Result<(i32, i64)> {
                 sql::arg(task.relation),
                 sql::arg(JsonB(definition)),
                 sql::arg(names),
-                sql::arg(task.filter.map(|filter| filter.text.clone())),
-                sql::arg(task.filter.is_some_and(|filter| filter.is_volatile)),
+                sql::arg(task.filter.as_ref().map(|(call, _)| call.clone())),
+                sql::arg(task.filter.as_ref().is_some_and(|(_, is_volatile)| *is_volatile)),
                 sql::arg(task.function.oid),
                 sql::arg(task.function.signature.as_str()),
                 sql::arg(task.function.owner),

@@ -36,7 +36,7 @@ pub fn analyse(filter: &str, relation: Oid, table: &str, name: &str, alias: &str
         let is_volatile = (*query).hasSubLinks || pg_sys::contain_mutable_functions(condition);
         // With only pg_catalog in the path every other name is written qualified.
         let settings = super::user::Settings::begin();
-        settings.set(c"search_path", c"pg_catalog");
+        settings.pin();
         let text =
             pg_sys::deparse_expression(condition, pg_sys::deparse_context_for(alias.as_ptr(), relation), true, false);
         settings.end();

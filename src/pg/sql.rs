@@ -64,6 +64,13 @@ pub fn raw_array(kind: schedule::ColumnKind, values: impl Iterator<Item = i64>) 
     }
 }
 
+/// Binds an array of values of a base type.
+pub fn values(kind: Oid, values: Vec<Datum>) -> Arg {
+    let (mut length, mut by_value, mut align) = (0_i16, false, 0 as c_char);
+    unsafe { pg_sys::get_typlenbyvalalign(kind, &mut length, &mut by_value, &mut align) };
+    array(kind, unsafe { pg_sys::get_array_type(kind) }, values, length.into(), by_value, align as u8)
+}
+
 /// Binds `uuid[]` from 128-bit values.
 pub fn uuids(values: impl Iterator<Item = u128>) -> Arg {
     let values: Vec<Datum> = values.map(uuid_datum).collect();

@@ -95,9 +95,7 @@ pub fn as_extension_owner<T>(body: impl FnOnce() -> T) -> T {
     let (mut user, mut context) = (Oid::INVALID, 0);
     unsafe { pg_sys::GetUserIdAndSecContext(&mut user, &mut context) };
     let settings = Settings::begin();
-    settings.set(c"search_path", c"pg_catalog, pg_temp");
-    settings.set(c"datestyle", c"ISO, YMD");
-    settings.set(c"intervalstyle", c"postgres");
+    settings.pin();
     settings.set(c"jit", c"off");
     // User code may have made the transaction read-only; the record of that must still be written.
     let read_only = unsafe { pg_sys::XactReadOnly };
@@ -112,10 +110,10 @@ pub fn as_extension_owner<T>(body: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Reads system catalogs as the caller, with no search_path that could lend an operator.
+/// Statements of ours as the caller, with no search_path that could lend an operator or a function.
 pub fn with_pinned_path<T>(body: impl FnOnce() -> T) -> T {
     let settings = Settings::begin();
-    settings.set(c"search_path", c"pg_catalog, pg_temp");
+    settings.pin();
     let result = body();
     settings.end();
     result
@@ -144,6 +142,14 @@ impl Settings {
                 false,
             );
         }
+    }
+
+    /// What statements of ours are parsed under: pg_catalog alone, and one way to read literals.
+    pub fn pin(&self) {
+        self.set(c"search_path", c"pg_catalog, pg_temp");
+        self.set(c"datestyle", c"ISO, YMD");
+        self.set(c"intervalstyle", c"postgres");
+        self.set(c"standard_conforming_strings", c"on");
     }
 
     /// Closes it. "Not committed", so that even a plain SET of user code is undone.

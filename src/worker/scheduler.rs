@@ -113,6 +113,8 @@ fn pass(shared: &Shared) -> Pass {
     }
     watch::came_up(shared, database, now);
     let mut pass = asleep;
+    let settings = user::Settings::begin();
+    settings.set(c"lock_timeout", c"1s");
     top_up(now, &mut pass);
     for (owner, run_at) in agenda::next_by_owner() {
         if run_at.0 <= now.0 + EARLY {
@@ -129,6 +131,7 @@ fn pass(shared: &Shared) -> Pass {
         }
     }
     find_planning(shared, now, &mut pass);
+    settings.end();
     pass
 }
 
@@ -138,7 +141,10 @@ fn top_up(now: Instant, pass: &mut Pass) {
     let Some(end) = series::earliest_end() else { return };
     if end.0 < now.0 + horizon / 2 {
         for task in task::to_top_up(Instant(now.0 + horizon)) {
-            plan_series(&task, now, Instant(now.0 + horizon));
+            // Under a savepoint: one task's trouble is not the others'.
+            if let Err(failure) = xact::savepoint(|| plan_series(&task, now, Instant(now.0 + horizon))) {
+                warning!("jittask cannot plan task \"{}\": {}", task.name, failure.message);
+            }
         }
     }
     let end = series::earliest_end().map_or(i64::MAX, |end| end.0 - horizon / 2);
@@ -147,7 +153,7 @@ fn top_up(now: Instant, pass: &mut Pass) {
 
 fn plan_series(task: &Task, now: Instant, horizon: Instant) {
     let Ok(timing) = task.timing() else { return };
-    let (Some(base), Some(planned)) = (timing.start_at, series::get(task.id)) else { return };
+    let (Some(base), Some(planned)) = (timing.start_at, series::hold(task.id)) else { return };
     let window = schedule::span_micros(timing.catch_up_window);
     let from = Instant((planned.due_at.0 + 1).max(now.0 - window).max(task.counts_from.0));
     let mut next: Vec<(Occurrence, String)> = Vec::new();
@@ -216,6 +222,10 @@ fn dispatch(shared: &Shared, slot: &Database, pass: &Pass, starts: &mut Starts) 
                 continue;
             }
         }
+        // The last free slot is for an owner who has none.
+        if !mine.is_empty() && free_slots(shared) < 2 {
+            continue;
+        }
         match start(shared, database, owner, look, starts, now) {
             Started::Yes => {}
             Started::NoSlot => {
@@ -227,6 +237,11 @@ fn dispatch(shared: &Shared, slot: &Database, pass: &Pass, starts: &mut Starts) 
     }
     slot.slot_wanted.store(is_wanted, Release);
     retry
+}
+
+fn free_slots(shared: &Shared) -> usize {
+    let most = settings::MAX_EXECUTORS.get() as usize;
+    shared.executors[..most].iter().filter(|slot| !slot.process.is_alive()).count()
 }
 
 enum Started {

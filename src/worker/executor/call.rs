@@ -5,6 +5,7 @@ use crate::catalog::agenda::Entry;
 use crate::catalog::function::{self, Takes};
 use crate::catalog::key;
 use crate::catalog::record::Outcome;
+use crate::catalog::target::Target;
 use crate::catalog::task::{ROW_ALIAS, Resolved, Task};
 use crate::error::{Error, Kind, Result};
 use crate::pg::current_run::{self, Run};
@@ -38,6 +39,7 @@ impl Call {
     pub fn prepare(task: Task, entry: &Entry) -> Result<Call> {
         let name = function::callable(task.function.oid, &task.function.signature, task.function.owner)
             .map_err(|problem| Error::new(Kind::NoFunction, problem))?;
+        check_superuser(&task)?;
         let resolved = task.relation.is_some().then(|| task.clone().resolve()).transpose()?;
         let is_date_field = task.kind == crate::catalog::definition::TaskKind::DateField;
         if is_date_field && resolved.is_none() {
@@ -112,8 +114,7 @@ impl Call {
     }
 
     fn read(&self, resolved: &Resolved, key: &str) -> sql::Rows {
-        let arguments: Vec<sql::Arg> = key::split(key, resolved.key.len()).into_iter().map(sql::arg).collect();
-        sql::run(&self.row_statement, &arguments)
+        sql::run(&self.row_statement, &key::values_of(key, &resolved.key))
     }
 
     /// Why the row as it is now is not to be run.
@@ -156,6 +157,7 @@ impl Call {
     }
 }
 
+/// Every function and operator in it is qualified: it runs under the owner's search_path.
 fn row_statement(resolved: &Resolved) -> String {
     let end = resolved.end.as_ref().map_or_else(|| "null::date".to_string(), |(name, _)| resolved.qualified(name));
     let filter = resolved.filter_condition().unwrap_or_else(|| "true".to_string());
@@ -163,7 +165,7 @@ fn row_statement(resolved: &Resolved) -> String {
         .key
         .iter()
         .enumerate()
-        .map(|(i, column)| format!("{} = ${}::text::{}", resolved.qualified(&column.name), i + 1, column.sql_type))
+        .map(|(i, column)| format!("{} operator(pg_catalog.=) ${}", resolved.qualified(&column.name), i + 1))
         .collect();
     format!(
         "select {ROW_ALIAS}.*::{}, {}, {end}, {filter} from {} as {ROW_ALIAS} where {}",
@@ -172,4 +174,20 @@ fn row_statement(resolved: &Resolved) -> String {
         resolved.target.sql_name,
         key.join(" and ")
     )
+}
+
+/// A superuser's task runs only what is a superuser's own, also if its owner became one later.
+fn check_superuser(task: &Task) -> Result<()> {
+    if !user::is_superuser_role(task.owner) {
+        return Ok(());
+    }
+    let table_owner = task.relation.map(Target::open).transpose()?.map(|target| target.owner);
+    let is_safe = |owner: pgrx::pg_sys::Oid| user::is_superuser_role(owner);
+    if is_safe(task.function.owner) && table_owner.is_none_or(is_safe) {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Denied,
+        format!("task \"{}\" of a superuser calls or reads what is not a superuser's", task.name),
+    ))
 }

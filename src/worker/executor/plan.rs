@@ -31,8 +31,13 @@ pub fn all(me: &Me) -> bool {
                 warning!("jittask cannot plan task \"{name}\": {}", failure.message);
                 if let Some(limit) = me.shared.limit(token) {
                     limit.retry_at.store(clock::now().0 + need::scan_interval(), Release);
+                    limit.scanned_at.store(0, Release);
                 }
-                let noted = xact::run(|| task::set_problem(id, Some(&failure.message)));
+                // A candidate that cannot be read must not stop the task for good: the next scan finds the good ones.
+                let noted = xact::run(|| {
+                    capture::discard(token);
+                    task::set_problem(id, Some(&failure.message));
+                });
                 noted.unwrap_or_else(|failure| warning!("jittask cannot note a problem: {}", failure.message));
             }
         }

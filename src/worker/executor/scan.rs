@@ -1,5 +1,6 @@
 //! Reading the user's table for what falls due in a window, and for single rows that were captured; what is neither in
-//! the agenda nor recorded enters the agenda. Inside the planning transaction of one task.
+//! the agenda nor recorded enters the agenda. Inside the planning transaction of one task. Its statements run under the
+//! owner's search_path, for the sake of functions in views and filters, so every name in them is qualified.
 
 use crate::catalog::agenda;
 use crate::catalog::key;
@@ -110,7 +111,7 @@ impl<'a> Scan<'a> {
 
     fn lowest(&self) -> Option<chrono::NaiveDateTime> {
         let statement = format!(
-            "select min({}) from {} as {ROW_ALIAS} where {0} > '-infinity'",
+            "select pg_catalog.min({}) from {} as {ROW_ALIAS} where {0} operator(pg_catalog.>) '-infinity'",
             self.resolved.column_sql(),
             self.resolved.target.sql_name
         );
@@ -132,17 +133,19 @@ impl<'a> Scan<'a> {
         let (first, last) = (&ranges[0], &ranges[ranges.len() - 1]);
         if let [range] = ranges {
             let mut arguments = vec![resolved.bound(range.high)];
-            let mut condition = format!("{column} <= $1");
+            let mut condition = format!("{column} operator(pg_catalog.<=) $1");
             if let Some(low) = range.low {
                 arguments.push(resolved.bound(low));
-                condition += &format!(" and {column} >= $2");
+                condition += &format!(" and {column} operator(pg_catalog.>=) $2");
             }
             return (format!("select {columns} from {table} as {ROW_ALIAS} where {condition}{filter}"), arguments);
         }
         if resolved.column_kind == ColumnKind::Date && ranges.iter().all(|range| range.low == Some(range.high)) {
             let days = sql::dates(ranges.iter().map(|range| value::raw(ColumnKind::Date, range.high) as i32));
             return (
-                format!("select {columns} from {table} as {ROW_ALIAS} where {column} = any($1){filter}"),
+                format!(
+                    "select {columns} from {table} as {ROW_ALIAS} where {column} operator(pg_catalog.=) any($1){filter}"
+                ),
                 vec![days],
             );
         }
@@ -155,8 +158,9 @@ impl<'a> Scan<'a> {
             resolved.bound(last.high),
         ];
         let statement = format!(
-            "select {columns} from unnest($1, $2) jittask_range (low, high) join {table} as {ROW_ALIAS}
-             on {column} >= jittask_range.low and {column} <= jittask_range.high where {column} <= $3{filter}"
+            "select {columns} from rows from (pg_catalog.unnest($1), pg_catalog.unnest($2)) jittask_range (low, high)
+             join {table} as {ROW_ALIAS} on {column} operator(pg_catalog.>=) jittask_range.low
+             and {column} operator(pg_catalog.<=) jittask_range.high where {column} operator(pg_catalog.<=) $3{filter}"
         );
         (statement, arguments)
     }
@@ -165,25 +169,22 @@ impl<'a> Scan<'a> {
     pub fn rows(&mut self, keys: &[String]) {
         let resolved = self.resolved;
         let columns = resolved.key.len();
-        let unnested: Vec<String> = resolved
-            .key
-            .iter()
-            .enumerate()
-            .map(|(i, column)| format!("${}::text[]::{}[]", i + 1, column.sql_type))
-            .collect();
+        let unnested: Vec<String> = (1..=columns).map(|i| format!("pg_catalog.unnest(${i})")).collect();
         let names: Vec<String> = (1..=columns).map(|i| format!("k{i}")).collect();
         let equal: Vec<String> = resolved
             .key
             .iter()
             .zip(&names)
-            .map(|(column, name)| format!("{} = jittask_key.{name}", resolved.qualified(&column.name)))
+            .map(|(column, name)| {
+                format!("{} operator(pg_catalog.=) jittask_key.{name}", resolved.qualified(&column.name))
+            })
             .collect();
         let filter = match resolved.filter_condition() {
             Some(filter) if !resolved.task.filter_runs_late => format!(" where {filter}"),
             _ => String::new(),
         };
         let statement = format!(
-            "select {} from unnest({}) jittask_key ({}) join {} as {ROW_ALIAS} on {}{filter}",
+            "select {} from rows from ({}) jittask_key ({}) join {} as {ROW_ALIAS} on {}{filter}",
             resolved.columns_sql(),
             unnested.join(", "),
             names.join(", "),
@@ -192,7 +193,7 @@ impl<'a> Scan<'a> {
         );
         for portion in keys.chunks(PORTION) {
             let portion: Vec<&str> = portion.iter().map(String::as_str).collect();
-            let rows = sql::once(&statement, &key::columns_of(&portion, columns));
+            let rows = sql::once(&statement, &key::columns_of(&portion, &resolved.key));
             for row in 0..rows.len() {
                 self.consider(&rows, row, self.captured_floor, true);
             }
