@@ -70,6 +70,7 @@ create table jittask.record (
     status        jittask.record_status not null,
     pid           int,
     attempt       smallint not null,
+    forced        boolean not null,               -- by run_task: a retry is forced too
     key           text not null,
     result        text,
     error_code    text,
@@ -78,6 +79,9 @@ create table jittask.record (
     reason        text
 );
 create unique index record_occurrence on jittask.record (task_id, key_hash, nominal_at);
+create index record_due_at on jittask.record (due_at);
+create index record_started_at on jittask.record (started_at) where started_at is not null;
+create index record_failed on jittask.record (finished_at) where status = 'failed';
 
 -- Rows of users' tables that may have become due soon, as the capture triggers saw them. A candidate, no more:
 -- without index or key, so that no user's write ever waits or fails here. keys null: look at the whole table.

@@ -99,7 +99,7 @@ fn drop(name: Option<String>, keep_records: bool) -> Result<()> {
             })
             .collect();
         if keep_records {
-            record::insert(task.id, entry.occurrence, &ended);
+            record::insert(task.id, entry.occurrence, entry.forced, &ended);
         }
         tally::add(task.id, Writer::Session, Counts::of(&ended), None);
     }

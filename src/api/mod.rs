@@ -7,6 +7,7 @@ mod create;
 mod name;
 mod preview;
 mod read;
+mod records;
 
 use crate::error::{Error, Kind, Result};
 

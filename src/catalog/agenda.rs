@@ -108,9 +108,15 @@ pub fn insert_forced(owner: Oid, task: i32, key: &str) -> i64 {
 
 /// Puts an occurrence back under its old record id.
 pub fn insert_revived(owner: Oid, task: i32, id: i64, occurrence: Occurrence, key: &str) {
+    insert_again(owner, task, id, occurrence, key, false);
+}
+
+/// The same, for whatever run_task had asked for.
+pub fn insert_again(owner: Oid, task: i32, id: i64, occurrence: Occurrence, key: &str, is_forced: bool) {
     user::as_extension_owner(|| {
         sql::run(
-            "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, keys) values ($1, $2, $3, $4, $4, $5, array[$6])",
+            "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, keys, alone, forced)
+             values ($1, $2, $3, $4, $4, $5, array[$6], true, $7)",
             &[
                 sql::arg(id),
                 sql::datum(REGROLEOID, Some(owner.into())),
@@ -118,6 +124,7 @@ pub fn insert_revived(owner: Oid, task: i32, id: i64, occurrence: Occurrence, ke
                 sql::at(occurrence.due_at),
                 sql::at(occurrence.nominal_at),
                 sql::arg(key),
+                sql::arg(is_forced),
             ],
         )
     });
@@ -181,6 +188,39 @@ fn entry(rows: &sql::Rows) -> Option<Entry> {
         forced: rows.get(0, 7)?,
         keys: rows.get(0, 8)?,
     })
+}
+
+/// The entry that holds the occurrence of this record id, and the key's position in it (0-based).
+pub fn find(id: i64) -> Option<(Entry, usize)> {
+    let rows = user::as_extension_owner(|| {
+        sql::run(
+            "select id, task_id, nominal_at, due_at, attempt::int, alone, forced, keys from jittask.agenda
+             where id <= $1 and id > $1 - 1024 order by id desc limit 1",
+            &[sql::arg(id)],
+        )
+    });
+    let entry = entry(&rows)?;
+    let position = usize::try_from(id - entry.id).ok()?;
+    (position < entry.keys.len()).then_some((entry, position))
+}
+
+/// Takes one key out of an entry that the transaction holds; what is before and after it stays, under the same ids.
+pub fn take_out(entry: &Entry, position: usize) {
+    user::as_extension_owner(|| {
+        let position = position as i32;
+        sql::run(
+            "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, attempt, alone, forced, keys)
+             select id + $2 + 1, owner, task_id, run_at, due_at, nominal_at, attempt, alone, forced, keys[$2 + 2:]
+             from jittask.agenda where id = $1 and cardinality(keys) > $2 + 1",
+            &[sql::arg(entry.id), sql::arg(position)],
+        );
+        let statement = if position == 0 {
+            "delete from jittask.agenda where id = $1 and $2 = 0"
+        } else {
+            "update jittask.agenda set keys = keys[:$2] where id = $1"
+        };
+        sql::run(statement, &[sql::arg(entry.id), sql::arg(position)]);
+    });
 }
 
 /// Removes an entry.

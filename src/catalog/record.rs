@@ -51,7 +51,7 @@ pub struct Record {
 }
 
 /// Writes the records of one task and one occurrence instant, in one statement. Raises 23505 if one of them exists.
-pub fn insert(task: i32, occurrence: Occurrence, records: &[Record]) {
+pub fn insert(task: i32, occurrence: Occurrence, is_forced: bool, records: &[Record]) {
     if records.is_empty() {
         return;
     }
@@ -60,10 +60,10 @@ pub fn insert(task: i32, occurrence: Occurrence, records: &[Record]) {
     };
     user::as_extension_owner(|| {
         sql::run(
-            "insert into jittask.record (id, task_id, nominal_at, due_at, started_at, finished_at, key_hash, status, pid, attempt, key,
+            "insert into jittask.record (id, task_id, nominal_at, due_at, started_at, finished_at, key_hash, status, pid, attempt, forced, key,
                  result, error_code, error, error_context, reason)
              select u.id, $1, $2, $3, nullif(u.started, '-infinity'), u.finished, u.hash, u.status::jittask.record_status,
-                 case when u.started > '-infinity' then pg_backend_pid() end, u.attempt, u.key,
+                 case when u.started > '-infinity' then pg_backend_pid() end, u.attempt, $16, u.key,
                  u.result, u.code, u.error, u.context, u.reason
              from unnest($4::bigint[], $5::timestamptz[], $6::timestamptz[], $7::uuid[], $8::text[], $9::int[], $10::text[],
                  $11::text[], $12::text[], $13::text[], $14::text[], $15::text[])
@@ -90,6 +90,7 @@ pub fn insert(task: i32, occurrence: Occurrence, records: &[Record]) {
                     Outcome::Skipped(reason) | Outcome::Cancelled(reason) => Some(reason.to_string()),
                     _ => None,
                 }),
+                sql::arg(is_forced),
             ],
         )
     });
@@ -177,4 +178,41 @@ pub fn skipped_by_pause(task: i32, since: Instant) -> Vec<(i64, Occurrence, Stri
             Some((rows.get(row, 1)?, occurrence, rows.get(row, 4)?))
         })
         .collect()
+}
+
+/// A record as the functions that change one need it.
+pub struct Ended {
+    /// Its task.
+    pub task: i32,
+    /// When it was due.
+    pub occurrence: Occurrence,
+    /// By run_task.
+    pub forced: bool,
+    /// The row's key.
+    pub key: String,
+    /// `completed`, `failed`, `skipped` or `cancelled`.
+    pub status: String,
+}
+
+/// The record of this id, if the occurrence has ended.
+pub fn ended(id: i64) -> Option<Ended> {
+    let rows = user::as_extension_owner(|| {
+        sql::run(
+            "select task_id, nominal_at, due_at, forced, key, status::text from jittask.record where id = $1",
+            &[sql::arg(id)],
+        )
+    });
+    Some(Ended {
+        task: rows.get(0, 1)?,
+        occurrence: Occurrence { nominal_at: rows.at(0, 2)?, due_at: rows.at(0, 3)? },
+        forced: rows.get(0, 4)?,
+        key: rows.get(0, 5)?,
+        status: rows.get(0, 6)?,
+    })
+}
+
+/// Removes a record that did not complete, so that its occurrence is open again. False if somebody was faster.
+pub fn reopen(id: i64) -> bool {
+    let statement = "delete from jittask.record where id = $1 and status <> 'completed'";
+    user::as_extension_owner(|| sql::run(statement, &[sql::arg(id)]).len() == 1)
 }

@@ -53,7 +53,7 @@ fn end(entry: &Entry, started_at: Option<Instant>, attempt: i32, outcome: Outcom
     let status = outcome.status();
     let key = entry.keys.first().cloned().unwrap_or_default();
     let records = [Record { id: entry.id, key, started_at, finished_at: clock::now(), attempt, outcome }];
-    record::insert(entry.task, entry.occurrence, &records);
+    record::insert(entry.task, entry.occurrence, entry.forced, &records);
     tally::add(entry.task, writer, Counts::of(&records), started_at.map(|at| (at, status)));
     agenda::delete(entry.id);
 }

@@ -206,7 +206,7 @@ impl Batch<'_> {
 
     /// Records, counts, and what is left of the entry: nothing, the keys from `until` on, or those put aside.
     fn finish(self, until: usize) {
-        record::insert(self.entry.task, self.entry.occurrence, &self.records);
+        record::insert(self.entry.task, self.entry.occurrence, self.entry.forced, &self.records);
         let last = self.last_started.map(|at| (at, "completed"));
         tally::add(self.entry.task, Writer::Executor(self.me.index), Counts::of(&self.records), last);
         if !self.aside.is_empty() {

@@ -291,7 +291,7 @@ impl<'a> Scan<'a> {
             attempt: 0,
             outcome: Outcome::Skipped("catch_up"),
         };
-        record::insert(self.resolved.task.id, found.occurrence, std::slice::from_ref(&record));
+        record::insert(self.resolved.task.id, found.occurrence, false, std::slice::from_ref(&record));
         self.known.insert((found.hash, found.occurrence.nominal_at));
         self.counts.entered += 1;
         self.counts.skipped += 1;

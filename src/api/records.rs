@@ -1,0 +1,106 @@
+//! Cancelling and retrying single occurrences, by record id. In the caller's transaction.
+
+use crate::catalog::record::{self, Outcome, Record};
+use crate::catalog::tally::{self, Counts, Writer};
+use crate::catalog::{agenda, task};
+use crate::error::{Error, Kind, OrRaise, Result};
+use crate::pg::shmem::{self, Interruption};
+use crate::pg::{clock, sql, user, wake, worker};
+use pgrx::prelude::*;
+use schedule::Instant;
+use std::sync::atomic::Ordering::*;
+
+/// How long to wait for a batch that holds the occurrence but does not execute it. Microseconds.
+const PATIENCE: i64 = 3_000_000;
+
+#[pg_extern(sql = false)]
+fn cancel_record(id: Option<i64>) -> bool {
+    sql::session(|| cancel(id).or_raise())
+}
+
+fn cancel(id: Option<i64>) -> Result<bool> {
+    let id = required(id)?;
+    let give_up_at = clock::now().0 + PATIENCE;
+    loop {
+        let Some((entry, position)) = agenda::find(id) else {
+            return match record::ended(id) {
+                Some(ended) => check_owner(ended.task).map(|_| false),
+                None => Ok(false),
+            };
+        };
+        check_owner(entry.task)?;
+        if interrupt(entry.id, position) {
+            return Ok(true);
+        }
+        if let Some(held) = agenda::hold(entry.id).filter(|held| position < held.keys.len()) {
+            agenda::take_out(&held, position);
+            let ended = Record {
+                id,
+                key: held.keys[position].clone(),
+                started_at: None,
+                finished_at: clock::now(),
+                attempt: held.attempt,
+                outcome: Outcome::Cancelled("cancelled"),
+            };
+            let records = [ended];
+            record::insert(held.task, held.occurrence, held.forced, &records);
+            tally::add(held.task, Writer::Session, Counts::of(&records), None);
+            return Ok(true);
+        }
+        if clock::now().0 > give_up_at {
+            return Err(Error::new(Kind::State, format!("record {id} is in a batch that is being executed"))
+                .hint("Try again in a moment."));
+        }
+        worker::wait_until(Instant(clock::now().0 + 10_000));
+    }
+}
+
+/// Interrupts the executor that executes this very row.
+fn interrupt(entry: i64, position: usize) -> bool {
+    let here = worker::database().to_u32();
+    let Some(shared) = shmem::shared() else { return false };
+    let mut executors = shared.executors_of(here);
+    executors.any(|slot| {
+        slot.entry.load(Acquire) == entry && slot.interrupt(entry, position as i32 + 1, Interruption::Cancelled)
+    })
+}
+
+#[pg_extern(sql = false)]
+fn retry_record(id: Option<i64>) -> bool {
+    sql::session(|| retry(id).or_raise())
+}
+
+fn retry(id: Option<i64>) -> Result<bool> {
+    let id = required(id)?;
+    let Some(ended) = record::ended(id) else {
+        return match agenda::find(id) {
+            Some((entry, _)) => check_owner(entry.task).map(|_| false),
+            None => Ok(false),
+        };
+    };
+    let task = check_owner(ended.task)?;
+    if ended.status == "completed" || task.is_dropped || !record::reopen(id) {
+        return Ok(false);
+    }
+    agenda::insert_again(task.owner, task.id, id, ended.occurrence, &ended.key, ended.forced);
+    let mut counts = Counts::default();
+    match ended.status.as_str() {
+        "failed" => counts.failed = -1,
+        "skipped" => counts.skipped = -1,
+        _ => counts.cancelled = -1,
+    }
+    tally::add(task.id, Writer::Session, counts, None);
+    wake::at_commit();
+    Ok(true)
+}
+
+fn required(id: Option<i64>) -> Result<i64> {
+    id.ok_or_else(|| Error::new(Kind::Null, "the record's id must not be null"))
+}
+
+/// The owner's, and superusers'.
+fn check_owner(task: i32) -> Result<task::Task> {
+    let denied = || Error::new(Kind::Denied, "must be owner of the record's task");
+    let task = task::by_id(task).ok_or_else(denied)?;
+    if user::may_act_as(task.owner) || user::is_superuser() { Ok(task) } else { Err(denied()) }
+}
