@@ -101,6 +101,7 @@ create table jittask.tally (
     skipped         bigint not null default 0,
     cancelled       bigint not null default 0,
     passed_over     bigint not null default 0,
+    passed_over_at  timestamptz,
     last_started_at timestamptz,
     last_status     jittask.record_status,
     primary key (task_id, writer)

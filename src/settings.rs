@@ -1,5 +1,6 @@
 //! The settings of contract §7. Defined in the postmaster, read everywhere.
 
+use pgrx::guc::PostgresGucEnum;
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};
 use std::ffi::CString;
 
@@ -18,18 +19,34 @@ static OVERDUE_AFTER: GucSetting<i32> = GucSetting::<i32>::new(60_000);
 /// Milliseconds.
 pub static EXECUTOR_IDLE: GucSetting<i32> = GucSetting::<i32>::new(10_000);
 
+/// Minutes; 0 keeps for ever.
+pub static RECORD_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(90 * 1440);
+/// Which ends of occurrences are announced.
+pub static NOTIFY: GucSetting<Notify> = GucSetting::<Notify>::new(Notify::failed);
+
+/// Which ends of occurrences are announced on channel `jittask_event`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PostgresGucEnum)]
+#[allow(non_camel_case_types)] // the labels as they are written in postgresql.conf
+pub enum Notify {
+    /// Only failures.
+    failed,
+    /// Every end.
+    all,
+    /// None.
+    none,
+}
+
 /// Most executors that shared memory has room for.
 pub const EXECUTOR_SLOTS: usize = 64;
 
 /// Defines the settings; only from `_PG_init`.
 pub fn init() {
-    let reload = GucContext::Sighup;
     GucRegistry::define_bool_guc(
         c"jittask.enabled",
         c"Lets tasks run; off counts as a server that is down.",
         c"Running work ends normally. What falls due meanwhile is treated by each task's catch_up when this is on again.",
         &ENABLED,
-        reload,
+        GucContext::Sighup,
         GucFlags::default(),
     );
     GucRegistry::define_string_guc(
@@ -77,6 +94,24 @@ pub fn init() {
         &EXECUTOR_IDLE,
         (0, 86_400_000),
         GucFlags::UNIT_MS,
+    );
+    GucRegistry::define_int_guc(
+        c"jittask.record_retention",
+        c"How long records are kept; 0 keeps them for ever.",
+        c"A record younger than its task's catch_up_window is kept in any case: without it its row could run twice.",
+        &RECORD_RETENTION,
+        0,
+        i32::MAX,
+        GucContext::Sighup,
+        GucFlags::UNIT_MIN,
+    );
+    GucRegistry::define_enum_guc(
+        c"jittask.notify",
+        c"Which ends of occurrences are announced on channel jittask_event: failed, all or none.",
+        c"The payload has the record's id and status, and no names, since anybody may listen.",
+        &NOTIFY,
+        GucContext::Sighup,
+        GucFlags::default(),
     );
     reserve_prefix();
 }

@@ -216,3 +216,27 @@ pub fn reopen(id: i64) -> bool {
     let statement = "delete from jittask.record where id = $1 and status <> 'completed'";
     user::as_extension_owner(|| sql::run(statement, &[sql::arg(id)]).len() == 1)
 }
+
+/// Removes up to `count` records that ended before `cutoff` and longer ago than their task's catch_up_window; and what
+/// is left of dropped tasks that have no record any more. Returns how many records went.
+pub fn remove_older(cutoff: Instant, count: i64) -> i64 {
+    user::as_extension_owner(|| {
+        // An occurrence ends after it was due, so the index on due_at leads to the oldest.
+        let removed = sql::run(
+            "delete from jittask.record where id in (
+                 select r.id from jittask.record r join jittask.task t on t.id = r.task_id
+                 where r.due_at < $1 and r.finished_at < least($1,
+                     clock_timestamp() - coalesce((t.definition ->> 'catch_up_window')::interval, '1 year'))
+                 order by r.due_at limit $2 for update of r skip locked)",
+            &[sql::at(cutoff), sql::arg(count)],
+        );
+        let gone = "t.dropped_at < $1 and not exists (select 1 from jittask.record r where r.task_id = t.id)
+             and not exists (select 1 from jittask.agenda a where a.task_id = t.id)";
+        sql::run(
+            &format!("delete from jittask.tally y using jittask.task t where t.id = y.task_id and {gone}"),
+            &[sql::at(cutoff)],
+        );
+        sql::run(&format!("delete from jittask.task t where {gone}"), &[sql::at(cutoff)]);
+        removed.len() as i64
+    })
+}

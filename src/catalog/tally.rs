@@ -75,11 +75,13 @@ pub fn add(task: i32, writer: Writer, counts: Counts, last: Option<(Instant, &'s
     }
     user::as_extension_owner(|| {
         sql::run(
-            "insert into jittask.tally as t (task_id, writer, entered, completed, failed, skipped, cancelled, passed_over, last_started_at, last_status)
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10::jittask.record_status)
+            "insert into jittask.tally as t (task_id, writer, entered, completed, failed, skipped, cancelled, passed_over, passed_over_at,
+                 last_started_at, last_status)
+             values ($1, $2, $3, $4, $5, $6, $7, $8, case when $8 > 0 then clock_timestamp() end, $9, $10::jittask.record_status)
              on conflict (task_id, writer) do update set entered = t.entered + excluded.entered, completed = t.completed + excluded.completed,
                  failed = t.failed + excluded.failed, skipped = t.skipped + excluded.skipped, cancelled = t.cancelled + excluded.cancelled,
                  passed_over = t.passed_over + excluded.passed_over,
+                 passed_over_at = coalesce(excluded.passed_over_at, t.passed_over_at),
                  last_started_at = coalesce(excluded.last_started_at, t.last_started_at), last_status = coalesce(excluded.last_status, t.last_status)",
             &[
                 sql::arg(task),

@@ -9,6 +9,7 @@ pub mod databases;
 pub mod expression;
 pub mod flight;
 pub mod lock;
+pub mod notify;
 pub mod session;
 pub mod shmem;
 pub mod sql;

@@ -1,6 +1,7 @@
 //! What a failed attempt of one occurrence comes to: another one later, or the end. In the executor that ran it, after
 //! its transaction was rolled back, or in the scheduler, when the executor died of it. The caller owns the transaction.
 
+use super::events;
 use crate::catalog::agenda::{self, Entry};
 use crate::catalog::record::{self, Outcome, Record};
 use crate::catalog::tally::{self, Counts, Writer};
@@ -54,6 +55,7 @@ fn end(entry: &Entry, started_at: Option<Instant>, attempt: i32, outcome: Outcom
     let key = entry.keys.first().cloned().unwrap_or_default();
     let records = [Record { id: entry.id, key, started_at, finished_at: clock::now(), attempt, outcome }];
     record::insert(entry.task, entry.occurrence, entry.forced, &records);
+    events::remember(&records);
     tally::add(entry.task, writer, Counts::of(&records), started_at.map(|at| (at, status)));
     agenda::delete(entry.id);
 }

@@ -1,9 +1,11 @@
 //! The background processes: launcher → schedulers → executors.
 
 mod attempt;
+mod events;
 mod executor;
 mod launcher;
 mod need;
+mod retention;
 mod scheduler;
 mod watch;
 

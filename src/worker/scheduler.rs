@@ -4,6 +4,7 @@
 
 use super::launcher::complain;
 use super::need::{self, Need};
+use super::retention::Retention;
 use super::watch;
 use crate::catalog::key::NO_ROW;
 use crate::catalog::tally::{self, Counts, Writer};
@@ -31,6 +32,8 @@ const TOP_UP: usize = 5000;
 struct Pass {
     /// The extension is not here.
     is_absent: bool,
+    /// Nothing may run here, or nothing has to.
+    is_asleep: bool,
     /// When to look again.
     next: i64,
     /// Who has work now, and whether there may be something to plan.
@@ -57,7 +60,7 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
     worker::take_signals();
     worker::connect(database);
     slot.set_state(DatabaseState::Served);
-    let mut starts = Starts::default();
+    let (mut starts, mut retention) = (Starts::default(), Retention::new());
     loop {
         worker::reload_if_asked();
         slot.scheduler.beat();
@@ -65,7 +68,13 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
         worker::report(Some("jittask: looking what is due"));
         let pass = xact::run(|| pass(shared)).unwrap_or_else(|failure| {
             warning!("jittask scheduler: {}", failure.message);
-            Pass { is_absent: false, next: clock::now().0 + 1_000_000, owners: Vec::new(), watches: true }
+            Pass {
+                is_absent: false,
+                is_asleep: true,
+                next: clock::now().0 + 1_000_000,
+                owners: Vec::new(),
+                watches: true,
+            }
         });
         worker::report(None);
         if pass.is_absent {
@@ -74,9 +83,13 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
         slot.failures.store(0, Release);
         let retry = dispatch(shared, slot, &pass, &mut starts);
         let next = pass.next.min(retry).min(watch::deadlines(shared, database.to_u32()));
+        let next = if pass.is_asleep { next } else { next.min(retention.work()) };
         let now = clock::now().0;
-        if !pass.watches && next - now > SLEEP_AFTER && shared.executors_of(database.to_u32()).next().is_none() {
-            end(slot, DatabaseState::Asleep, next - EARLY);
+        if !pass.watches
+            && pass.next.min(retry) - now > SLEEP_AFTER
+            && shared.executors_of(database.to_u32()).next().is_none()
+        {
+            end(slot, DatabaseState::Asleep, pass.next.min(retry) - EARLY);
         }
         worker::wait_until(Instant(next));
     }
@@ -102,7 +115,8 @@ extern "C-unwind" fn leave(_code: i32, argument: pgrx::pg_sys::Datum) {
 
 fn pass(shared: &Shared) -> Pass {
     let now = clock::now();
-    let asleep = Pass { is_absent: false, next: now.0 + 2 * SLEEP_AFTER, owners: Vec::new(), watches: false };
+    let asleep =
+        Pass { is_absent: false, is_asleep: true, next: now.0 + 2 * SLEEP_AFTER, owners: Vec::new(), watches: false };
     if user::extension().is_none() {
         return Pass { is_absent: true, ..asleep };
     }
@@ -112,7 +126,7 @@ fn pass(shared: &Shared) -> Pass {
         return asleep;
     }
     watch::came_up(shared, database, now);
-    let mut pass = asleep;
+    let mut pass = Pass { is_asleep: false, ..asleep };
     let settings = user::Settings::begin();
     settings.set(c"lock_timeout", c"1s");
     top_up(now, &mut pass);

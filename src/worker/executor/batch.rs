@@ -11,6 +11,7 @@ use crate::catalog::tally::{self, Counts, Writer};
 use crate::catalog::task::{self, Task};
 use crate::error::OrRaise;
 use crate::pg::{clock, flight, user, worker, xact};
+use crate::worker::events;
 use schedule::Instant;
 use std::cell::Cell;
 use std::sync::atomic::Ordering::*;
@@ -207,6 +208,7 @@ impl Batch<'_> {
     /// Records, counts, and what is left of the entry: nothing, the keys from `until` on, or those put aside.
     fn finish(self, until: usize) {
         record::insert(self.entry.task, self.entry.occurrence, self.entry.forced, &self.records);
+        events::remember(&self.records);
         let last = self.last_started.map(|at| (at, "completed"));
         tally::add(self.entry.task, Writer::Executor(self.me.index), Counts::of(&self.records), last);
         if !self.aside.is_empty() {

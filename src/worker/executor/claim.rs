@@ -8,7 +8,7 @@ use crate::catalog::tally::Writer;
 use crate::pg::boundary::Failure;
 use crate::pg::shmem::Interruption;
 use crate::pg::{clock, current_run, session, sql, worker, xact};
-use crate::worker::attempt;
+use crate::worker::{attempt, events};
 use pgrx::prelude::*;
 use schedule::Instant;
 use std::cell::RefCell;
@@ -47,6 +47,7 @@ pub fn one(me: &Me, last_task: &mut i32) -> bool {
             true
         }
         Err(failure) => {
+            events::forget();
             match CLAIMED.take() {
                 Some(entry) => after_failure(me, entry, failure),
                 None => {
@@ -57,6 +58,7 @@ pub fn one(me: &Me, last_task: &mut i32) -> bool {
             true
         }
     };
+    events::tell();
     CLAIMED.replace(None);
     current_run::set(None);
     me.slot.rest();
@@ -113,7 +115,10 @@ fn after_failure(me: &Me, entry: Entry, failure: Failure) {
         });
         me.slot.rest();
         // The COMMIT failed although each row went well under its savepoint: all of them alone.
-        again.or_else(|_| xact::run(|| put_all_aside(entry.id)))
+        again.or_else(|_| {
+            events::forget();
+            xact::run(|| put_all_aside(entry.id))
+        })
     };
     if let Err(failure) = done {
         warning!("jittask cannot note a failed attempt: {}", failure.message);
