@@ -1,12 +1,16 @@
 -- Reading. Every view shows the caller's own tasks, to superusers and pg_read_all_data all.
 
+-- may_read stands around the union: PostgreSQL flattens a UNION ALL at the top of a view, barrier or not, and a reader's
+-- own function would see the rows before it.
 create view jittask.records with (security_barrier) as
+select u.id, u.task, u.title, u.kind, u.row_key, u.nominal_at, u.due_at, u.status, u.attempt, u.started_at, u.finished_at,
+       u.duration, u.delay, u.result, u.error_code, u.error, u.error_context, u.reason, pg_get_userbyid(u.owner) as owner, u.pid
+from (
 select r.id, t.name as task, t.title, t.kind, jittask.make_row_key(t.key_columns, r.key) as row_key,
        r.nominal_at, r.due_at, r.status, r.attempt::int as attempt, r.started_at, r.finished_at,
        r.finished_at - r.started_at as duration, r.started_at - r.due_at as delay, r.result,
-       r.error_code, r.error, r.error_context, r.reason, pg_get_userbyid(t.owner) as owner, r.pid
+       r.error_code, r.error, r.error_context, r.reason, t.owner, r.pid
 from jittask.record r join jittask.task t on t.id = r.task_id
-where jittask.may_read(t.owner)
 union all
 select a.id + k.pos - 1, t.name, t.title, t.kind, jittask.make_row_key(t.key_columns, k.key),
        a.nominal_at, a.due_at,
@@ -15,11 +19,11 @@ select a.id + k.pos - 1, t.name, t.title, t.kind, jittask.make_row_key(t.key_col
             then 'overdue' else 'pending' end,
        a.attempt + (x.entry is not null)::int, coalesce(x.started_at, a.started_at), null, null,
        coalesce(x.started_at, a.started_at) - a.due_at, null,
-       a.error_code, a.error, a.error_context, null, pg_get_userbyid(t.owner), x.pid
+       a.error_code, a.error, a.error_context, null, t.owner, x.pid
 from jittask.agenda a join jittask.task t on t.id = a.task_id
 cross join lateral unnest(a.keys) with ordinality k (key, pos)
 left join jittask.running() x on x.entry = a.id and (x.pos = 0 or x.pos = k.pos)
-where jittask.may_read(t.owner);
+) u where jittask.may_read(u.owner);
 
 create view jittask.tasks with (security_barrier) as
 select t.name, t.title, t.description, t.kind, pg_get_userbyid(t.owner) as owner, t.enabled,

@@ -12,6 +12,11 @@ fn timestamp(micros: i64) -> TimestampWithTimeZone {
     TimestampWithTimeZone::try_from(raw).unwrap_or_else(|_| TimestampWithTimeZone::negative_infinity())
 }
 
+/// Anybody may call what is under the views: it must not tell more than they do.
+fn may_see(slot: &shmem::Executor, readers: &std::ffi::CStr) -> bool {
+    user::may_act_as(Oid::from(slot.owner.load(Acquire))) || user::may_act_as(user::role(readers))
+}
+
 /// What executors of this database are executing: entry, 1-based position (0: all of it), pid, start, keys.
 #[pg_extern(sql = false)]
 #[allow(clippy::type_complexity)] // a row of SQL
@@ -23,7 +28,7 @@ fn running() -> TableIterator<
     let rows: Vec<_> = shmem::shared()
         .into_iter()
         .flat_map(|shared| shared.executors_of(here))
-        .filter(|slot| slot.started_at.load(Acquire) != 0)
+        .filter(|slot| slot.started_at.load(Acquire) != 0 && may_see(slot, c"pg_read_all_data"))
         .map(|slot| {
             (
                 slot.entry.load(Acquire),
@@ -68,7 +73,7 @@ fn worker_slots() -> TableIterator<
         for slot in &shared.databases {
             add(&slot.scheduler, "scheduler", slot.oid.load(Acquire), 0, "idle");
         }
-        for slot in &shared.executors {
+        for slot in shared.executors.iter().filter(|slot| may_see(slot, c"pg_monitor")) {
             let state = if slot.busy.load(Acquire) { "busy" } else { "idle" };
             add(&slot.process, "executor", slot.database.load(Acquire), slot.owner.load(Acquire), state);
         }

@@ -31,7 +31,8 @@ thread_local! {
 /// whoever catches must abort the (sub)transaction.
 ///
 /// # Safety
-/// `call` must only call C code and own nothing that needs dropping, since an ERROR jumps over its frame.
+/// `call` must only call C code, declared here as `raw_…` and not through the bridge's `pg_sys` (whose functions panic on
+/// an ERROR: that aborts the server here), and own nothing that needs dropping, since an ERROR jumps over its frame.
 pub unsafe fn catch<T: Copy>(call: impl Fn() -> T) -> Result<T, Failure> {
     unsafe {
         let context = pg_sys::CurrentMemoryContext;

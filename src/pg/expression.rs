@@ -1,6 +1,5 @@
 //! Filters: parsed and analysed once, as the caller, never evaluated here; written back with every name qualified.
 
-use super::boundary;
 use pgrx::pg_sys::{self, Oid};
 use std::ffi::{CStr, CString};
 
@@ -21,7 +20,8 @@ pub fn analyse(filter: &str, relation: Oid, table: &str, name: &str, alias: &str
     let alias = CString::new(alias).ok()?;
     let (source, mode) = (sql.as_ptr(), pg_sys::RawParseMode::RAW_PARSE_DEFAULT);
     unsafe {
-        let parsed = boundary::catch(|| pg_sys::raw_parser(source, mode)).unwrap_or_else(|failure| failure.raise());
+        // Not under `boundary::catch`: the bridge's functions panic on an ERROR, which no setjmp frame lets through.
+        let parsed = pg_sys::raw_parser(source, mode);
         let statements = pgrx::PgList::<pg_sys::RawStmt>::from_pg(parsed);
         let statement = statements.get_ptr(0)?;
         if statements.len() != 1 || !is_plain_select((*statement).stmt) {

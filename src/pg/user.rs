@@ -58,6 +58,11 @@ pub fn may_act_as(role: Oid) -> bool {
     unsafe { pg_sys::has_privs_of_role(current(), role) }
 }
 
+/// The OID of a predefined role.
+pub fn role(name: &CStr) -> Oid {
+    unsafe { pg_sys::get_role_oid(name.as_ptr(), true) }
+}
+
 /// Is the current role a superuser?
 pub fn is_superuser() -> bool {
     unsafe { pg_sys::superuser() }
