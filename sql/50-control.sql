@@ -51,3 +51,15 @@ returns table (task text, record_id bigint, row_key jsonb, nominal_at timestampt
 language c volatile as 'MODULE_PATHNAME', 'current_run_wrapper';
 comment on function jittask.current_run() is
     'inside a service or internal function: the occurrence it serves; elsewhere no row. record_id is the same on every attempt';
+
+create function jittask.status()
+returns table (running boolean, behind interval, pending bigint, overdue bigint, executing bigint,
+               failed_last_hour bigint, unaccounted bigint, problems text[])
+language c volatile as 'MODULE_PATHNAME', 'status_wrapper';
+comment on function jittask.status() is
+    'how jittask is doing in this database: of the caller''s own tasks, for superusers and pg_monitor of all; problems in words';
+
+create function jittask.activate() returns void
+language c volatile as 'MODULE_PATHNAME', 'activate_wrapper';
+comment on function jittask.activate() is
+    'lets the tasks of a copied database (restored dump, template, other cluster) run there; for its owner and superusers';

@@ -61,6 +61,17 @@ select x.pid, t.name as task, a.due_at,
 from jittask.running() x join jittask.agenda a on a.id = x.entry join jittask.task t on t.id = a.task_id
 where jittask.may_read(t.owner);
 
+create view jittask.task_stats with (security_barrier) as
+select r.task, count(*) filter (where r.status = 'pending') as pending, count(*) filter (where r.status = 'overdue') as overdue,
+       count(*) filter (where r.status = 'executing') as executing, count(*) filter (where r.status = 'completed') as completed,
+       count(*) filter (where r.status = 'failed') as failed, count(*) filter (where r.status = 'skipped') as skipped,
+       count(*) filter (where r.status = 'cancelled') as cancelled,
+       percentile_disc(0.5) within group (order by r.duration) as duration_p50,
+       percentile_disc(0.95) within group (order by r.duration) as duration_p95, max(r.duration) as duration_max,
+       percentile_disc(0.5) within group (order by r.delay) as delay_p50,
+       percentile_disc(0.95) within group (order by r.delay) as delay_p95, max(r.delay) as delay_max
+from jittask.records r group by r.task;
+
 -- The product's own check that nothing is lost: unaccounted is 0 for every task, always (design: entered = ended + waiting).
 create view jittask.accounts with (security_barrier) as
 select t.name as task, y.entered, y.ended, coalesce(a.waiting, 0) as waiting,
@@ -77,4 +88,5 @@ comment on view jittask.records is 'every occurrence: what ran, runs, waits to r
 comment on view jittask.tasks is 'the tasks, their state, next due time and counts';
 comment on view jittask.workers is 'jittask''s background processes';
 comment on view jittask.progress is 'what is executing now, rows done of total';
+comment on view jittask.task_stats is 'counts, durations and delays of each task over the records that are kept';
 comment on view jittask.accounts is 'entered = ended + waiting for each task; unaccounted is what is missing';

@@ -8,6 +8,7 @@ mod name;
 mod preview;
 mod read;
 mod records;
+mod status;
 
 use crate::error::{Error, Kind, Result};
 

@@ -1,6 +1,7 @@
 //! Is this the database that the tasks were made in, or a copy of it?
 
 use crate::pg::{sql, user};
+use schedule::Instant;
 
 /// False in a copy: nothing runs there.
 pub fn is_here() -> bool {
@@ -12,4 +13,32 @@ pub fn is_here() -> bool {
         );
         rows.get(0, 1).unwrap_or(false)
     })
+}
+
+/// Does the current role own the database, directly or by membership?
+pub fn is_database_owner() -> bool {
+    let rows = user::with_pinned_path(|| {
+        sql::run("select pg_has_role(datdba, 'USAGE') from pg_database where datname = current_database()", &[])
+    });
+    rows.get(0, 1).unwrap_or(false)
+}
+
+/// Makes this database the tasks' own. Everything counts from `now`: what the copy brought along as due before is left out.
+pub fn move_here(now: Instant) {
+    user::as_extension_owner(|| {
+        sql::run(
+            "update jittask.home set system_identifier = c.system_identifier, database = d.oid
+             from pg_control_system() c, pg_database d where d.datname = current_database()",
+            &[],
+        );
+        sql::run("update jittask.task set counts_from = $1 where dropped_at is null", &[sql::at(now)]);
+        sql::run("delete from jittask.capture", &[]);
+        sql::run(
+            "with gone as (delete from jittask.agenda where due_at < $1 returning task_id, cardinality(keys) as count)
+             insert into jittask.tally as t (task_id, writer, entered)
+             select task_id, -pg_backend_pid(), -sum(count) from gone group by task_id
+             on conflict (task_id, writer) do update set entered = t.entered + excluded.entered",
+            &[sql::at(now)],
+        );
+    });
 }

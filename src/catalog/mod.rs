@@ -9,6 +9,7 @@ pub mod home;
 pub mod key;
 pub mod record;
 pub mod series;
+pub mod status;
 pub mod tally;
 pub mod target;
 pub mod task;

@@ -68,6 +68,13 @@ pub fn is_superuser() -> bool {
     unsafe { pg_sys::superuser() }
 }
 
+/// Has the current role the privileges of this (predefined) role?
+pub fn is_member_of(role: &str) -> bool {
+    let Ok(name) = std::ffi::CString::new(role) else { return false };
+    let role = unsafe { pg_sys::get_role_oid(name.as_ptr(), true) };
+    role != Oid::INVALID && may_act_as(role)
+}
+
 /// Is `role` a superuser?
 pub fn is_superuser_role(role: Oid) -> bool {
     unsafe { pg_sys::superuser_arg(role) }

@@ -1,0 +1,75 @@
+//! What `jittask.status()` counts, for a role or for all.
+
+use crate::pg::{sql, user};
+use pgrx::pg_sys::Oid;
+
+/// Counts over the tasks that the asking role may see.
+#[derive(Default)]
+pub struct Counts {
+    /// Microseconds since the oldest due occurrence that has not started was due.
+    pub behind: i64,
+    /// Waiting and not overdue.
+    pub pending: i64,
+    /// Waiting for longer than jittask.overdue_after.
+    pub overdue: i64,
+    /// Executing now.
+    pub executing: i64,
+    /// Failed within the last hour.
+    pub failed_last_hour: i64,
+    /// Entered, and neither ended nor waiting: 0, or something is wrong.
+    pub unaccounted: i64,
+    /// One sentence each.
+    pub problems: Vec<String>,
+}
+
+const MINE: &str = "with mine as (select t.* from jittask.task t where $2 or pg_has_role($1, t.owner::oid, 'USAGE'))";
+
+/// Reads them in one snapshot.
+pub fn read(role: Oid, all: bool) -> Counts {
+    let rows = user::as_extension_owner(|| {
+        sql::run(
+            &format!(
+                "{MINE}, waiting as (
+                     select a.task_id, a.due_at, a.attempt, cardinality(a.keys) - coalesce(x.running, 0) as count, coalesce(x.running, 0) as running
+                     from jittask.agenda a join mine on mine.id = a.task_id
+                     left join (select entry, case when pos = 0 then total else 1 end as running from jittask.running()) x on x.entry = a.id),
+                 ends as (
+                     select coalesce(sum(y.entered - y.completed - y.failed - y.skipped - y.cancelled), 0) as open
+                     from jittask.tally y join mine on mine.id = y.task_id)
+                 select
+                     coalesce((select extract(epoch from max(clock_timestamp() - due_at) filter (where attempt = 0 and count > 0)) * 1000000 from waiting), 0)::bigint,
+                     coalesce((select sum(count) filter (where not (attempt = 0 and due_at < clock_timestamp() - current_setting('jittask.overdue_after')::interval)) from waiting), 0)::bigint,
+                     coalesce((select sum(count) filter (where attempt = 0 and due_at < clock_timestamp() - current_setting('jittask.overdue_after')::interval) from waiting), 0)::bigint,
+                     coalesce((select sum(running) from waiting), 0)::bigint,
+                     (select count(*) from jittask.record r join mine on mine.id = r.task_id where r.status = 'failed' and r.finished_at > clock_timestamp() - interval '1 hour'),
+                     ((select open from ends) - coalesce((select sum(count + running) from waiting), 0))::bigint,
+                     array(select format('task \"%s\" is broken: %s', name, problem) from mine where problem is not null and dropped_at is null order by name)
+                         || array(select format('task \"%s\": %s occurrences were seen too late and passed over', m.name, sum(y.passed_over))
+                                  from mine m join jittask.tally y on y.task_id = m.id where y.passed_over_at > clock_timestamp() - interval '1 day'
+                                  group by m.name order by m.name)"
+            ),
+            &[sql::arg(role), sql::arg(all)],
+        )
+    });
+    Counts {
+        behind: rows.get(0, 1).unwrap_or_default(),
+        pending: rows.get(0, 2).unwrap_or_default(),
+        overdue: rows.get(0, 3).unwrap_or_default(),
+        executing: rows.get(0, 4).unwrap_or_default(),
+        failed_last_hour: rows.get(0, 5).unwrap_or_default(),
+        unaccounted: rows.get(0, 6).unwrap_or_default(),
+        problems: rows.get(0, 7).unwrap_or_default(),
+    }
+}
+
+/// A run in words: its task's name only where the role may know it.
+pub fn run_name(pid: i32, task: i32, role: Oid, all: bool) -> String {
+    let rows = user::as_extension_owner(|| {
+        sql::run(
+            &format!("{MINE} select name from mine where id = $3"),
+            &[sql::arg(role), sql::arg(all), sql::arg(task)],
+        )
+    });
+    let name: Option<String> = rows.get(0, 1);
+    name.map_or_else(|| format!("process {pid}"), |name| format!("process {pid} with task \"{name}\""))
+}
