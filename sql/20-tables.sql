@@ -20,7 +20,8 @@ create table jittask.task (
     schedule       text not null,                 -- one readable line
     enabled        boolean not null,
     note           text,
-    problem        text,
+    problem        text,                          -- an object it needs is gone: nothing runs until it is back
+    plan_problem   text,                          -- its table could not be read at the last try
     counts_from    timestamptz not null,          -- created, altered or resumed: nothing before is due
     created_at     timestamptz not null,
     dropped_at     timestamptz

@@ -45,6 +45,10 @@ language sql stable parallel safe
 return pg_catalog.pg_has_role(owner::pg_catalog.oid, 'USAGE') or pg_catalog.pg_has_role('pg_read_all_data', 'USAGE');
 comment on function jittask.may_read(regrole) is 'internal: may the current role see the tasks of this owner?';
 
+create function jittask.schema_changed() returns event_trigger
+language c as 'MODULE_PATHNAME', 'schema_changed';
+comment on function jittask.schema_changed() is 'internal: lets the scheduler look whether tasks still have what they need';
+
 create function jittask.announce_install() returns void
 language c volatile as 'MODULE_PATHNAME', 'announce_install_wrapper';
 comment on function jittask.announce_install() is 'internal: at commit, lets the launcher find this database';

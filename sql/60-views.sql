@@ -28,11 +28,11 @@ left join jittask.running() x on x.entry = a.id and (x.pos = 0 or x.pos = k.pos)
 create view jittask.tasks with (security_barrier) as
 select t.name, t.title, t.description, t.kind, pg_get_userbyid(t.owner) as owner, t.enabled,
        case when not t.enabled then 'paused'
-            when t.problem is not null then 'broken'
+            when coalesce(t.problem, t.plan_problem) is not null then 'broken'
             when t.kind = 'scheduled' and s.due_at is null and n.due_at is null then 'finished'
             when t.kind = 'date_field' and (t.definition ->> 'end_at')::timestamptz < now() and n.due_at is null then 'finished'
             else 'active' end as state,
-       coalesce(t.problem, case when not t.enabled then t.note end) as problem,
+       coalesce(t.problem, t.plan_problem, case when not t.enabled then t.note end) as problem,
        t.relation as table_name, (t.definition ->> 'date_column')::name as date_column,
        t.schedule, t.definition ->> 'time_zone' as time_zone, n.due_at as next_due_at,
        c.last_started_at, c.last_status, coalesce(c.completed, 0) as completed, coalesce(c.failed, 0) as failed,

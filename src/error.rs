@@ -59,6 +59,11 @@ impl Error {
         self
     }
 
+    /// What is wrong.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Raises it as a PostgreSQL ERROR.
     pub fn raise(self) -> ! {
         let mut report = ErrorReport::new(self.sqlstate(), self.message, "jittask");

@@ -5,6 +5,7 @@ pub mod agenda;
 pub mod capture;
 pub mod definition;
 pub mod function;
+pub mod health;
 pub mod home;
 pub mod key;
 pub mod record;

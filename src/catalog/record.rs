@@ -19,6 +19,8 @@ pub enum Outcome {
     Skipped(&'static str),
     /// With the reason.
     Cancelled(&'static str),
+    /// By cancel_record while it was executing.
+    Interrupted(Failure),
 }
 
 impl Outcome {
@@ -28,7 +30,7 @@ impl Outcome {
             Outcome::Completed(_) => "completed",
             Outcome::Failed(_) => "failed",
             Outcome::Skipped(_) => "skipped",
-            Outcome::Cancelled(_) => "cancelled",
+            Outcome::Cancelled(_) | Outcome::Interrupted(_) => "cancelled",
         }
     }
 }
@@ -88,6 +90,7 @@ pub fn insert(task: i32, occurrence: Occurrence, is_forced: bool, records: &[Rec
                 texts(|record| failure(record).and_then(context_text)),
                 texts(|record| match &record.outcome {
                     Outcome::Skipped(reason) | Outcome::Cancelled(reason) => Some(reason.to_string()),
+                    Outcome::Interrupted(_) => Some("cancelled".to_string()),
                     _ => None,
                 }),
                 sql::arg(is_forced),
@@ -98,7 +101,7 @@ pub fn insert(task: i32, occurrence: Occurrence, is_forced: bool, records: &[Rec
 
 fn failure(record: &Record) -> Option<&Failure> {
     match &record.outcome {
-        Outcome::Failed(failure) => Some(failure),
+        Outcome::Failed(failure) | Outcome::Interrupted(failure) => Some(failure),
         _ => None,
     }
 }

@@ -52,7 +52,7 @@ impl Counts {
                 Outcome::Completed(_) => counts.completed += 1,
                 Outcome::Failed(_) => counts.failed += 1,
                 Outcome::Skipped(_) => counts.skipped += 1,
-                Outcome::Cancelled(_) => counts.cancelled += 1,
+                Outcome::Cancelled(_) | Outcome::Interrupted(_) => counts.cancelled += 1,
             }
         }
         counts

@@ -41,8 +41,10 @@ pub struct Task {
     pub counts_from: Instant,
     /// Dropped; only its records remain.
     pub is_dropped: bool,
-    /// Why it cannot be planned.
+    /// What it needs and is gone: it does not run.
     pub problem: Option<String>,
+    /// Why its table could not be read at the last try.
+    pub plan_problem: Option<String>,
 }
 
 /// The alias of the task's table in every statement of ours.
@@ -50,7 +52,7 @@ pub const ROW_ALIAS: &str = "jittask_row";
 
 const COLUMNS: &str = "t.id, t.token, t.name, t.kind::text, t.owner::oid, t.relation::oid, t.definition, t.key_columns::text[],
     t.filter_sql, t.filter_runs_late, t.function_oid, t.function_name, t.function_owner::oid, t.function_takes, t.enabled,
-    t.counts_from, t.dropped_at is not null, t.problem";
+    t.counts_from, t.dropped_at is not null, t.problem, t.plan_problem";
 
 fn from_row(rows: &sql::Rows, row: usize) -> Result<Task> {
     let JsonB(definition) = rows.get::<JsonB>(row, 7).unwrap_or(JsonB(serde_json::Value::Null));
@@ -80,6 +82,7 @@ fn from_row(rows: &sql::Rows, row: usize) -> Result<Task> {
         counts_from: rows.at(row, 16).unwrap_or(Instant(0)),
         is_dropped: rows.get(row, 17).unwrap_or(true),
         problem: rows.get(row, 18),
+        plan_problem: rows.get(row, 19),
     })
 }
 
@@ -235,13 +238,11 @@ pub fn set_enabled(id: i32, enabled: bool, note: Option<&str>, counts_from: Opti
     });
 }
 
-/// Notes why a task cannot be planned, or that it can again; writes only a change.
-pub fn set_problem(id: i32, problem: Option<&str>) {
+/// Notes that a task could not be planned, and why, or that it could; writes only a change.
+pub fn set_plan_problem(id: i32, problem: Option<&str>) {
     user::as_extension_owner(|| {
-        sql::run(
-            "update jittask.task set problem = $2 where id = $1 and problem is distinct from $2",
-            &[sql::arg(id), sql::arg(problem)],
-        )
+        let statement = "update jittask.task set plan_problem = $2 where id = $1 and plan_problem is distinct from $2";
+        sql::run(statement, &[sql::arg(id), sql::arg(problem)])
     });
 }
 

@@ -48,6 +48,8 @@ pub struct Database {
     pub wake_at: AtomicI64,
     /// Set by a commit that changed the agenda or the tasks.
     pub changed: AtomicBool,
+    /// Set by a commit that changed objects: tasks may have lost or regained what they need.
+    pub schema_changed: AtomicBool,
     /// Set while another owner waits for an executor slot.
     pub slot_wanted: AtomicBool,
     /// No worker may connect before this (somebody drops, renames or copies the database). Microseconds since 1970.

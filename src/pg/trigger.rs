@@ -34,3 +34,22 @@ pub unsafe extern "C-unwind" fn capture_row(call: pg_sys::FunctionCallInfo) -> p
     // An AFTER trigger's result is not looked at, but must not be NULL by flag.
     pg_sys::Datum::from(0)
 }
+
+/// Tells the server the calling convention of `schema_changed`.
+#[unsafe(no_mangle)]
+pub extern "C" fn pg_finfo_schema_changed() -> &'static pg_sys::Pg_finfo_record {
+    const VERSION_1: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
+    &VERSION_1
+}
+
+/// `jittask.schema_changed()`: at the commit, the scheduler looks at the system catalogs. Nothing else happens here,
+/// so that no user's DDL can fail or wait because of it.
+///
+/// # Safety
+/// Called by the server.
+#[unsafe(no_mangle)]
+#[pgrx::pg_guard]
+pub unsafe extern "C-unwind" fn schema_changed(_call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+    super::wake::schema_changed_at_commit();
+    pg_sys::Datum::from(0)
+}

@@ -1,6 +1,6 @@
 //! What a user's transaction does at its end: flush captured keys before the commit, wake our workers after it.
 
-use super::shmem::{DatabaseState, shared};
+use super::shmem::{Database, DatabaseState, shared};
 use pgrx::pg_sys;
 use std::cell::Cell;
 use std::ffi::c_void;
@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::*;
 thread_local! {
     static WANTED: Cell<bool> = const { Cell::new(false) };
     static LOOK_AGAIN: Cell<bool> = const { Cell::new(false) };
+    static SCHEMA_CHANGED: Cell<bool> = const { Cell::new(false) };
     static REGISTERED: Cell<bool> = const { Cell::new(false) };
     static BEFORE_COMMIT: Cell<Option<fn()>> = const { Cell::new(None) };
     static AFTER_ABORT: Cell<Option<fn()>> = const { Cell::new(None) };
@@ -18,6 +19,12 @@ thread_local! {
 pub fn at_commit() {
     WANTED.set(true);
     register();
+}
+
+/// At this transaction's commit, let the scheduler see whether tasks still have what they need.
+pub fn schema_changed_at_commit() {
+    SCHEMA_CHANGED.set(true);
+    at_commit();
 }
 
 /// At this transaction's commit, tell the launcher to look whether the extension is in this database.
@@ -58,8 +65,11 @@ fn before_end() {
 }
 
 fn committed() {
-    let look_again = LOOK_AGAIN.take();
+    let (look_again, schema_changed) = (LOOK_AGAIN.take(), SCHEMA_CHANGED.take());
     if WANTED.take() {
+        if schema_changed && let Some(database) = here() {
+            database.schema_changed.store(true, Release);
+        }
         notify(look_again);
     }
     AFTER_ABORT.set(None);
@@ -68,16 +78,20 @@ fn committed() {
 fn undone() {
     WANTED.set(false);
     LOOK_AGAIN.set(false);
+    SCHEMA_CHANGED.set(false);
     BEFORE_COMMIT.set(None);
     if let Some(forget) = AFTER_ABORT.take() {
         forget();
     }
 }
 
+fn here() -> Option<&'static Database> {
+    shared()?.database(unsafe { pg_sys::MyDatabaseId }.to_u32())
+}
+
 /// Tells the scheduler of the current database, or the launcher where there is none.
 pub fn notify(look_again: bool) {
-    let Some(shared) = shared() else { return };
-    let Some(database) = shared.database(unsafe { pg_sys::MyDatabaseId }.to_u32()) else { return };
+    let (Some(shared), Some(database)) = (shared(), here()) else { return };
     database.changed.store(true, Release);
     if look_again && database.state() != DatabaseState::Served {
         database.set_state(DatabaseState::Unknown);

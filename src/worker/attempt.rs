@@ -34,9 +34,9 @@ pub fn failed(entry: &Entry, failure: &Failure, started_at: Instant, writer: Wri
 }
 
 /// Ends a single-key entry that cancel_record interrupted.
-pub fn cancelled(entry: &Entry, started_at: Instant, writer: Writer) {
+pub fn cancelled(entry: &Entry, failure: &Failure, started_at: Instant, writer: Writer) {
     if !drop_if_recorded(entry, writer) {
-        end(entry, Some(started_at), entry.attempt + 1, Outcome::Cancelled("cancelled"), writer);
+        end(entry, Some(started_at), entry.attempt + 1, Outcome::Interrupted(failure.clone()), writer);
     }
 }
 

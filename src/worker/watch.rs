@@ -2,6 +2,7 @@
 //! is served at all.
 
 use super::attempt;
+use crate::catalog::health;
 use crate::pg::clock;
 use crate::pg::shmem::{Interruption, Shared};
 use schedule::Instant;
@@ -37,7 +38,10 @@ pub fn deadlines(shared: &Shared, database: u32) -> i64 {
 /// the attempts of runs whose process died. In the scheduler's transaction.
 pub fn came_up(shared: &Shared, database: u32, now: Instant) {
     let Some(slot) = shared.database(database) else { return };
-    slot.up_since.compare_exchange(0, now.0, AcqRel, Acquire).ok();
+    let is_new = slot.up_since.compare_exchange(0, now.0, AcqRel, Acquire).is_ok();
+    if slot.schema_changed.swap(false, AcqRel) || is_new {
+        health::check();
+    }
     for died in shared.deaths.iter().filter(|died| died.database.load(Acquire) == database) {
         let (entry, position, death) = (died.entry.load(Acquire), died.position.load(Acquire), died.death());
         if entry > 0 {

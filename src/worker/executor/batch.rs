@@ -6,10 +6,10 @@ use super::call::{Call, Judged};
 use super::late::{self, Lateness};
 use crate::catalog::agenda::{self, Entry};
 use crate::catalog::function::Takes;
+use crate::catalog::health;
 use crate::catalog::record::{self, Outcome, Record};
 use crate::catalog::tally::{self, Counts, Writer};
 use crate::catalog::task::{self, Task};
-use crate::error::OrRaise;
 use crate::pg::{clock, flight, user, worker, xact};
 use crate::worker::events;
 use schedule::Instant;
@@ -65,6 +65,8 @@ pub fn run(me: &Me, entry: &Entry, mode: Mode) {
             }
             batch.all(|| Outcome::Skipped("paused"));
         }
+        // Waits until what it needs is back.
+        Some(task) if task.problem.is_some() => return agenda::postpone(entry.id, None),
         Some(task) => match batch.overlap(&task) {
             Overlap::Skip => batch.all(|| Outcome::Skipped("overlap")),
             Overlap::Wait => return agenda::postpone(entry.id, Some(Instant(clock::now().0 + 100_000))),
@@ -112,10 +114,18 @@ impl Batch<'_> {
         let done = record::recorded(self.entry.task, self.entry.occurrence.nominal_at, &self.entry.keys);
         self.timeout = task.timing().map_or(i64::MAX, |timing| schedule::span_micros(timing.timeout));
         let skips: Vec<bool> = done.iter().zip(superseded).map(|(done, superseded)| *done || *superseded).collect();
+        let id = task.id;
+        let mut call = match Call::prepare(task, self.entry) {
+            Ok(call) => call,
+            Err(problem) => {
+                // Nothing was tried, so no attempt is counted.
+                health::mark(id, problem.message());
+                return agenda::postpone(self.entry.id, None);
+            }
+        };
         for position in (0..skips.len()).filter(|position| superseded[*position] && !done[*position]) {
             self.note(position, None, Outcome::Skipped("catch_up"));
         }
-        let mut call = Call::prepare(task, self.entry).or_raise();
         let settings = user::Settings::begin();
         if self.mode != Mode::Alone && self.entry.keys.len() > 1 {
             // A row that somebody has locked does not hold up the batch: it runs alone.

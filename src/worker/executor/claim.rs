@@ -141,7 +141,7 @@ fn note(me: &Me, entry: i64, failure: &Failure, interruption: Interruption) {
     let writer = Writer::Executor(me.index);
     match interruption {
         Interruption::Cancelled if failure.sqlstate == CANCELLED => {
-            attempt::cancelled(&entry, batch::started_at(), writer)
+            attempt::cancelled(&entry, failure, batch::started_at(), writer)
         }
         Interruption::Timeout if failure.sqlstate == CANCELLED => {
             let failure = Failure { message: attempt::TIMED_OUT.to_string(), ..failure.clone() };

@@ -36,7 +36,7 @@ pub fn all(me: &Me) -> bool {
                 // A candidate that cannot be read must not stop the task for good: the next scan finds the good ones.
                 let noted = xact::run(|| {
                     capture::discard(token);
-                    task::set_problem(id, Some(&failure.message));
+                    task::set_plan_problem(id, Some(&failure.message));
                 });
                 noted.unwrap_or_else(|failure| warning!("jittask cannot note a problem: {}", failure.message));
             }
@@ -52,7 +52,7 @@ fn one(me: &Me, task: Task) -> usize {
         return 0;
     }
     let now = clock::now();
-    let (id, had_problem) = (task.id, task.problem.is_some());
+    let (id, had_problem) = (task.id, task.plan_problem.is_some());
     let limit = me.shared.limit_or_new(task.token);
     // Counters and need before anything is read: what is written from here on shows at the next pass.
     let signature = task.relation.and_then(|relation| counters::of(std::iter::once(relation)).into_values().next());
@@ -83,7 +83,7 @@ fn one(me: &Me, task: Task) -> usize {
     settings.end();
     tally::add(id, tally::Writer::Executor(me.index), counts, None);
     if had_problem {
-        task::set_problem(id, None);
+        task::set_plan_problem(id, None);
     }
     if let (Some(limit), Need::Everything | Need::Window) = (limit, need) {
         note_scan(limit, xmin, now, signature.filter(|_| need == Need::Everything));

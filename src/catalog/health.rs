@@ -1,0 +1,47 @@
+//! Are the objects that tasks need still there? Read from system catalogs only, so that the scheduler may ask; a user's
+//! table is not opened.
+
+use crate::pg::{sql, user};
+
+/// Finds tasks whose function, table, columns or owner are gone, and those that have them back. Returns how many changed.
+pub fn check() -> usize {
+    user::as_extension_owner(|| {
+        let changed = sql::run(
+            "with found as (
+                 select t.id, case
+                     when not exists (select 1 from pg_roles r where r.oid = t.owner::oid) then 'its owner does not exist any more'
+                     when p.oid is null then format('function %s does not exist any more', t.function_name)
+                     when p.proowner <> t.function_owner::oid
+                         then format('function %s has another owner than when the task was created (service_changed)', t.function_name)
+                     when t.kind = 'date_field' and c.oid is null then 'its table does not exist any more'
+                     when missing.name is not null then format('column \"%s\" of %s does not exist any more', missing.name, t.relation)
+                     end as problem
+                 from jittask.task t
+                 left join pg_proc p on p.oid = coalesce(
+                     (select q.oid from pg_proc q where q.oid = t.function_oid),
+                     case when t.function_name is not null then to_regprocedure(t.function_name)::oid end)
+                 left join pg_class c on c.oid = t.relation::oid
+                 left join lateral (
+                     select n.name from unnest(t.key_columns::text[] || array[t.definition ->> 'date_column', t.definition ->> 'end_column']) n (name)
+                     where t.kind = 'date_field' and n.name is not null and not exists (
+                         select 1 from pg_attribute a where a.attrelid = t.relation::oid and a.attname = n.name and a.attnum > 0 and not a.attisdropped)
+                     limit 1) missing on true
+                 where t.dropped_at is null)
+             update jittask.task t set problem = found.problem from found
+             where found.id = t.id and t.problem is distinct from found.problem returning t.id, found.problem is null",
+            &[],
+        );
+        for row in 0..changed.len() {
+            if let (Some(id), Some(true)) = (changed.get::<i32>(row, 1), changed.get::<bool>(row, 2)) {
+                super::agenda::hold_retries(id, false);
+            }
+        }
+        changed.len()
+    })
+}
+
+/// Notes what is gone, found out by a run before the check did.
+pub fn mark(id: i32, problem: &str) {
+    let statement = "update jittask.task set problem = $2 where id = $1 and problem is distinct from $2";
+    user::as_extension_owner(|| sql::run(statement, &[sql::arg(id), sql::arg(problem)]));
+}
