@@ -7,7 +7,7 @@ use crate::catalog::agenda::{self, Entry};
 use crate::catalog::tally::Writer;
 use crate::pg::boundary::Failure;
 use crate::pg::shmem::Interruption;
-use crate::pg::{clock, current_run, session, sql, worker, xact};
+use crate::pg::{clock, current_run, session, sql, user, worker, xact};
 use crate::worker::{attempt, events};
 use pgrx::prelude::*;
 use schedule::Instant;
@@ -23,6 +23,8 @@ thread_local! {
 enum Step {
     Nothing,
     Ran,
+    /// The extension was dropped.
+    NoExtension,
     /// The entry is of another task than the last one: the session has to be made new first.
     OtherTask(i32),
 }
@@ -30,6 +32,9 @@ enum Step {
 /// Runs one due entry, if there is one. True if there was.
 pub fn one(me: &Me, last_task: &mut i32) -> bool {
     let result = xact::run(|| {
+        if user::extension().is_none() {
+            return Step::NoExtension;
+        }
         let in_hand = me.others_in_hand();
         let Some(entry) = agenda::claim(me.owner, clock::now(), &in_hand) else { return Step::Nothing };
         if entry.task != *last_task {
@@ -42,6 +47,7 @@ pub fn one(me: &Me, last_task: &mut i32) -> bool {
     let found = match result {
         Ok(Step::Nothing) => false,
         Ok(Step::Ran) => true,
+        Ok(Step::NoExtension) => worker::exit(0),
         Ok(Step::OtherTask(task)) => {
             separate(task, last_task);
             true
@@ -51,8 +57,9 @@ pub fn one(me: &Me, last_task: &mut i32) -> bool {
             match CLAIMED.take() {
                 Some(entry) => after_failure(me, entry, failure),
                 None => {
-                    warning!("jittask cannot claim work: {}", failure.message);
-                    worker::wait_until(Instant(clock::now().0 + 200_000));
+                    // The scheduler sends another one if there is work, later each time it fails.
+                    warning!("jittask executor leaves, it cannot claim work: {}", failure.message);
+                    worker::exit(0);
                 }
             }
             true
