@@ -337,3 +337,46 @@ fn a_role_that_becomes_superuser_does_not_lend_that_to_what_others_own() {
     let found = loot(&cluster);
     assert!(found.is_empty(), "another's function ran in a superuser's session: {found:?}");
 }
+
+/// Reading a literal runs its type's input function, and for arrays, composites and ranges of domains the domain's CHECK.
+#[test]
+fn no_literal_of_a_filter_runs_as_the_extensions_owner() {
+    let cluster = cluster(&[]);
+    let mut mallory = session(&cluster, "mallory");
+    mallory.batch_execute(NOTE).unwrap();
+    mallory
+        .batch_execute(
+            "create domain mallory.d as int check (mallory.note('domain'));
+             create type mallory.pair as (a mallory.d);
+             create type mallory.span as range (subtype = mallory.d);
+             create table mallory.t (id int primary key, due timestamptz)",
+        )
+        .unwrap();
+    for filter in [
+        "'{1}'::mallory.d[] is not null",
+        "'(1)'::mallory.pair is not null",
+        "'[1,2]'::mallory.span is not null",
+        "1::mallory.d is not null",
+        "exists (select '{1}'::mallory.d[])",
+        "coalesce('{\"(1)\"}'::mallory.pair[] is not null, true)",
+    ] {
+        mallory
+            .query(
+                "select jittask.create_date_task('filtered', 'mallory.t', 'due', body => 'null', filter => $1)",
+                &[&filter],
+            )
+            .unwrap();
+    }
+    mallory.batch_execute("insert into mallory.t values (1, now())").unwrap();
+    wait_for(&cluster, "filtered_6", "completed", 1);
+    attempt(
+        &mut cluster.connect("postgres"),
+        &[
+            "select jittask.pause_task('filtered')",
+            "select jittask.resume_task('filtered', '1 hour')",
+            "select jittask.drop_task('filtered')",
+        ],
+    );
+    let found: Vec<_> = loot(&cluster).into_iter().filter(|(_, who, _)| who != "mallory").collect();
+    assert!(found.is_empty(), "hostile code ran as somebody else: {found:?}");
+}
