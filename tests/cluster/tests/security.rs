@@ -124,8 +124,19 @@ fn a_superuser_who_runs_a_hostile_task_lends_it_nothing() {
     );
     let found: Vec<_> = loot(&cluster).into_iter().filter(|(_, who, _)| who == "postgres").collect();
     assert!(found.is_empty(), "hostile code ran as superuser: {found:?}");
-    mallory.batch_execute("select jittask.create_date_task('again', 'mallory.t', 'due', 'mallory.run')").unwrap();
-    assert_eq!(code(admin.batch_execute("select * from jittask.preview('again')")), "42501");
+    // A filter would run as whoever looks: superuser, or member of the owner.
+    mallory
+        .batch_execute(
+            "insert into mallory.e values ('red', now());
+             select jittask.create_date_task('again', 'mallory.e', 'due', 'mallory.run', filter => 'mallory.note(''filter'')')",
+        )
+        .unwrap();
+    admin.batch_execute("grant mallory to bob").unwrap();
+    for looker in [&mut admin, &mut session(&cluster, "bob")] {
+        assert_eq!(code(looker.batch_execute("select * from jittask.preview('again')")), "42501");
+    }
+    let found: Vec<_> = loot(&cluster).into_iter().filter(|(_, who, _)| who != "mallory").collect();
+    assert!(found.is_empty(), "a hostile filter ran as somebody else: {found:?}");
 }
 
 /// Functions and operators that match better than the system's own, in a schema of the victim's search_path.
@@ -139,8 +150,6 @@ const PLANTED: &str = "
     create function public.same(varchar, varchar) returns boolean language plpgsql as
         $$ begin perform mallory.note('= varchar'); return $1::text = $2::text; end $$;
     create operator public.= (function = public.same, leftarg = varchar, rightarg = varchar);
-    create function public.array_length(int[], int) returns int language plpgsql as
-        $$ begin perform mallory.note('array_length'); return 1; end $$;
     create function public.arrow(jsonb, jsonb) returns text language plpgsql as
         $$ begin perform mallory.note('->>'); return null; end $$;
     create operator public.->> (function = public.arrow, leftarg = jsonb, rightarg = jsonb)";
@@ -157,13 +166,28 @@ fn work_in_a_hostile_path(cluster: &cluster::Cluster, role: &str, place: &str) {
     let mut victim = session(cluster, role);
     victim
         .batch_execute(&format!(
-            "create table {place}.numbers (id int primary key, due timestamptz, list int[] default '{{1}}');
+            "create type {place}.state as enum ('open');
+             create table {place}.numbers (state {place}.state default 'open', id int primary key, due timestamptz, list int[] default '{{1}}');
              create table {place}.names (id varchar primary key, due date);
              create function {place}.run({place}.numbers) returns void language sql as '';
              create function {place}.run({place}.names) returns void language sql as '';
-             select jittask.create_date_task('numbers', '{place}.numbers', 'due', '{place}.run', filter => 'array_length(list, 1) = 1');
+             select jittask.create_date_task('numbers', '{place}.numbers', 'due', '{place}.run', filter => 'array_length(list, 1) = 1 and state = ''open''');
              select jittask.create_date_task('names', '{place}.names', 'due', '{place}.run', existing_rows => '1 day', time_zone => 'UTC');
-             insert into {place}.numbers select g, now() from generate_series(1, 3) g;
+             grant usage on schema {place} to mallory"
+        ))
+        .unwrap();
+    // Only now: a filter's names are looked up at creation, by the search_path that the caller has then.
+    let later = format!(
+        "create function public.array_length(int[], int) returns int language plpgsql as
+             $$ begin perform mallory.note('array_length'); return 1; end $$;
+         create function public.same({place}.state, {place}.state) returns boolean language plpgsql as
+             $$ begin perform mallory.note('= state'); return true; end $$;
+         create operator public.= (function = public.same, leftarg = {place}.state, rightarg = {place}.state)"
+    );
+    session(cluster, "mallory").batch_execute(&later).unwrap();
+    victim
+        .batch_execute(&format!(
+            "insert into {place}.numbers (id, due) select g, now() from generate_series(1, 3) g;
              insert into {place}.names select 'n' || g, current_date from generate_series(1, 3) g"
         ))
         .unwrap();
@@ -312,4 +336,47 @@ fn a_role_that_becomes_superuser_does_not_lend_that_to_what_others_own() {
     });
     let found = loot(&cluster);
     assert!(found.is_empty(), "another's function ran in a superuser's session: {found:?}");
+}
+
+/// Reading a literal runs its type's input function, and for arrays, composites and ranges of domains the domain's CHECK.
+#[test]
+fn no_literal_of_a_filter_runs_as_the_extensions_owner() {
+    let cluster = cluster(&[]);
+    let mut mallory = session(&cluster, "mallory");
+    mallory.batch_execute(NOTE).unwrap();
+    mallory
+        .batch_execute(
+            "create domain mallory.d as int check (mallory.note('domain'));
+             create type mallory.pair as (a mallory.d);
+             create type mallory.span as range (subtype = mallory.d);
+             create table mallory.t (id int primary key, due timestamptz)",
+        )
+        .unwrap();
+    for filter in [
+        "'{1}'::mallory.d[] is not null",
+        "'(1)'::mallory.pair is not null",
+        "'[1,2]'::mallory.span is not null",
+        "1::mallory.d is not null",
+        "exists (select '{1}'::mallory.d[])",
+        "coalesce('{\"(1)\"}'::mallory.pair[] is not null, true)",
+    ] {
+        mallory
+            .query(
+                "select jittask.create_date_task('filtered', 'mallory.t', 'due', body => 'null', filter => $1)",
+                &[&filter],
+            )
+            .unwrap();
+    }
+    mallory.batch_execute("insert into mallory.t values (1, now())").unwrap();
+    wait_for(&cluster, "filtered_6", "completed", 1);
+    attempt(
+        &mut cluster.connect("postgres"),
+        &[
+            "select jittask.pause_task('filtered')",
+            "select jittask.resume_task('filtered', '1 hour')",
+            "select jittask.drop_task('filtered')",
+        ],
+    );
+    let found: Vec<_> = loot(&cluster).into_iter().filter(|(_, who, _)| who != "mallory").collect();
+    assert!(found.is_empty(), "hostile code ran as somebody else: {found:?}");
 }

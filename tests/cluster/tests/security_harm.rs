@@ -47,7 +47,7 @@ fn capture_row_in_any_trigger_harms_nobody() {
 /// Candidates under another's token, from one's own table and from the task's, must not stop its planning.
 #[test]
 fn forged_candidates_do_not_stop_a_task() {
-    let cluster = cluster(&[]);
+    let cluster = cluster(&[("jittask.scan_interval", "2s")]);
     let mut bob = session(&cluster, "bob");
     bob.batch_execute(
         "create table bob.t (id int primary key, note text, due timestamptz);
