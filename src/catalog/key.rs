@@ -2,6 +2,7 @@
 //! 128-bit hash of that text, which must never change between versions: records are unique by it.
 
 use crate::error::{Error, Kind, Result};
+use crate::pg::boundary::Failure;
 use crate::pg::{sql, tuple};
 use pgrx::pg_sys::Oid;
 use serde_json::Value;
@@ -11,10 +12,12 @@ use serde_json::Value;
 pub struct KeyColumn {
     /// Its name.
     pub name: String,
-    /// Its type, qualified, for a cast.
+    /// Its type without domains, qualified, for a cast: a domain's checks are its owner's code.
     pub sql_type: String,
     /// Its type.
     pub kind: Oid,
+    /// Of `character(n)`: n. Such values are padded, here as in the table.
+    pub padded_to: Option<usize>,
 }
 
 /// The key of the only "row" that a scheduled task has.
@@ -52,12 +55,41 @@ pub fn from_json(row_key: &Value, columns: &[KeyColumn]) -> Result<String> {
     let values: Result<Vec<String>> = columns
         .iter()
         .map(|column| {
-            let value = object.get(&column.name).filter(|value| !value.is_null()).ok_or_else(wrong)?;
-            let rows = sql::once(&format!("select $1::{}", column.sql_type), &[sql::arg(plain(value.clone()))]);
+            let value = object.get(&column.name).ok_or_else(wrong)?;
+            if value.is_null() || value.is_array() || value.is_object() {
+                return Err(wrong());
+            }
+            let written = column.pad(plain(value.clone())).ok_or_else(wrong)?;
+            // A literal is read by the type's own input function, where a cast from text might be somebody's function.
+            let literal = pgrx::spi::quote_literal(written);
+            let rows = readable(&format!("select {literal}::{}", column.sql_type)).map_err(|reason| {
+                Error::new(Kind::Invalid, format!("invalid row key {row_key}: {reason}")).hint(format!(
+                    "Column \"{}\" is of type {}.",
+                    column.name,
+                    super::target::shown_type(column.kind)
+                ))
+            })?;
             rows.datum(0, 1).map(|datum| tuple::key_json(column.kind, datum)).ok_or_else(wrong)
         })
         .collect();
     Ok(tuple::join_key(&values?))
+}
+
+/// Runs a statement; its error is returned. The caller must end in an ERROR of its own then, since nothing was undone.
+fn readable(statement: &str) -> std::result::Result<sql::Rows, String> {
+    pgrx::PgTryBuilder::new(std::panic::AssertUnwindSafe(|| Ok(sql::once(statement, &[]))))
+        .catch_others(|caught| Err(Failure::taken(&caught).message))
+        .execute()
+}
+
+impl KeyColumn {
+    /// None where the text is too long for the column.
+    fn pad(&self, text: String) -> Option<String> {
+        match self.padded_to {
+            None => Some(text),
+            Some(length) => (text.chars().count() <= length).then(|| format!("{text:<length$}")),
+        }
+    }
 }
 
 /// From a row of results whose columns `first…` are the key columns; None if one is null.
