@@ -12,6 +12,15 @@ fn timestamp(micros: i64) -> TimestampWithTimeZone {
     TimestampWithTimeZone::try_from(raw).unwrap_or_else(|_| TimestampWithTimeZone::negative_infinity())
 }
 
+/// The roles pg_monitor and pg_read_all_data, whose OIDs are fixed.
+const MONITOR: u32 = 3373;
+const READ_ALL_DATA: u32 = 6181;
+
+/// May the current role see what is done for `owner`? The functions check it themselves, as everybody may call them.
+fn may_see(owner: u32, or_member_of: u32) -> bool {
+    user::may_act_as(Oid::from(owner)) || user::may_act_as(Oid::from(or_member_of))
+}
+
 /// What executors of this database are executing: entry, 1-based position (0: all of it), pid, start, keys.
 #[pg_extern(sql = false)]
 #[allow(clippy::type_complexity)] // a row of SQL
@@ -24,6 +33,7 @@ fn running() -> TableIterator<
         .into_iter()
         .flat_map(|shared| shared.executors_of(here))
         .filter(|slot| slot.started_at.load(Acquire) != 0)
+        .filter(|slot| may_see(slot.owner.load(Acquire), READ_ALL_DATA))
         .map(|slot| {
             (
                 slot.entry.load(Acquire),
@@ -68,7 +78,7 @@ fn worker_slots() -> TableIterator<
         for slot in &shared.databases {
             add(&slot.scheduler, "scheduler", slot.oid.load(Acquire), 0, "idle");
         }
-        for slot in &shared.executors {
+        for slot in shared.executors.iter().filter(|slot| may_see(slot.owner.load(Acquire), MONITOR)) {
             let state = if slot.busy.load(Acquire) { "busy" } else { "idle" };
             add(&slot.process, "executor", slot.database.load(Acquire), slot.owner.load(Acquire), state);
         }
