@@ -321,7 +321,13 @@ fn read_time(name: &str, text: &str) -> Result<chrono::NaiveTime> {
 fn read_instant(name: &str, text: &str) -> Result<Instant> {
     let rows = sql::once("select $1::pg_catalog.timestamptz", &[sql::arg(text)]);
     match rows.datum(0, 1).map(|value| value.value() as i64) {
-        Some(value) if value != i64::MAX && value != i64::MIN => Ok(clock::from_pg(value)),
+        Some(value) if value != i64::MAX && value != i64::MIN => {
+            let at = clock::from_pg(value);
+            match at >= Instant::MIN && at <= Instant::MAX {
+                true => Ok(at),
+                false => Err(invalid(name, text).hint("The latest instant is in the year 262142.")),
+            }
+        }
         _ if name == "end_at" => Err(invalid(name, text).hint("Leave end_at out for a task that has no end.")),
         _ => Err(invalid(name, text).hint("The instant must be finite.")),
     }
