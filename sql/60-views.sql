@@ -1,29 +1,26 @@
 -- Reading. Every view shows the caller's own tasks, to superusers and pg_read_all_data all.
 
--- may_read stands around the union: PostgreSQL flattens a UNION ALL at the top of a view, barrier or not, and a reader's
--- own function would see the rows before it.
+-- The barrier must be around the union: PostgreSQL takes a union apart, and conditions with it, before the barriers in it.
 create view jittask.records with (security_barrier) as
-select u.id, u.task, u.title, u.kind, u.row_key, u.nominal_at, u.due_at, u.status, u.attempt, u.started_at, u.finished_at,
-       u.duration, u.delay, u.result, u.error_code, u.error, u.error_context, u.reason, pg_get_userbyid(u.owner) as owner, u.pid
-from (
 select r.id, t.name as task, t.title, t.kind, jittask.make_row_key(t.key_columns, r.key) as row_key,
-       r.nominal_at, r.due_at, r.status, r.attempt::int as attempt, r.started_at, r.finished_at,
+       r.nominal_at, r.due_at, r.status, r.attempt, r.started_at, r.finished_at,
        r.finished_at - r.started_at as duration, r.started_at - r.due_at as delay, r.result,
-       r.error_code, r.error, r.error_context, r.reason, t.owner, r.pid
-from jittask.record r join jittask.task t on t.id = r.task_id
-union all
-select a.id + k.pos - 1, t.name, t.title, t.kind, jittask.make_row_key(t.key_columns, k.key),
-       a.nominal_at, a.due_at,
-       case when x.entry is not null then 'executing'::jittask.record_status
-            when a.attempt = 0 and a.due_at < clock_timestamp() - current_setting('jittask.overdue_after')::interval
-            then 'overdue' else 'pending' end,
-       a.attempt + (x.entry is not null)::int, coalesce(x.started_at, a.started_at), null, null,
-       coalesce(x.started_at, a.started_at) - a.due_at, null,
-       a.error_code, a.error, a.error_context, null, t.owner, x.pid
-from jittask.agenda a join jittask.task t on t.id = a.task_id
-cross join lateral unnest(a.keys) with ordinality k (key, pos)
-left join jittask.running() x on x.entry = a.id and (x.pos = 0 or x.pos = k.pos)
-) u where jittask.may_read(u.owner);
+       r.error_code, r.error, r.error_context, r.reason, pg_get_userbyid(t.owner) as owner, r.pid
+from (
+    select e.id, e.task_id, e.key, e.nominal_at, e.due_at, e.status, e.attempt::int as attempt, e.started_at, e.finished_at,
+           e.result, e.error_code, e.error, e.error_context, e.reason, e.pid
+    from jittask.record e
+    union all
+    select a.id + k.pos - 1, a.task_id, k.key, a.nominal_at, a.due_at,
+           case when x.entry is not null then 'executing'::jittask.record_status
+                when a.attempt = 0 and a.due_at < clock_timestamp() - current_setting('jittask.overdue_after')::interval
+                then 'overdue' else 'pending' end,
+           a.attempt + (x.entry is not null)::int, coalesce(x.started_at, a.started_at), null,
+           null, a.error_code, a.error, a.error_context, null, x.pid
+    from jittask.agenda a cross join lateral unnest(a.keys) with ordinality k (key, pos)
+    left join jittask.running() x on x.entry = a.id and (x.pos = 0 or x.pos = k.pos)
+) r join jittask.task t on t.id = r.task_id
+where jittask.may_read(t.owner);
 
 create view jittask.tasks with (security_barrier) as
 select t.name, t.title, t.description, t.kind, pg_get_userbyid(t.owner) as owner, t.enabled,

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::pg::{clock, sql, zone};
+use chrono::Datelike;
 use schedule::{CatchUp, ColumnKind, Cycle, Instant, Schedule, Span};
 use serde::{Deserialize, Serialize};
 
@@ -129,8 +130,41 @@ pub struct Timing {
 impl Definition {
     /// From JSON; an unknown key is refused with its name.
     pub fn parse(json: serde_json::Value) -> Result<Self> {
+        let columns = json.get("key_columns").and_then(|columns| columns.as_array());
+        if columns.is_some_and(|columns| columns.iter().any(|column| column.is_null())) {
+            return Err(Error::new(Kind::Null, "key_columns must not contain null"));
+        }
         serde_json::from_value(json)
             .map_err(|error| Error::new(Kind::Invalid, format!("invalid task definition: {error}")))
+    }
+
+    /// A NULL for a parameter that has a default means the default.
+    pub fn with_defaults(mut self, kind: TaskKind) -> Self {
+        fn fill<T>(value: &mut Option<T>, default: impl Into<T>) {
+            value.get_or_insert_with(|| default.into());
+        }
+        fill(&mut self.repeat, "none");
+        fill(&mut self.skip_holidays, false);
+        fill(&mut self.calendar, "default");
+        fill(&mut self.holiday_shift, "following");
+        fill(&mut self.language, "plpgsql");
+        fill(&mut self.catch_up, "last");
+        fill(&mut self.max_attempts, 3);
+        fill(&mut self.retry_backoff, "10 seconds");
+        fill(&mut self.timeout, "12 hours");
+        fill(&mut self.enabled, true);
+        match kind {
+            TaskKind::Scheduled => {
+                fill(&mut self.catch_up_window, "32 days");
+                fill(&mut self.overlap, "skip");
+            }
+            TaskKind::DateField => {
+                fill(&mut self.catch_up_window, "1 day");
+                fill(&mut self.existing_rows, "0");
+                fill(&mut self.capture, "trigger");
+            }
+        }
+        self
     }
 
     /// Brings intervals, times and instants into one form that no session setting can change the meaning of.
@@ -151,9 +185,10 @@ impl Definition {
                 *written = span_text(span);
             }
         }
-        for text in [&mut self.at, &mut self.end_time].into_iter().flatten() {
-            let time = read_time(text)?;
-            *text = time.format("%H:%M:%S%.f").to_string();
+        for (name, text) in [("at", &mut self.at), ("end_time", &mut self.end_time)] {
+            if let Some(written) = text {
+                *written = read_time(name, written)?.format("%H:%M:%S%.f").to_string();
+            }
         }
         for (name, text) in [("start_at", &mut self.start_at), ("end_at", &mut self.end_at)] {
             if let Some(written) = text {
@@ -244,10 +279,6 @@ impl Definition {
     }
 }
 
-/// 0001-01-01 and 10000-01-01 less a microsecond, UTC.
-const EARLIEST: Instant = Instant(-62_135_596_800_000_000);
-const LATEST: Instant = Instant(253_402_300_799_999_999);
-
 /// The default of `timeout`.
 const HALF_A_DAY: Span = Span { months: 0, days: 0, micros: 12 * 3_600_000_000 };
 
@@ -278,26 +309,28 @@ fn read_interval(name: &str, text: &str) -> Result<Span> {
     crate::pg::value::span(value).ok_or_else(|| invalid(name, text).hint("Intervals must be finite."))
 }
 
-fn read_time(text: &str) -> Result<chrono::NaiveTime> {
+fn read_time(name: &str, text: &str) -> Result<chrono::NaiveTime> {
     let rows = sql::once("select $1::pg_catalog.time", &[sql::arg(text)]);
-    let micros = rows.datum(0, 1).map(|value| value.value() as i64).ok_or_else(|| invalid("time", text))?;
+    let micros = rows.datum(0, 1).map(|value| value.value() as i64).ok_or_else(|| invalid(name, text))?;
     chrono::NaiveTime::from_num_seconds_from_midnight_opt(
         (micros / 1_000_000) as u32,
         (micros % 1_000_000) as u32 * 1000,
     )
-    .ok_or_else(|| invalid("time of day", text).hint("24:00 is the next day's 00:00."))
+    .ok_or_else(|| invalid(name, text).hint("A time of day is before 24:00, which is the next day's 00:00."))
 }
 
 fn read_instant(name: &str, text: &str) -> Result<Instant> {
     let rows = sql::once("select $1::pg_catalog.timestamptz", &[sql::arg(text)]);
     match rows.datum(0, 1).map(|value| value.value() as i64) {
-        Some(value) if EARLIEST <= clock::from_pg(value) && clock::from_pg(value) <= LATEST => {
-            Ok(clock::from_pg(value))
-        }
         Some(value) if value != i64::MAX && value != i64::MIN => {
-            Err(invalid(name, text).hint("The year must be between 1 and 9999."))
+            let at = clock::from_pg(value);
+            match at >= Instant::MIN && at <= Instant::MAX {
+                true => Ok(at),
+                false => Err(invalid(name, text).hint("The latest instant is in the year 262142.")),
+            }
         }
-        _ => Err(invalid(name, text).hint("The instant must be finite; leave end_at out for a task that has no end.")),
+        _ if name == "end_at" => Err(invalid(name, text).hint("Leave end_at out for a task that has no end.")),
+        _ => Err(invalid(name, text).hint("The instant must be finite.")),
     }
 }
 
@@ -355,14 +388,19 @@ fn canonical_time(text: &str) -> Result<chrono::NaiveTime> {
 
 /// ISO 8601 in UTC.
 pub fn instant_text(at: Instant) -> String {
-    chrono::DateTime::from_timestamp_micros(at.0)
-        .map_or_else(|| at.0.to_string(), |at| at.format("%Y-%m-%dT%H:%M:%S%.fZ").to_string())
+    let Some(civil) = chrono::DateTime::from_timestamp_micros(at.0) else { return at.0.to_string() };
+    let (year, rest) = (civil.year(), civil.format("-%m-%dT%H:%M:%S%.fZ"));
+    // Years as PostgreSQL reads them, which is not how ISO 8601 extends them.
+    if year > 0 { format!("{year:04}{rest}") } else { format!("{:04}{rest} BC", 1 - year) }
 }
 
 fn canonical_instant(text: &str) -> Result<Instant> {
-    let trimmed = text.trim_end_matches('Z');
-    trimmed
-        .parse::<chrono::NaiveDateTime>()
-        .map(|at| Instant(at.and_utc().timestamp_micros()))
-        .map_err(|_| invalid("instant", text))
+    let broken = || invalid("instant", text);
+    let (written, is_bc) = text.strip_suffix(" BC").map_or((text, false), |written| (written, true));
+    let (year, rest) = written.trim_end_matches('Z').split_once('-').ok_or_else(broken)?;
+    let year: i32 = year.parse().map_err(|_| broken())?;
+    // 2000 is a leap year, as the year it stands for may be.
+    let civil: chrono::NaiveDateTime = format!("2000-{rest}").parse().map_err(|_| broken())?;
+    let civil = civil.with_year(if is_bc { 1 - year } else { year }).ok_or_else(broken)?;
+    Ok(Instant(civil.and_utc().timestamp_micros()))
 }

@@ -13,6 +13,8 @@ pub struct KeyColumn {
     pub name: String,
     /// Its type, or the type under a domain.
     pub kind: Oid,
+    /// Of `character(n)`: n. Such values are padded, here as in the table.
+    pub padded_to: Option<usize>,
 }
 
 /// The key of the only "row" that a scheduled task has.
@@ -50,11 +52,32 @@ pub fn from_json(row_key: &Value, columns: &[KeyColumn]) -> Result<String> {
     let values: Result<Vec<String>> = columns
         .iter()
         .map(|column| {
-            let value = object.get(&column.name).filter(|value| !value.is_null()).ok_or_else(wrong)?;
-            Ok(tuple::key_json(column.kind, value::parse(column.kind, &plain(value.clone()))))
+            let value = object.get(&column.name).ok_or_else(wrong)?;
+            if value.is_null() || value.is_array() || value.is_object() {
+                return Err(wrong());
+            }
+            let written = column.pad(plain(value.clone())).ok_or_else(wrong)?;
+            let datum = value::parse(column.kind, &written).map_err(|failure| {
+                Error::new(Kind::Invalid, format!("invalid row key {row_key}: {}", failure.message)).hint(format!(
+                    "Column \"{}\" is of type {}.",
+                    column.name,
+                    super::target::shown_type(column.kind)
+                ))
+            })?;
+            Ok(tuple::key_json(column.kind, datum))
         })
         .collect();
     Ok(tuple::join_key(&values?))
+}
+
+impl KeyColumn {
+    /// None where the text is too long for the column.
+    fn pad(&self, text: String) -> Option<String> {
+        match self.padded_to {
+            None => Some(text),
+            Some(length) => (text.chars().count() <= length).then(|| format!("{text:<length$}")),
+        }
+    }
 }
 
 /// From a row of results whose columns `first…` are the key columns; None if one is null.
@@ -67,14 +90,15 @@ pub fn from_row(rows: &sql::Rows, row: usize, first: usize, columns: &[KeyColumn
     values.map(|values| tuple::join_key(&values))
 }
 
+/// A stored key's value; it was written by us, so it reads.
+fn read(column: &KeyColumn, text: &str) -> pgrx::pg_sys::Datum {
+    value::parse(column.kind, text).unwrap_or_else(|failure| failure.raise())
+}
+
 /// The arguments of a statement about one row: one value for each key column.
 pub fn values_of(key: &str, columns: &[KeyColumn]) -> Vec<sql::Arg> {
     let texts = split(key, columns.len());
-    columns
-        .iter()
-        .zip(texts)
-        .map(|(column, text)| sql::datum(column.kind, Some(value::parse(column.kind, &text))))
-        .collect()
+    columns.iter().zip(texts).map(|(column, text)| sql::datum(column.kind, Some(read(column, &text)))).collect()
 }
 
 /// The arguments for `unnest($1, $2, …)`: one array for each key column.
@@ -82,7 +106,7 @@ pub fn columns_of(keys: &[&str], columns: &[KeyColumn]) -> Vec<sql::Arg> {
     let mut lists: Vec<Vec<pgrx::pg_sys::Datum>> = vec![Vec::with_capacity(keys.len()); columns.len()];
     for key in keys {
         for ((list, column), text) in lists.iter_mut().zip(columns).zip(split(key, columns.len())) {
-            list.push(value::parse(column.kind, &text));
+            list.push(read(column, &text));
         }
     }
     columns.iter().zip(lists).map(|(column, list)| sql::values(column.kind, list)).collect()

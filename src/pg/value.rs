@@ -1,5 +1,6 @@
 //! Datums into the schedule's vocabulary.
 
+use super::boundary::Failure;
 use super::clock;
 use chrono::{Days, NaiveDate};
 use pgrx::pg_sys::{self, Datum, Oid};
@@ -32,17 +33,19 @@ pub fn base(kind: ColumnKind, value: Datum) -> Option<Base> {
 }
 
 /// A value by its base type's own input function: C code that only a superuser can have made. No cast, no domain's
-/// check is run, which would be somebody else's code.
-pub fn parse(kind: Oid, text: &str) -> Datum {
+/// check is run, which would be somebody else's code. After a failure nothing was undone: the caller must raise.
+pub fn parse(kind: Oid, text: &str) -> Result<Datum, Failure> {
     let base = base_type(kind);
-    let Ok(text) = std::ffi::CString::new(text) else {
-        crate::error::Error::new(crate::error::Kind::Invalid, "a value cannot contain a NUL byte").raise()
-    };
+    let text = std::ffi::CString::new(text).map_err(|_| Failure {
+        sqlstate: "22021".to_string(),
+        message: "a value cannot contain a NUL byte".to_string(),
+        ..Failure::default()
+    })?;
     let (mut input, mut parameter) = (Oid::INVALID, Oid::INVALID);
     unsafe {
         pg_sys::getTypeInputInfo(base, &mut input, &mut parameter);
         let source = text.as_ptr().cast_mut();
-        super::boundary::catch(|| raw_input(input, source, parameter, -1)).unwrap_or_else(|failure| failure.raise())
+        super::boundary::catch(|| raw_input(input, source, parameter, -1))
     }
 }
 
