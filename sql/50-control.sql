@@ -63,3 +63,21 @@ create function jittask.activate() returns void
 language c volatile as 'MODULE_PATHNAME', 'activate_wrapper';
 comment on function jittask.activate() is
     'lets the tasks of a copied database (restored dump, template, other cluster) run there; for its owner and superusers';
+
+create function jittask.alter_task(task text, changes jsonb) returns void
+language c volatile as 'MODULE_PATHNAME', 'alter_task_wrapper';
+comment on function jittask.alter_task(text, jsonb) is
+    'changes a task: keys as the parameters of create_…, null clears; counts from now; kind and table cannot change';
+
+create function jittask.export_task(task text) returns jsonb
+language c volatile as 'MODULE_PATHNAME', 'export_task_wrapper';
+comment on function jittask.export_task(text) is 'the whole definition of a task, its internal function''s source too, as one JSON document';
+
+create function jittask.export_tasks() returns jsonb
+language c volatile as 'MODULE_PATHNAME', 'export_tasks_wrapper';
+comment on function jittask.export_tasks() is 'the definitions of the caller''s own tasks, as a JSON array';
+
+create function jittask.import_task(definition jsonb, replace boolean default false) returns text
+language c volatile as 'MODULE_PATHNAME', 'import_task_wrapper';
+comment on function jittask.import_task(jsonb, boolean) is
+    'creates a task from what export_task wrote, or with replace alters the one of that name; returns its name';

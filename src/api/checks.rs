@@ -183,3 +183,57 @@ fn check_span(name: &str, written: &str, span: Span, whole_days: bool) -> Result
     }
     Ok(())
 }
+
+const COMMON_KEYS: &[&str] = &[
+    "title",
+    "service_function",
+    "body",
+    "repeat",
+    "rule",
+    "end_at",
+    "skip_holidays",
+    "calendar",
+    "holiday_shift",
+    "time_zone",
+    "language",
+    "name",
+    "description",
+    "catch_up",
+    "catch_up_window",
+    "max_attempts",
+    "retry_backoff",
+    "timeout",
+    "enabled",
+];
+const SCHEDULED_KEYS: &[&str] = &["start_at", "overlap"];
+const DATE_FIELD_KEYS: &[&str] = &[
+    "date_column",
+    "before",
+    "after",
+    "at",
+    "filter",
+    "end_column",
+    "end_before",
+    "end_after",
+    "end_time",
+    "existing_rows",
+    "capture",
+    "key_columns",
+];
+
+/// Is this a parameter of the kind's create function that may be given in JSON?
+pub fn check_key(kind: TaskKind, key: &str) -> Result<()> {
+    if ["kind", "table_name"].contains(&key) {
+        return Err(Error::new(Kind::Unsupported, format!("{key} of a task cannot change"))
+            .hint("Drop the task and create it anew."));
+    }
+    let own = if kind == TaskKind::Scheduled { SCHEDULED_KEYS } else { DATE_FIELD_KEYS };
+    if COMMON_KEYS.contains(&key) || own.contains(&key) { Ok(()) } else { Err(unknown_key(kind, key)) }
+}
+
+/// 22023.
+pub fn unknown_key(kind: TaskKind, key: &str) -> Error {
+    let function = if kind == TaskKind::Scheduled { "create_scheduled_task" } else { "create_date_task" };
+    Error::new(Kind::Invalid, format!("unknown key \"{key}\""))
+        .hint(format!("The keys are the parameters of jittask.{function}."))
+}

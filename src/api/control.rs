@@ -131,7 +131,7 @@ fn drop(name: Option<String>, keep_records: bool) -> Result<()> {
 }
 
 /// The triggers belong to the table; they go with the extension owner's rights, since the task's owner may have lost his.
-fn drop_triggers(task: &Task) -> Result<()> {
+pub(super) fn drop_triggers(task: &Task) -> Result<()> {
     let Some(relation) = task.relation else { return Ok(()) };
     let settings = user::Settings::begin();
     limit_lock_wait(&settings);

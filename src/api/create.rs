@@ -19,16 +19,19 @@ use schedule::{Base, ColumnKind, Cycle, Occurrence};
 /// `create_scheduled_task` and `create_date_task` after they packed their arguments.
 #[pg_extern(sql = false)]
 fn define_task(kind: Oid, relation: Option<Oid>, definition: pgrx::JsonB) -> String {
-    sql::session(|| define(kind, relation, definition.0).or_raise())
-}
-
-fn define(kind: Oid, relation: Option<Oid>, json: serde_json::Value) -> Result<String> {
-    require_preloaded()?;
     let kind = match pgrx::enum_helper::lookup_enum_by_oid(kind).0.as_str() {
         "date_field" => TaskKind::DateField,
         _ => TaskKind::Scheduled,
     };
-    let mut definition = Definition::parse(json)?.with_defaults(kind).canonical()?;
+    sql::session(|| {
+        Definition::parse(definition.0).and_then(|definition| define(kind, relation, definition)).or_raise()
+    })
+}
+
+/// Creates a task for the caller; returns its name.
+pub(super) fn define(kind: TaskKind, relation: Option<Oid>, definition: Definition) -> Result<String> {
+    require_preloaded()?;
+    let mut definition = definition.with_defaults(kind).canonical()?;
     checks::check(kind, &mut definition)?;
     check_role()?;
     let table = match kind {
@@ -89,7 +92,7 @@ fn check_role() -> Result<()> {
 }
 
 /// What a superuser's task calls and reads must be a superuser's own: anybody else could change it under the task.
-fn check_superuser(function: &Function, target: Option<&Target>) -> Result<()> {
+pub(super) fn check_superuser(function: &Function, target: Option<&Target>) -> Result<()> {
     if !user::is_superuser() {
         return Ok(());
     }
@@ -118,7 +121,7 @@ fn settle_name(definition: &mut Definition) -> Result<()> {
     Ok(())
 }
 
-fn settle_function(definition: &mut Definition, table: Option<&Table>) -> Result<Function> {
+pub(super) fn settle_function(definition: &mut Definition, table: Option<&Table>) -> Result<Function> {
     let target = table.map(|table| &table.target);
     if let Some(written) = definition.service_function.clone() {
         let function = function::find(&written, target)?;
@@ -132,7 +135,7 @@ fn settle_function(definition: &mut Definition, table: Option<&Table>) -> Result
 }
 
 /// The first occurrence from now on; 22023 where none is left.
-fn first_occurrence(definition: &Definition) -> Result<Occurrence> {
+pub(super) fn first_occurrence(definition: &Definition) -> Result<Occurrence> {
     let timing = definition.timing()?;
     let base = timing.start_at.ok_or_else(|| Error::new(Kind::Null, "start_at must not be null"))?;
     if timing.end_at.is_some_and(|end| end < base) {
@@ -184,14 +187,24 @@ fn notice_month_end(definition: &Definition) -> Result<()> {
 }
 
 /// A date-field task's table, checked.
-struct Table {
-    target: Target,
-    key: Vec<KeyColumn>,
-    filter: Option<Condition>,
+pub(super) struct Table {
+    /// The table.
+    pub target: Target,
+    /// Its key.
+    pub key: Vec<KeyColumn>,
+    /// The filter, analysed.
+    pub filter: Option<Condition>,
+}
+
+/// The table of a date-field task; 55000 where it is gone.
+pub(super) fn relation_of(task: &task::Task) -> Result<Oid> {
+    task.relation
+        .ok_or_else(|| Error::new(Kind::State, format!("the table of task \"{}\" does not exist any more", task.name)))
 }
 
 impl Table {
-    fn check(relation: Oid, definition: &Definition) -> Result<Table> {
+    /// Looks everything up, as the caller.
+    pub fn check(relation: Oid, definition: &Definition) -> Result<Table> {
         let target = Target::open(relation)?;
         let scan = definition.capture.as_deref() == Some("scan");
         if !scan && !target.takes_triggers() {
@@ -236,7 +249,7 @@ impl Table {
     }
 
     /// Sets up the capture triggers, as the caller. PostgreSQL checks the TRIGGER privilege.
-    fn watch(&self, token: i64, definition: &Definition) -> Result<()> {
+    pub fn watch(&self, token: i64, definition: &Definition) -> Result<()> {
         if definition.capture.as_deref() == Some("scan") {
             return Ok(());
         }

@@ -1,6 +1,7 @@
 //! The SQL functions, in the user's own session and transaction: arguments, privileges, then the catalog.
 //! Their SQL declarations, defaults and comments are in `sql/`.
 
+mod alter;
 mod checks;
 mod control;
 mod create;
@@ -8,6 +9,7 @@ mod name;
 mod preview;
 mod read;
 mod records;
+mod source;
 mod status;
 
 use crate::error::{Error, Kind, Result};

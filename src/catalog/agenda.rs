@@ -332,6 +332,19 @@ pub fn waiting(owner: Oid, now: Instant, in_hand: &[i64]) -> (usize, Option<Inst
     (rows.len(), rows.at(0, 1))
 }
 
+/// Takes back what a task has planned for after `from` and nobody is running; how many occurrences that were.
+pub fn withdraw(task: i32, from: Instant) -> i64 {
+    user::as_extension_owner(|| {
+        let rows = sql::run(
+            "with free as (select id from jittask.agenda where task_id = $1 and due_at >= $2 and attempt = 0 and not forced for update skip locked),
+                 gone as (delete from jittask.agenda a using free where a.id = free.id returning cardinality(a.keys) as count)
+             select coalesce(sum(count), 0)::bigint from gone",
+            &[sql::arg(task), sql::at(from)],
+        );
+        rows.get(0, 1).unwrap_or_default()
+    })
+}
+
 /// Takes a dropped task's entries that nobody is running out of the agenda.
 pub fn take_unclaimed(task: i32) -> Vec<Entry> {
     user::as_extension_owner(|| {

@@ -272,17 +272,50 @@ fn filter_name(task: &str) -> String {
     format!("{task} filter")
 }
 
+/// The call of a task's filter function.
+pub fn filter_call(task: &str) -> String {
+    format!("{}({ROW_ALIAS}.*)", pgrx::spi::quote_qualified_identifier("jittask_inner", &filter_name(task)))
+}
+
+/// The signature of a task's internal function.
+pub fn internal_signature(task: &str, target: Option<&Target>) -> String {
+    let kind = target.map_or_else(String::new, |target| target.sql_name.clone());
+    format!("{}({kind})", pgrx::spi::quote_qualified_identifier("jittask_inner", task))
+}
+
 /// Drops a task's internal function and its filter, where it has them.
 pub fn drop_internal(task: &str) {
+    drop_body(task);
+    drop_filter(task);
+}
+
+/// Drops a task's internal function, if it has one.
+pub fn drop_body(task: &str) {
+    for_each_internal(task, |signature| format!("drop function {signature}"));
+}
+
+/// Drops a task's filter function, if it has one.
+pub fn drop_filter(task: &str) {
+    for_each_internal(&filter_name(task), |signature| format!("drop function {signature}"));
+}
+
+/// Internal functions follow their task's name.
+pub fn rename_internal(from: &str, to: &str) {
+    for (from, to) in [(from.to_string(), to.to_string()), (filter_name(from), filter_name(to))] {
+        for_each_internal(&from, |signature| {
+            format!("alter function {signature} rename to {}", pgrx::spi::quote_identifier(&to))
+        });
+    }
+}
+
+fn for_each_internal(name: &str, statement: impl Fn(&str) -> String) {
     user::as_extension_owner(|| {
         let rows = sql::once(
-            "select p.oid::regprocedure::text from pg_proc p where p.pronamespace = 'jittask_inner'::regnamespace and p.proname = any(array[$1, $2]::name[])",
-            &[sql::arg(task), sql::arg(filter_name(task))],
+            "select p.oid::regprocedure::text from pg_proc p where p.pronamespace = 'jittask_inner'::regnamespace and p.proname = $1::text::name",
+            &[sql::arg(name)],
         );
-        for row in 0..rows.len() {
-            if let Some(signature) = rows.get::<String>(row, 1) {
-                sql::once(&format!("drop function {signature}"), &[]);
-            }
+        for signature in (0..rows.len()).filter_map(|row| rows.get::<String>(row, 1)) {
+            sql::once(&statement(&signature), &[]);
         }
     });
 }

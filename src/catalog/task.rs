@@ -207,6 +207,48 @@ pub fn insert(task: &NewTask) -> Result<(i32, i64)> {
     }
 }
 
+/// Gives a stored task its new definition and what was looked up for it.
+pub fn update(id: i32, task: &NewTask) -> Result<()> {
+    let definition =
+        serde_json::to_value(task.definition).map_err(|error| Error::new(Kind::Invalid, error.to_string()))?;
+    let names: Vec<String> = task.key.iter().map(|column| column.name.clone()).collect();
+    user::as_extension_owner(|| {
+        sql::run(
+            "update jittask.task set name = $2, title = $3, description = $4, definition = $5, key_columns = $6::name[], filter_sql = $7,
+                 filter_runs_late = $8, function_oid = $9, function_name = $10, function_owner = $11::oid::regrole, function_takes = $12,
+                 schedule = $13, enabled = $14, counts_from = $15, problem = null, plan_problem = null where id = $1",
+            &[
+                sql::arg(id),
+                sql::arg(task.definition.name.clone()),
+                sql::arg(task.definition.title.clone()),
+                sql::arg(task.definition.description.clone()),
+                sql::arg(JsonB(definition)),
+                sql::arg(names),
+                sql::arg(task.filter.as_ref().map(|(call, _)| call.clone())),
+                sql::arg(task.filter.as_ref().is_some_and(|(_, is_volatile)| *is_volatile)),
+                sql::arg(task.function.oid),
+                sql::arg(task.function.signature.as_str()),
+                sql::arg(task.function.owner),
+                sql::arg(task.function.takes.label()),
+                sql::arg(task.definition.line()),
+                sql::arg(task.definition.enabled.unwrap_or(true)),
+                sql::at(task.counts_from),
+            ],
+        )
+    });
+    Ok(())
+}
+
+/// The tasks of one owner, by name.
+pub fn owned_by(owner: Oid) -> Vec<Task> {
+    let rows = user::as_extension_owner(|| {
+        let statement =
+            format!("select {COLUMNS} from jittask.task t where t.owner = $1 and t.dropped_at is null order by t.name");
+        sql::run(&statement, &[sql::arg(owner)])
+    });
+    (0..rows.len()).filter_map(|row| from_row(&rows, row).ok()).collect()
+}
+
 /// 42710.
 pub fn name_taken(name: &str) -> Error {
     Error::new(Kind::Exists, format!("task \"{name}\" already exists"))

@@ -1,0 +1,195 @@
+//! Altering tasks, in the caller's transaction: a merge patch over the stored definition, checked as at creation; then
+//! only what changed is made anew. Everything counts from now: nothing past becomes due by it.
+
+use super::control::drop_triggers;
+use super::create::{self, Table};
+use super::{checks, name, require_preloaded};
+use crate::catalog::definition::{Definition, TaskKind};
+use crate::catalog::function::{self, Function};
+use crate::catalog::key::NO_ROW;
+use crate::catalog::task::{self, NewTask, Task};
+use crate::catalog::{agenda, series, tally};
+use crate::error::{Error, Kind, OrRaise, Result};
+use crate::pg::{clock, shmem, sql, wake};
+use pgrx::prelude::*;
+use serde_json::{Map, Value};
+
+#[pg_extern(sql = false)]
+fn alter_task(name: Option<String>, changes: Option<pgrx::JsonB>) {
+    sql::session(|| alter(name, changes.map(|changes| changes.0)).or_raise())
+}
+
+fn alter(name: Option<String>, changes: Option<Value>) -> Result<()> {
+    require_preloaded()?;
+    let task = task::find_for_caller(name.as_deref(), false)?;
+    let changes = changes.ok_or_else(|| Error::new(Kind::Null, "changes must not be null"))?;
+    let Value::Object(changes) = changes else {
+        return Err(Error::new(Kind::Invalid, format!("changes is no JSON object: {changes}"))
+            .hint("Give the parameters of create_… by their names, such as {\"at\": \"09:00\"}."));
+    };
+    let merged = merge(&task, changes)?;
+    replace(task, Definition::parse(Value::Object(merged))?)
+}
+
+/// One of each pair at most: giving one clears the others.
+const EXCLUSIVE: &[&[&str]] =
+    &[&["service_function", "body"], &["before", "after"], &["end_at", "end_column"], &["end_before", "end_after"]];
+
+fn merge(task: &Task, changes: Map<String, Value>) -> Result<Map<String, Value>> {
+    let Ok(Value::Object(mut merged)) = serde_json::to_value(&task.definition) else {
+        return Err(Error::new(Kind::State, format!("the definition of task \"{}\" cannot be read", task.name)));
+    };
+    for (key, value) in changes {
+        checks::check_key(task.kind, &key)?;
+        if value.is_null() {
+            if key == "end_column" {
+                ["end_before", "end_after", "end_time"].iter().for_each(|with| drop(merged.remove(*with)));
+            }
+            merged.remove(&key);
+            continue;
+        }
+        for others in EXCLUSIVE.iter().filter(|pair| pair.contains(&key.as_str())) {
+            others.iter().filter(|other| **other != key).for_each(|other| drop(merged.remove(*other)));
+        }
+        match key.as_str() {
+            "end_at" => ["end_before", "end_after", "end_time"].iter().for_each(|with| drop(merged.remove(*with))),
+            "repeat" if value != "custom" => drop(merged.remove("rule")),
+            "rule" => drop(merged.insert("repeat".to_string(), "custom".into())),
+            _ => {}
+        }
+        merged.insert(key, value);
+    }
+    Ok(merged)
+}
+
+/// Gives a task this definition; kind and table stay.
+pub(super) fn replace(task: Task, definition: Definition) -> Result<()> {
+    let mut definition = definition.with_defaults(task.kind).canonical()?;
+    if definition.name.is_none() {
+        return Err(Error::new(Kind::Null, "name must not be null"));
+    }
+    checks::check(task.kind, &mut definition)?;
+    settle_name(&task, &definition)?;
+    let table = match task.kind {
+        TaskKind::Scheduled => None,
+        TaskKind::DateField => Some(Table::check(create::relation_of(&task)?, &definition)?),
+    };
+    let function = settle_function(&task, &mut definition, table.as_ref())?;
+    create::check_superuser(&function, table.as_ref().map(|table| &table.target))?;
+    let filter = settle_filter(&task, &definition, table.as_ref());
+    let now = clock::transaction_start();
+    let is_replanned = timing_of(&task.definition) != timing_of(&definition);
+    let new = NewTask {
+        kind: task.kind,
+        definition: &definition,
+        relation: task.relation,
+        key: table.as_ref().map_or(&[], |table| &table.key),
+        filter,
+        function: &function,
+        counts_from: if is_replanned { now } else { task.counts_from },
+    };
+    if let Some(table) = &table
+        && watched(&task.definition) != watched(&definition)
+    {
+        drop_triggers(&task)?;
+        table.watch(task.token, &definition)?;
+    }
+    task::update(task.id, &new)?;
+    if is_replanned {
+        replan(&task, &definition)?;
+    }
+    wake::at_commit();
+    Ok(())
+}
+
+fn settle_name(task: &Task, definition: &Definition) -> Result<()> {
+    let new = definition.name.as_deref().unwrap_or_default();
+    if new == task.name {
+        return Ok(());
+    }
+    name::check(new)?;
+    if task::name_exists(new) {
+        return Err(task::name_taken(new));
+    }
+    function::rename_internal(&task.name, new);
+    Ok(())
+}
+
+/// A function is looked up again only if it is another one: what its name meant stays.
+fn settle_function(task: &Task, definition: &mut Definition, table: Option<&Table>) -> Result<Function> {
+    let old = &task.definition;
+    if definition.service_function.is_some() {
+        definition.language = None;
+    }
+    let same = definition.service_function == old.service_function
+        && definition.body == old.body
+        && definition.language == old.language;
+    if same {
+        let mut function = task.function.clone();
+        if definition.body.is_some() && definition.name.as_deref() != Some(&task.name) {
+            function.signature = function::internal_signature(
+                definition.name.as_deref().unwrap_or_default(),
+                table.map(|table| &table.target),
+            );
+        }
+        return Ok(function);
+    }
+    let name = definition.name.clone().unwrap_or_default();
+    function::drop_body(&name);
+    create::settle_function(definition, table)
+}
+
+fn settle_filter(task: &Task, definition: &Definition, table: Option<&Table>) -> Option<(String, bool)> {
+    let table = table?;
+    let name = definition.name.as_deref().unwrap_or_default();
+    if definition.filter == task.definition.filter {
+        return task.filter_sql.as_ref().map(|_| (function::filter_call(name), task.filter_runs_late));
+    }
+    function::drop_filter(name);
+    table.filter.as_ref().map(|filter| (function::create_filter(name, filter, &table.target), filter.is_volatile))
+}
+
+/// What decides when a row or the task is due.
+fn timing_of(definition: &Definition) -> Definition {
+    Definition {
+        title: None,
+        name: None,
+        description: None,
+        service_function: None,
+        body: None,
+        language: None,
+        catch_up: None,
+        catch_up_window: None,
+        overlap: None,
+        capture: None,
+        max_attempts: None,
+        retry_backoff: None,
+        timeout: None,
+        enabled: None,
+        ..definition.clone()
+    }
+}
+
+/// What the capture triggers are made of.
+fn watched(definition: &Definition) -> [Option<String>; 5] {
+    let key = definition.key_columns.as_ref().map(|columns| columns.join("\0"));
+    let has_filter = definition.filter.as_ref().map(|_| String::new());
+    [definition.date_column.clone(), definition.end_column.clone(), definition.capture.clone(), key, has_filter]
+}
+
+/// What was planned for the future by the old definition is taken back, and planned anew from now.
+fn replan(task: &Task, definition: &Definition) -> Result<()> {
+    let withdrawn = agenda::withdraw(task.id, clock::transaction_start());
+    let counts = tally::Counts { entered: -withdrawn, ..Default::default() };
+    tally::add(task.id, tally::Writer::Session, counts, None);
+    if task.kind == TaskKind::Scheduled {
+        let first = create::first_occurrence(definition)?;
+        agenda::insert(task.owner, task.id, &[(first, NO_ROW.to_string())], None);
+        tally::add(task.id, tally::Writer::Session, tally::Counts { entered: 1, ..Default::default() }, None);
+        series::set(task.id, Some(first));
+    }
+    if let Some(shared) = shmem::shared() {
+        shared.forget_limit(task.token);
+    }
+    Ok(())
+}
