@@ -1,7 +1,9 @@
 //! Row keys. Kept as the compact JSON of their values (`42`, `["a",1]`), shown as `{"id": 42}`, compared by a
 //! 128-bit hash of that text, which must never change between versions: records are unique by it.
 
+use super::target::shown_type;
 use crate::error::{Error, Kind, Result};
+use crate::pg::boundary::Failure;
 use crate::pg::{sql, tuple, value};
 use pgrx::pg_sys::Oid;
 use serde_json::Value;
@@ -50,11 +52,28 @@ pub fn from_json(row_key: &Value, columns: &[KeyColumn]) -> Result<String> {
     let values: Result<Vec<String>> = columns
         .iter()
         .map(|column| {
-            let value = object.get(&column.name).filter(|value| !value.is_null()).ok_or_else(wrong)?;
-            Ok(tuple::key_json(column.kind, value::parse(column.kind, &plain(value.clone()))))
+            let value = object.get(&column.name).ok_or_else(wrong)?;
+            if value.is_null() || value.is_array() || value.is_object() {
+                return Err(wrong());
+            }
+            let value = parsed(column.kind, &plain(value.clone())).map_err(|reason| {
+                Error::new(Kind::Invalid, format!("invalid row key {row_key}: {reason}")).hint(format!(
+                    "Column \"{}\" is of type {}.",
+                    column.name,
+                    shown_type(column.kind)
+                ))
+            })?;
+            Ok(tuple::key_json(column.kind, value))
         })
         .collect();
     Ok(tuple::join_key(&values?))
+}
+
+/// A value from text, or why not. The caller must end in an ERROR of its own then, since nothing was undone.
+fn parsed(kind: Oid, text: &str) -> std::result::Result<pgrx::pg_sys::Datum, String> {
+    pgrx::PgTryBuilder::new(std::panic::AssertUnwindSafe(|| Ok(value::parse(kind, text))))
+        .catch_others(|caught| Err(Failure::taken(&caught).message))
+        .execute()
 }
 
 /// From a row of results whose columns `first…` are the key columns; None if one is null.

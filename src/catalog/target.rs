@@ -5,6 +5,22 @@ use crate::error::{Error, Kind, Result};
 use crate::pg::{sql, tuple, user, value};
 use pgrx::pg_sys::Oid;
 
+/// A type's name for people: those of PostgreSQL without their schema.
+pub fn shown_type(kind: Oid) -> String {
+    let name = tuple::type_name(kind);
+    name.strip_prefix("pg_catalog.").map(str::to_string).unwrap_or(name)
+}
+
+/// A column as the parameter of a function.
+pub struct Column {
+    /// Quoted.
+    pub sql_name: String,
+    /// Qualified.
+    pub sql_type: String,
+    /// Another collation than its type's.
+    pub has_own_collation: bool,
+}
+
 /// A table, partitioned table, view, materialized view or foreign table.
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -41,13 +57,15 @@ impl Target {
         let schema: String = rows.get(0, 2).unwrap_or_default();
         let kind = rows.get::<String>(0, 3).and_then(|kind| kind.chars().next()).unwrap_or(' ');
         if !"rpvmf".contains(kind) {
-            return Err(Error::new(Kind::WrongObject, format!("\"{name}\" is not a table, view or foreign table")));
+            return Err(Error::new(Kind::WrongObject, format!("\"{name}\" is not a table, view or foreign table"))
+                .hint("A date-field task watches the rows of a table."));
         }
         if rows.get::<String>(0, 7).as_deref() == Some("t") {
             return Err(Error::new(
                 Kind::Unsupported,
                 format!("\"{name}\" is a temporary table, which no background process can see"),
-            ));
+            )
+            .hint("Use a permanent table."));
         }
         let invalid = Oid::INVALID;
         Ok(Target {
@@ -74,8 +92,42 @@ impl Target {
                 &[sql::arg(self.relation), sql::arg(name)],
             )
         });
+        rows.get(0, 1).ok_or_else(|| {
+            let error = Error::new(Kind::NoColumn, format!("column \"{name}\" of \"{}\" does not exist", self.name));
+            match self.column_like(name) {
+                Some(like) => error.hint(format!("There is a column \"{like}\": names are taken as they are written.")),
+                None => error,
+            }
+        })
+    }
+
+    /// All columns.
+    pub fn columns(&self) -> Vec<Column> {
+        let rows = user::with_pinned_path(|| {
+            sql::run(
+                "select quote_ident(a.attname), a.atttypid, a.attcollation <> t.typcollation
+                 from pg_attribute a join pg_type t on t.oid = a.atttypid
+                 where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped order by a.attnum",
+                &[sql::arg(self.relation)],
+            )
+        });
+        let column = |row: usize| Column {
+            sql_name: rows.get(row, 1).unwrap_or_default(),
+            sql_type: tuple::type_name(rows.get(row, 2).unwrap_or(Oid::INVALID)),
+            has_own_collation: rows.get(row, 3).unwrap_or(false),
+        };
+        (0..rows.len()).map(column).collect()
+    }
+
+    /// A column whose name differs only in upper and lower case.
+    fn column_like(&self, name: &str) -> Option<String> {
+        let rows = user::with_pinned_path(|| {
+            sql::run(
+                "select attname::text from pg_attribute where attrelid = $1 and lower(attname::text) = lower($2) and attnum > 0 and not attisdropped",
+                &[sql::arg(self.relation), sql::arg(name)],
+            )
+        });
         rows.get(0, 1)
-            .ok_or_else(|| Error::new(Kind::NoColumn, format!("column \"{name}\" of \"{}\" does not exist", self.name)))
     }
 
     /// The columns that tell its rows apart: those asked for, else the primary key, else the smallest unique index.
@@ -85,7 +137,12 @@ impl Target {
                 return Err(Error::new(Kind::Invalid, "key_columns is empty")
                     .hint("Name the columns that tell the rows apart, or leave it out."));
             }
-            Some(names) => names.to_vec(),
+            Some(names) => {
+                if let Some(twice) = names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)) {
+                    return Err(super::definition::invalid("key_columns", twice.1).hint("Name each column once."));
+                }
+                names.to_vec()
+            }
             None => self.index_key().ok_or_else(|| self.no_key())?,
         };
         names.iter().map(|name| self.key_column(name)).collect()
@@ -94,15 +151,34 @@ impl Target {
     fn key_column(&self, name: &str) -> Result<KeyColumn> {
         let kind = self.column(name)?;
         if !tuple::is_key_type(kind) {
-            return Err(Error::new(Kind::NoKey, format!("column \"{name}\" of type {} cannot be part of a row key", tuple::type_name(kind)))
+            return Err(Error::new(Kind::NoKey, format!("column \"{name}\" of type {} cannot be part of a row key", shown_type(kind)))
                 .hint("Key columns are of integer, numeric, uuid, text, date, timestamp, timestamptz, bytea, boolean or enum types."));
+        }
+        if let Some(collation) = self.loose_collation(name) {
+            return Err(Error::new(
+                Kind::NoKey,
+                format!("column \"{name}\" has the nondeterministic collation \"{collation}\" and cannot be part of a row key"),
+            )
+            .hint("Different texts are equal under it. Pass key_columns with other columns that tell the rows apart."));
         }
         Ok(KeyColumn { name: name.to_string(), kind: value::base_type(kind) })
     }
 
+    /// A column's collation, if texts can be equal under it without being the same.
+    fn loose_collation(&self, column: &str) -> Option<String> {
+        let rows = user::with_pinned_path(|| {
+            sql::run(
+                "select c.collname::text from pg_attribute a join pg_collation c on c.oid = a.attcollation
+                 where a.attrelid = $1 and a.attname = $2::text::name and not c.collisdeterministic",
+                &[sql::arg(self.relation), sql::arg(column)],
+            )
+        });
+        rows.get(0, 1)
+    }
+
     fn no_key(&self) -> Error {
-        Error::new(Kind::NoKey, format!("\"{}\" has no primary key and no usable unique index", self.name))
-            .hint("Add a primary key, or pass key_columns with the columns that tell the rows apart.")
+        Error::new(Kind::NoKey, format!("\"{}\" has no primary key or unique index that can serve as row key", self.name))
+            .hint("Add a primary key of integer, numeric, uuid, text, date, timestamp, timestamptz, bytea, boolean or enum columns, or pass key_columns with the columns that tell the rows apart.")
     }
 
     /// Of a valid, immediate, whole-table unique index over not-null columns of usable types.
@@ -137,6 +213,18 @@ impl Target {
             )
         });
         !rows.is_empty()
+    }
+
+    /// The schema it is in, if the current role lacks USAGE on it.
+    pub fn closed_schema(&self) -> Option<String> {
+        let rows = user::with_pinned_path(|| {
+            sql::run(
+                "select n.nspname::text from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                 where c.oid = $1 and not has_schema_privilege(n.oid, 'USAGE')",
+                &[sql::arg(self.relation)],
+            )
+        });
+        rows.get(0, 1)
     }
 
     /// Has the current role this privilege on it?
