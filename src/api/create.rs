@@ -5,46 +5,51 @@ use super::{checks, name, require_preloaded};
 use crate::catalog::definition::{Definition, TaskKind, column_kind, instant_text};
 use crate::catalog::function::{self, Function};
 use crate::catalog::key::{KeyColumn, NO_ROW};
-use crate::catalog::target::Target;
-use crate::catalog::task::{self, NewTask, ROW_ALIAS};
+use crate::catalog::target::{Target, shown_type};
+use crate::catalog::task::{self, NewTask};
 use crate::catalog::{agenda, series, tally};
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::expression::Condition;
 use crate::pg::{clock, expression, sql, user, wake, worker};
+use chrono::Datelike;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
-use schedule::{Base, ColumnKind, Occurrence};
+use schedule::{Base, ColumnKind, Cycle, Occurrence};
 
 /// `create_scheduled_task` and `create_date_task` after they packed their arguments.
 #[pg_extern(sql = false)]
-fn define_task(kind: Oid, relation: Oid, definition: pgrx::JsonB) -> String {
+fn define_task(kind: Oid, relation: Option<Oid>, definition: pgrx::JsonB) -> String {
     sql::session(|| define(kind, relation, definition.0).or_raise())
 }
 
-fn define(kind: Oid, relation: Oid, json: serde_json::Value) -> Result<String> {
+fn define(kind: Oid, relation: Option<Oid>, json: serde_json::Value) -> Result<String> {
     require_preloaded()?;
     let kind = match pgrx::enum_helper::lookup_enum_by_oid(kind).0.as_str() {
         "date_field" => TaskKind::DateField,
         _ => TaskKind::Scheduled,
     };
-    let mut definition = Definition::parse(json)?.canonical()?;
+    let mut definition = Definition::parse(json)?.with_defaults(kind).canonical()?;
     checks::check(kind, &mut definition)?;
     check_role()?;
     let table = match kind {
         TaskKind::Scheduled => None,
-        TaskKind::DateField if relation == Oid::INVALID => {
-            return Err(Error::new(Kind::Null, "table_name must not be null"));
+        TaskKind::DateField => {
+            let relation = relation.filter(|relation| *relation != Oid::INVALID);
+            let relation = relation.ok_or_else(|| Error::new(Kind::Null, "table_name must not be null"))?;
+            Some(Table::check(relation, &definition)?)
         }
-        TaskKind::DateField => Some(Table::check(relation, &definition)?),
     };
     let first = if kind == TaskKind::Scheduled { Some(first_occurrence(&definition)?) } else { None };
     settle_name(&mut definition)?;
+    let name = definition.name.as_deref().unwrap_or_default();
+    let filter = definition.filter.as_deref().zip(table.as_ref());
+    let filter = filter.map(|(filter, table)| condition(filter, name, &table.target)).transpose()?;
     let function = settle_function(&mut definition, table.as_ref())?;
     check_superuser(&function, table.as_ref().map(|table| &table.target))?;
     let name = definition.name.as_deref().unwrap_or_default();
-    let filter = table.as_ref().and_then(|table| table.filter.as_ref().map(|filter| (table, filter)));
-    let filter =
-        filter.map(|(table, filter)| (function::create_filter(name, filter, &table.target), filter.is_volatile));
+    let filter = filter
+        .zip(table.as_ref())
+        .map(|(filter, table)| (function::create_filter(name, &filter, &table.target), filter.is_volatile));
     let new = NewTask {
         kind,
         definition: &definition,
@@ -62,6 +67,7 @@ fn define(kind: Oid, relation: Oid, json: serde_json::Value) -> Result<String> {
             series::set(id, Some(first));
             tally::add(id, tally::Writer::Session, tally::Counts { entered: 1, ..Default::default() }, None);
             notice_zone(&definition, first);
+            notice_month_end(&definition)?;
         }
         _ => {}
     }
@@ -136,7 +142,8 @@ fn first_occurrence(definition: &Definition) -> Result<Occurrence> {
         return Err(Error::new(
             Kind::Invalid,
             format!("end_at {} is before start_at {}", text(&definition.end_at), text(&definition.start_at)),
-        ));
+        )
+        .hint("end_at is the last instant at which the task may run."));
     }
     let next = timing
         .schedule
@@ -164,11 +171,25 @@ fn notice_zone(definition: &Definition, first: Occurrence) {
     notice!("the first run is at {} {zone} ({})", local.text(0, 1).unwrap_or_default(), instant_text(first.due_at));
 }
 
+/// From 30 April, monthly, comes 30 May: whoever meant the last day of each month is told how to say so.
+fn notice_month_end(definition: &Definition) -> Result<()> {
+    let timing = definition.timing()?;
+    let local = timing.start_at.and_then(|start| schedule::to_local(&timing.zone, start));
+    let (Cycle::Monthly, Some(day)) = (timing.schedule.cycle, local.map(|local| local.date())) else { return Ok(()) };
+    let is_last = day.succ_opt().is_some_and(|next| next.day() == 1);
+    if is_last && day.day() < 31 {
+        notice!(
+            "the task runs on day {} of each month; the last day of each month is FREQ=MONTHLY;BYMONTHDAY=-1",
+            day.day()
+        );
+    }
+    Ok(())
+}
+
 /// A date-field task's table, checked.
 struct Table {
     target: Target,
     key: Vec<KeyColumn>,
-    filter: Option<Condition>,
 }
 
 impl Table {
@@ -184,16 +205,17 @@ impl Table {
             column_kind(kind).ok_or_else(|| {
                 Error::new(
                     Kind::WrongType,
-                    format!(
-                        "column \"{name}\" is of type {}, not date, timestamp or timestamptz",
-                        crate::pg::tuple::type_name(kind)
-                    ),
+                    format!("column \"{name}\" is of type {}, not date, timestamp or timestamptz", shown_type(kind)),
                 )
             })
         };
         let column = dated(text(&definition.date_column))?;
         let end = definition.end_column.as_deref().map(dated).transpose()?;
         checks::check_offsets(definition, column, end)?;
+        if let Some(schema) = target.closed_schema() {
+            return Err(Error::new(Kind::Denied, format!("permission denied for schema {schema}"))
+                .hint("Its owner can GRANT USAGE on it to you."));
+        }
         for privilege in if scan { &["SELECT"][..] } else { &["SELECT", "TRIGGER"] } {
             if !target.allows(privilege) {
                 return Err(Error::new(
@@ -204,7 +226,6 @@ impl Table {
             }
         }
         let key = target.key(definition.key_columns.as_deref())?;
-        let filter = definition.filter.as_deref().map(|filter| condition(filter, &target)).transpose()?;
         if target.takes_triggers() && !target.has_index_on(text(&definition.date_column)) {
             notice!(
                 "no index leads with column \"{}\" of {}: planning will read the whole table",
@@ -212,7 +233,7 @@ impl Table {
                 target.sql_name
             );
         }
-        Ok(Table { target, key, filter })
+        Ok(Table { target, key })
     }
 
     /// Sets up the capture triggers, as the caller. PostgreSQL checks the TRIGGER privilege.
@@ -270,8 +291,9 @@ impl Table {
     }
 }
 
-fn condition(filter: &str, target: &Target) -> Result<Condition> {
-    expression::analyse(filter, target.relation, &target.sql_name, &target.name, ROW_ALIAS).ok_or_else(|| {
+/// The row's name in the text is that of the filter's function to be.
+fn condition(filter: &str, task: &str, target: &Target) -> Result<Condition> {
+    expression::analyse(filter, target.relation, &target.sql_name, &function::filter_name(task)).ok_or_else(|| {
         Error::new(Kind::Syntax, format!("filter is not a single condition: \"{filter}\""))
             .hint("Write what would follow WHERE, without WHERE and without a semicolon.")
     })

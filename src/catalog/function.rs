@@ -1,7 +1,7 @@
 //! Service functions: looked up once by the caller's search_path, kept by OID, owner and signature; and the internal
 //! functions in schema jittask_inner.
 
-use super::target::Target;
+use super::target::{Column, Target};
 use super::task::ROW_ALIAS;
 use crate::error::{Error, Kind, Result};
 use crate::pg::{sql, user};
@@ -54,7 +54,7 @@ pub struct Function {
 const COLUMNS: &str =
     "select p.oid, p.prokind::text, p.proretset, p.prorettype in ('trigger'::regtype, 'event_trigger'::regtype),
         p.proargtypes::oid[], p.proowner, n.nspname::text, p.proname::text, has_function_privilege(p.oid, 'EXECUTE'),
-        has_schema_privilege(n.oid, 'USAGE')
+        has_schema_privilege(n.oid, 'USAGE'), p.provariadic <> 0
      from pg_proc p join pg_namespace n on n.oid = p.pronamespace";
 
 /// Finds `remind`, `billing.remind` or `billing.remind(contracts)` for the caller.
@@ -62,10 +62,15 @@ pub fn find(written: &str, target: Option<&Target>) -> Result<Function> {
     // Under the caller's own search_path, which is what the lookup is about.
     let path: Vec<String> =
         sql::once("select pg_catalog.current_schemas(true)::pg_catalog.text[]", &[]).get(0, 1).unwrap_or_default();
-    let exact: Option<Oid> = written
-        .contains('(')
-        .then(|| sql::once("select $1::pg_catalog.regprocedure::pg_catalog.oid", &[sql::arg(written)]).get(0, 1))
-        .flatten();
+    let exact: Option<Oid> = match written.split_once('(') {
+        // The rest is left to regprocedure, which speaks of these two only as invalid input syntax.
+        Some((name, rest)) if name.trim().is_empty() || !rest.trim_end().ends_with(')') => {
+            return Err(super::definition::invalid("service_function", written)
+                .hint("Write name, schema.name or schema.name(type)."));
+        }
+        Some(_) => sql::once("select $1::pg_catalog.regprocedure::pg_catalog.oid", &[sql::arg(written)]).get(0, 1),
+        None => None,
+    };
     user::with_pinned_path(|| {
         let rows = match exact {
             Some(oid) => sql::once(&format!("{COLUMNS} where p.oid = $1"), &[sql::arg(oid)]),
@@ -80,7 +85,10 @@ fn candidates(written: &str, path: &[String]) -> Result<sql::Rows> {
     let schemas = match parts.as_slice() {
         [_] => path.to_vec(),
         [schema, _] => vec![schema.clone()],
-        _ => return Err(super::definition::invalid("service_function", written)),
+        _ => {
+            return Err(super::definition::invalid("service_function", written)
+                .hint("Write name, schema.name or schema.name(type)."));
+        }
     };
     let name = parts.last().cloned().unwrap_or_default();
     let statement = format!(
@@ -99,14 +107,25 @@ fn choose(written: &str, rows: &sql::Rows, target: Option<&Target>) -> Result<Fu
             _ => None,
         }
     };
-    let Some((row, takes)) = (0..rows.len()).find_map(|row| fits(row).map(|takes| (row, takes))) else {
+    let Some((mut row, mut takes)) = (0..rows.len()).find_map(|row| fits(row).map(|takes| (row, takes))) else {
         return Err(not_found(written, rows, target));
     };
+    // In one schema the function of a row goes before that of an array, whichever was made first.
+    let schema: Option<String> = rows.get(row, 7);
+    if let Some(better) =
+        (0..rows.len()).find(|other| fits(*other) == Some(Takes::Row) && rows.get(*other, 7) == schema)
+    {
+        (row, takes) = (better, Takes::Row);
+    }
     if let Some(kind) = wrong_kind(rows, row) {
         return Err(Error::new(Kind::WrongObject, format!("{written} is {kind}"))
             .hint("A task calls an ordinary function that returns one value or void."));
     }
-    if !(rows.get(row, 9).unwrap_or(false) && rows.get(row, 10).unwrap_or(false)) {
+    if !rows.get(row, 10).unwrap_or(false) {
+        return Err(Error::new(Kind::Denied, format!("permission denied for schema {}", schema.unwrap_or_default()))
+            .hint(format!("Its owner can GRANT USAGE on it to you; {written} is in it.")));
+    }
+    if !rows.get(row, 9).unwrap_or(false) {
         return Err(Error::new(Kind::Denied, format!("permission denied for function {written}"))
             .hint("Its owner can GRANT EXECUTE on it to you."));
     }
@@ -127,15 +146,15 @@ fn wrong_kind(rows: &sql::Rows, row: usize) -> Option<&'static str> {
         Some("w") => Some("a window function"),
         _ if rows.get(row, 4).unwrap_or(false) => Some("a trigger function"),
         _ if rows.get(row, 3).unwrap_or(false) => Some("a set-returning function"),
+        _ if rows.get(row, 11).unwrap_or(false) => Some("a variadic function"),
         _ => None,
     }
 }
 
 fn not_found(written: &str, rows: &sql::Rows, target: Option<&Target>) -> Error {
-    // The only function of that name is a procedure, aggregate …: say that rather than "not found".
-    if rows.len() == 1
-        && let Some(kind) = wrong_kind(rows, 0)
-    {
+    // All there is of that name are procedures, aggregates …: say that rather than "not found".
+    let all_wrong = (0..rows.len()).all(|row| wrong_kind(rows, row).is_some());
+    if all_wrong && let Some(kind) = wrong_kind(rows, 0) {
         return Error::new(Kind::WrongObject, format!("{written} is {kind}"))
             .hint("A task calls an ordinary function that returns one value or void.");
     }
@@ -143,13 +162,12 @@ fn not_found(written: &str, rows: &sql::Rows, target: Option<&Target>) -> Error 
         None => "no argument".to_string(),
         Some(target) => format!("one argument of type {0} or {0}[]", target.sql_name),
     };
-    let found = if rows.is_empty() {
-        "no function of that name is found in the search_path"
-    } else {
-        "functions of that name take other arguments"
+    let found = match (rows.is_empty(), written.contains('.')) {
+        (true, false) => "No function of that name is found by the search_path.",
+        (true, true) => "There is no function of that name in that schema.",
+        (false, _) => "Functions of that name take other arguments.",
     };
-    Error::new(Kind::NoFunction, format!("function {written} with {wanted} does not exist"))
-        .hint(format!("The task needs a function with {wanted}; {found}."))
+    Error::new(Kind::NoFunction, format!("function {written} with {wanted} does not exist")).hint(found)
 }
 
 fn signature(schema: &str, name: &str, takes: Takes, target: Option<&Target>) -> String {
@@ -166,7 +184,11 @@ pub fn callable(oid: Oid, signature: &str, owner: Oid) -> std::result::Result<St
     let rows = user::with_pinned_path(|| {
         sql::run(
             "select p.oid, p.proowner, n.nspname::text, p.proname::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace
-             where p.oid = coalesce((select q.oid from pg_proc q where q.oid = $1), to_regprocedure($2)::oid)",
+             where p.oid = coalesce(
+                 (select q.oid from pg_proc q where q.oid = $1),
+                 -- Not to_regprocedure, which raises where the argument's type is gone.
+                 (select q.oid from pg_proc q join pg_namespace m on m.oid = q.pronamespace
+                  where format('%I.%I(%s)', m.nspname, q.proname, (select string_agg(format_type(a, null), ', ') from unnest(q.proargtypes) a)) = $2))",
             &[sql::arg(oid), sql::arg(signature)],
         )
     });
@@ -186,6 +208,10 @@ pub fn callable(oid: Oid, signature: &str, owner: Oid) -> std::result::Result<St
 pub fn create_internal(task: &str, body: &str, language: &str, target: Option<&Target>) -> Result<Function> {
     let caller = user::current();
     check_language(language)?;
+    if body.trim().is_empty() || (language == "plpgsql" && skip_comments(body).is_empty()) {
+        return Err(Error::new(Kind::Syntax, "the body is empty")
+            .hint("Write at least one statement, such as perform remind(row_data)."));
+    }
     let argument = target.map_or_else(String::new, |target| format!("row_data {}", target.sql_name));
     let name = pgrx::spi::quote_qualified_identifier("jittask_inner", task);
     let kind = target.map_or_else(String::new, |target| target.sql_name.clone());
@@ -226,27 +252,46 @@ pub fn create_internal(task: &str, body: &str, language: &str, target: Option<&T
 }
 
 /// Makes a filter a function of the owner's, parsed here and now: what its names mean is settled, whatever search_path
-/// it runs under later, and PostgreSQL follows renames. Returns the call. The planner puts it inline.
+/// it runs under later, and PostgreSQL follows renames. Its text must have been analysed under [`filter_name`] as alias.
+/// Returns the call. The planner puts it inline.
+///
+/// It is given the columns that the filter reads and not the row, since PostgreSQL lets nobody ALTER a table whose row
+/// type such a function takes (ADD COLUMN with a default, ALTER TYPE). Only a filter that speaks of the row itself, or
+/// of a column with a collation of its own, which a parameter does not have, takes the row.
 pub fn create_filter(task: &str, filter: &crate::pg::expression::Condition, target: &Target) -> String {
     let caller = user::current();
-    let name = pgrx::spi::quote_qualified_identifier("jittask_inner", &filter_name(task));
+    let alias = pgrx::spi::quote_identifier(filter_name(task));
+    let name = format!("jittask_inner.{alias}");
     let volatility = if filter.is_volatile { "volatile" } else { "immutable" };
-    let (table, condition) = (&target.sql_name, &filter.text);
+    let reads = |column: &str| filter.text.contains(&format!("{alias}.{column}"));
+    let columns: Vec<Column> = target.columns().into_iter().filter(|column| reads(&column.sql_name)).collect();
+    let takes_row = reads("*") || columns.len() > 100 || columns.iter().any(|column| column.has_own_collation);
+    let list = |part: fn(&Column) -> String| columns.iter().map(part).collect::<Vec<_>>().join(", ");
+    let (parameters, arguments) = match takes_row {
+        true => (format!("{alias} {}", target.sql_name), format!("{ROW_ALIAS}.*")),
+        false => (
+            list(|column| format!("{} {}", column.sql_name, column.sql_type)),
+            list(|column| format!("{ROW_ALIAS}.{}", column.sql_name)),
+        ),
+    };
+    let condition = &filter.text;
     user::as_extension_owner(|| {
         let role = pgrx::spi::quote_identifier(user::name_of(caller).unwrap_or_default());
         sql::once(
             &format!(
-                "create function {name}({ROW_ALIAS} {table}) returns boolean language sql {volatility} return ({condition})"
+                "create function {name}({parameters}) returns boolean language sql {volatility} return ({condition})"
             ),
             &[],
         );
-        sql::once(&format!("alter function {name}({table}) owner to {role}"), &[]);
-        sql::once(&format!("revoke all on function {name}({table}) from public"), &[]);
+        // Without its arguments: there is no other of this name.
+        sql::once(&format!("alter function {name} owner to {role}"), &[]);
+        sql::once(&format!("revoke all on function {name} from public"), &[]);
     });
-    format!("{name}({ROW_ALIAS}.*)")
+    format!("{name}({arguments})")
 }
 
-fn filter_name(task: &str) -> String {
+/// The name of a task's filter function, which its text uses for the row.
+pub fn filter_name(task: &str) -> String {
     format!("{task} filter")
 }
 
@@ -284,26 +329,79 @@ fn check_language(language: &str) -> Result<()> {
 
 /// Statements become a block; what is one stays as it is.
 fn block(body: &str) -> String {
-    let start = skip_comments(body).get(..7).unwrap_or_else(|| skip_comments(body)).to_ascii_lowercase();
-    let is_word = |word: &str| {
-        start.starts_with(word) && !start[word.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_')
-    };
-    match start.starts_with("<<") || start.starts_with('#') || is_word("begin") || (start.starts_with("declare")) {
-        true => body.to_string(),
-        false => format!(
-            "begin\n{}\nend",
-            if body.trim_end().ends_with(';') { body.to_string() } else { format!("{body}\n;") }
-        ),
+    let start = skip_comments(body);
+    let word = start.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default().to_ascii_lowercase();
+    if start.starts_with("<<") || start.starts_with('#') || word == "begin" || word == "declare" {
+        return body.to_string();
     }
+    // On the first line, so that errors give the line numbers of the body.
+    format!("begin {body}\n{}end", if ends_statement(body) { "" } else { ";" })
 }
 
 fn skip_comments(text: &str) -> &str {
     let text = text.trim_start();
-    if let Some(rest) = text.strip_prefix("--") {
-        return rest.find('\n').map_or("", |end| skip_comments(&rest[end..]));
+    match comment_length(text) {
+        0 => text,
+        length => skip_comments(&text[length..]),
     }
-    if let Some(rest) = text.strip_prefix("/*") {
-        return rest.find("*/").map_or("", |end| skip_comments(&rest[end + 2..]));
+}
+
+/// The length of the comment that `text` begins with; block comments nest.
+fn comment_length(text: &str) -> usize {
+    if text.starts_with("--") {
+        return text.find('\n').unwrap_or(text.len());
     }
-    text
+    if !text.starts_with("/*") {
+        return 0;
+    }
+    let (bytes, mut depth, mut at) = (text.as_bytes(), 0, 0);
+    while at + 1 < bytes.len() {
+        match &bytes[at..at + 2] {
+            b"/*" => depth += 1,
+            b"*/" => depth -= 1,
+            _ => {
+                at += 1;
+                continue;
+            }
+        }
+        at += 2;
+        if depth == 0 {
+            return at;
+        }
+    }
+    text.len()
+}
+
+/// Is the last thing that is not a comment a semicolon? Knows strings, names and dollar quotes, so that a comment's
+/// start inside them is none.
+fn ends_statement(body: &str) -> bool {
+    let (mut rest, mut last) = (body, ' ');
+    while let Some(c) = rest.chars().next() {
+        let length = match c {
+            '-' | '/' if comment_length(rest) > 0 => {
+                rest = &rest[comment_length(rest)..];
+                continue;
+            }
+            '\'' | '"' => quoted_length(rest, &rest[..1], 1),
+            '$' => dollar_tag(rest).map_or(1, |tag| quoted_length(rest, tag, tag.len())),
+            c => c.len_utf8(),
+        };
+        if !c.is_whitespace() {
+            last = c;
+        }
+        rest = &rest[length..];
+    }
+    last == ';'
+}
+
+fn quoted_length(text: &str, mark: &str, from: usize) -> usize {
+    text[from..].find(mark).map_or(text.len(), |end| from + end + mark.len())
+}
+
+/// `$$` or `$word$` at the start.
+fn dollar_tag(text: &str) -> Option<&str> {
+    let end = text[1..].find('$')? + 1;
+    let word = &text[1..end];
+    (word.chars().all(|c| c.is_alphanumeric() || c == '_') && !word.starts_with(|c: char| c.is_ascii_digit()))
+        .then(|| &text[..=end])
 }

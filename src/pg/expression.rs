@@ -1,7 +1,8 @@
 //! Filters: parsed and analysed once, as the caller, never evaluated here; written back with every name qualified.
 
+use super::boundary::{self, Failure};
 use pgrx::pg_sys::{self, Oid};
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, c_char, c_int};
 
 /// A filter as it is kept.
 pub struct Condition {
@@ -11,27 +12,42 @@ pub struct Condition {
     pub is_volatile: bool,
 }
 
-/// Analyses `filter` as the condition of a query over `table`, known in it by its `name`; the result says `alias`. Raises what the parser raises (42601,
-/// 42703, 42804 …); None when the text is more than one expression.
-pub fn analyse(filter: &str, relation: Oid, table: &str, name: &str, alias: &str) -> Option<Condition> {
+// Not the bridge's wrappers of the same name: they catch what [`boundary::catch`] is there to catch.
+unsafe extern "C-unwind" {
+    #[link_name = "raw_parser"]
+    fn raw_parse(source: *const c_char, mode: pg_sys::RawParseMode::Type) -> *mut pg_sys::List;
+    #[cfg_attr(feature = "pg14", link_name = "parse_analyze")]
+    #[cfg_attr(not(feature = "pg14"), link_name = "parse_analyze_fixedparams")]
+    fn raw_analyse(
+        statement: *mut pg_sys::RawStmt,
+        source: *const c_char,
+        types: *const Oid,
+        count: c_int,
+        environment: *mut pg_sys::QueryEnvironment,
+    ) -> *mut pg_sys::Query;
+}
+
+/// Analyses `filter` as the condition of a query over `table`; the result says `alias`. Raises what the parser raises
+/// (42601, 42703, 42804 …) with the filter in its message; None when the text is more, or less, than one expression.
+pub fn analyse(filter: &str, relation: Oid, table: &str, alias: &str) -> Option<Condition> {
+    let alone = CString::new(filter).ok()?;
     // The newline ends a comment that the filter may end with.
-    let quoted = pgrx::spi::quote_identifier(name);
-    let sql = CString::new(format!("select from {table} as {quoted} where ({filter}\n)")).ok()?;
+    let source = CString::new(format!("select from {table} where ({filter}\n)")).ok()?;
     let alias = CString::new(alias).ok()?;
-    let (source, mode) = (sql.as_ptr(), pg_sys::RawParseMode::RAW_PARSE_DEFAULT);
+    let or_raise = |failure: Failure| -> *mut pg_sys::List { in_filter(failure, filter).raise() };
     unsafe {
-        // Not under `boundary::catch`: the bridge's functions panic on an ERROR, which no setjmp frame lets through.
-        let parsed = pg_sys::raw_parser(source, mode);
-        let statements = pgrx::PgList::<pg_sys::RawStmt>::from_pg(parsed);
-        let statement = statements.get_ptr(0)?;
-        if statements.len() != 1 || !is_plain_select((*statement).stmt) {
+        // By itself first: what is an expression of its own cannot close the parenthesis.
+        let (text, mode) = (alone.as_ptr(), pg_sys::RawParseMode::RAW_PARSE_PLPGSQL_EXPR);
+        let parsed = boundary::catch(|| raw_parse(text, mode)).unwrap_or_else(or_raise);
+        if !is_one_expression(parsed) {
             return None;
         }
-        #[cfg(feature = "pg14")]
-        use pg_sys::parse_analyze as parse_analyze_fixedparams;
-        #[cfg(not(feature = "pg14"))]
-        use pg_sys::parse_analyze_fixedparams;
-        let query = parse_analyze_fixedparams(statement, source, std::ptr::null_mut(), 0, std::ptr::null_mut());
+        let (text, mode) = (source.as_ptr(), pg_sys::RawParseMode::RAW_PARSE_DEFAULT);
+        let parsed = boundary::catch(|| raw_parse(text, mode)).unwrap_or_else(or_raise);
+        let statement = pgrx::PgList::<pg_sys::RawStmt>::from_pg(parsed).get_ptr(0)?;
+        let none = (std::ptr::null(), std::ptr::null_mut());
+        let query = boundary::catch(|| raw_analyse(statement, text, none.0, 0, none.1))
+            .unwrap_or_else(|failure| in_filter(failure, filter).raise());
         let condition = (*(*query).jointree).quals;
         let is_volatile = (*query).hasSubLinks || pg_sys::contain_mutable_functions(condition);
         // With only pg_catalog in the path every other name is written qualified.
@@ -44,29 +60,33 @@ pub fn analyse(filter: &str, relation: Oid, table: &str, name: &str, alias: &str
     }
 }
 
-/// One table, one condition, nothing else: a filter cannot close the parenthesis and add clauses of its own.
-unsafe fn is_plain_select(node: *mut pg_sys::Node) -> bool {
+fn in_filter(failure: Failure, filter: &str) -> Failure {
+    Failure { message: format!("{} in filter \"{filter}\"", failure.message), ..failure }
+}
+
+/// What PL/pgSQL takes for an expression is the rest of a SELECT: one value without a name, and nothing after it.
+unsafe fn is_one_expression(parsed: *mut pg_sys::List) -> bool {
     unsafe {
-        if (*node).type_ != pg_sys::NodeTag::T_SelectStmt {
+        let statements = pgrx::PgList::<pg_sys::RawStmt>::from_pg(parsed);
+        let Some(statement) = statements.get_ptr(0).filter(|_| statements.len() == 1) else { return false };
+        if (*(*statement).stmt).type_ != pg_sys::NodeTag::T_SelectStmt {
             return false;
         }
-        let select = &*node.cast::<pg_sys::SelectStmt>();
-        let others = [
-            select.targetList,
+        let select = &*(*statement).stmt.cast::<pg_sys::SelectStmt>();
+        let lists = [
             select.distinctClause,
+            select.fromClause,
             select.groupClause,
             select.windowClause,
             select.valuesLists,
             select.sortClause,
             select.lockingClause,
         ];
-        let single = [select.havingClause, select.limitCount, select.limitOffset];
-        select.op == pg_sys::SetOperation::SETOP_NONE
-            && others.iter().all(|list| list.is_null())
+        let single = [select.whereClause, select.havingClause, select.limitCount, select.limitOffset];
+        let values = pgrx::PgList::<pg_sys::ResTarget>::from_pg(select.targetList);
+        values.len() == 1
+            && values.get_ptr(0).is_some_and(|value| (*value).name.is_null())
+            && lists.iter().all(|list| list.is_null())
             && single.iter().all(|clause| clause.is_null())
-            && select.withClause.is_null()
-            && select.intoClause.is_null()
-            && pgrx::PgList::<pg_sys::Node>::from_pg(select.fromClause).len() == 1
-            && !select.whereClause.is_null()
     }
 }
