@@ -9,7 +9,7 @@ use schedule::{ColumnKind, Span};
 pub fn check(kind: TaskKind, definition: &mut Definition) -> Result<()> {
     required("title", &definition.title)?;
     if definition.title.as_deref().is_some_and(|title| title.trim().is_empty()) {
-        return Err(Error::new(Kind::Invalid, "the title is empty"));
+        return Err(Error::new(Kind::Invalid, "the title is empty").hint("The title says what the task is for."));
     }
     match kind {
         TaskKind::Scheduled => required("start_at", &definition.start_at)?,
@@ -57,11 +57,12 @@ fn check_repeat(definition: &Definition) -> Result<()> {
             .hint("Use one of the cycles none, hourly, daily, weekly, monthly, yearly."));
     }
     if definition.skip_holidays == Some(true) {
-        return Err(Error::new(Kind::Unsupported, "skip_holidays is not supported yet"));
+        return Err(Error::new(Kind::Unsupported, "skip_holidays is not supported yet").hint("Leave it out."));
     }
     let calendar = definition.calendar.as_deref().unwrap_or("default");
     if !crate::catalog::task::calendar_exists(calendar) {
-        return Err(Error::new(Kind::NoObject, format!("calendar \"{calendar}\" does not exist")));
+        return Err(Error::new(Kind::NoObject, format!("calendar \"{calendar}\" does not exist"))
+            .hint("The calendar default is always there."));
     }
     Ok(())
 }
@@ -85,7 +86,8 @@ fn check_numbers(definition: &Definition) -> Result<()> {
         ("timeout", &definition.timeout, 1),
     ] {
         if value.is_some() && span_of(value)? < least {
-            return Err(invalid(name, text(value)).hint("The interval must be positive."));
+            let hint = if least > 0 { "The interval must be positive." } else { "The interval must not be negative." };
+            return Err(invalid(name, text(value)).hint(hint));
         }
     }
     Ok(())
@@ -126,7 +128,8 @@ pub fn check_offsets(definition: &Definition, column: ColumnKind, end: Option<Co
     if let Some((name, _)) =
         only_with_column.iter().find(|(_, value)| value.is_some() && definition.end_column.is_none())
     {
-        return Err(Error::new(Kind::Invalid, format!("{name} needs end_column")));
+        return Err(Error::new(Kind::Invalid, format!("{name} needs end_column"))
+            .hint("Name the column that the end is in; a fixed end is end_at."));
     }
     let timing = definition.timing()?;
     let offset =
@@ -148,13 +151,21 @@ pub fn check_offsets(definition: &Definition, column: ColumnKind, end: Option<Co
         let span = timing.end_offset;
         let span = if name == "end_before" { span.negated().unwrap_or(span) } else { span };
         check_span(name, text(value), span, end == Some(ColumnKind::Date))?;
+        if timing.end_time.is_some() && span.micros != 0 {
+            return Err(
+                invalid(name, text(value)).hint("With end_time, the offset is in whole days, weeks, months or years.")
+            );
+        }
     }
     Ok(())
 }
 
 fn exclusive(first: &str, one: &Option<String>, second: &str, other: &Option<String>) -> Result<()> {
     match one.is_some() && other.is_some() {
-        true => Err(Error::new(Kind::Invalid, format!("at most one of {first} and {second} can be given"))),
+        true => Err(Error::new(
+            Kind::Invalid,
+            format!("at most one of {first} and {second} can be given, not \"{}\" and \"{}\"", text(one), text(other)),
+        )),
         false => Ok(()),
     }
 }

@@ -129,8 +129,41 @@ pub struct Timing {
 impl Definition {
     /// From JSON; an unknown key is refused with its name.
     pub fn parse(json: serde_json::Value) -> Result<Self> {
+        let columns = json.get("key_columns").and_then(|columns| columns.as_array());
+        if columns.is_some_and(|columns| columns.iter().any(|column| column.is_null())) {
+            return Err(Error::new(Kind::Null, "key_columns must not contain null"));
+        }
         serde_json::from_value(json)
             .map_err(|error| Error::new(Kind::Invalid, format!("invalid task definition: {error}")))
+    }
+
+    /// A NULL for a parameter that has a default means the default.
+    pub fn with_defaults(mut self, kind: TaskKind) -> Self {
+        fn fill<T>(value: &mut Option<T>, default: impl Into<T>) {
+            value.get_or_insert_with(|| default.into());
+        }
+        fill(&mut self.repeat, "none");
+        fill(&mut self.skip_holidays, false);
+        fill(&mut self.calendar, "default");
+        fill(&mut self.holiday_shift, "following");
+        fill(&mut self.language, "plpgsql");
+        fill(&mut self.catch_up, "last");
+        fill(&mut self.max_attempts, 3);
+        fill(&mut self.retry_backoff, "10 seconds");
+        fill(&mut self.timeout, "12 hours");
+        fill(&mut self.enabled, true);
+        match kind {
+            TaskKind::Scheduled => {
+                fill(&mut self.catch_up_window, "32 days");
+                fill(&mut self.overlap, "skip");
+            }
+            TaskKind::DateField => {
+                fill(&mut self.catch_up_window, "1 day");
+                fill(&mut self.existing_rows, "0");
+                fill(&mut self.capture, "trigger");
+            }
+        }
+        self
     }
 
     /// Brings intervals, times and instants into one form that no session setting can change the meaning of.
@@ -151,9 +184,10 @@ impl Definition {
                 *written = span_text(span);
             }
         }
-        for text in [&mut self.at, &mut self.end_time].into_iter().flatten() {
-            let time = read_time(text)?;
-            *text = time.format("%H:%M:%S%.f").to_string();
+        for (name, text) in [("at", &mut self.at), ("end_time", &mut self.end_time)] {
+            if let Some(written) = text {
+                *written = read_time(name, written)?.format("%H:%M:%S%.f").to_string();
+            }
         }
         for (name, text) in [("start_at", &mut self.start_at), ("end_at", &mut self.end_at)] {
             if let Some(written) = text {
@@ -278,14 +312,14 @@ fn read_interval(name: &str, text: &str) -> Result<Span> {
     crate::pg::value::span(value).ok_or_else(|| invalid(name, text).hint("Intervals must be finite."))
 }
 
-fn read_time(text: &str) -> Result<chrono::NaiveTime> {
+fn read_time(name: &str, text: &str) -> Result<chrono::NaiveTime> {
     let rows = sql::once("select $1::pg_catalog.time", &[sql::arg(text)]);
-    let micros = rows.datum(0, 1).map(|value| value.value() as i64).ok_or_else(|| invalid("time", text))?;
+    let micros = rows.datum(0, 1).map(|value| value.value() as i64).ok_or_else(|| invalid(name, text))?;
     chrono::NaiveTime::from_num_seconds_from_midnight_opt(
         (micros / 1_000_000) as u32,
         (micros % 1_000_000) as u32 * 1000,
     )
-    .ok_or_else(|| invalid("time of day", text).hint("24:00 is the next day's 00:00."))
+    .ok_or_else(|| invalid(name, text).hint("A time of day is before 24:00, which is the next day's 00:00."))
 }
 
 fn read_instant(name: &str, text: &str) -> Result<Instant> {
@@ -297,7 +331,8 @@ fn read_instant(name: &str, text: &str) -> Result<Instant> {
         Some(value) if value != i64::MAX && value != i64::MIN => {
             Err(invalid(name, text).hint("The year must be between 1 and 9999."))
         }
-        _ => Err(invalid(name, text).hint("The instant must be finite; leave end_at out for a task that has no end.")),
+        _ if name == "end_at" => Err(invalid(name, text).hint("Leave end_at out for a task that has no end.")),
+        _ => Err(invalid(name, text).hint("The instant must be finite.")),
     }
 }
 
