@@ -1,11 +1,11 @@
 //! What will be due, by the scheduler's own code. Reads only; filters and rows as the caller.
 
 use super::checks;
-use crate::catalog::definition::{Definition, TaskKind};
+use crate::catalog::definition::{Definition, TaskKind, invalid};
 use crate::catalog::key;
 use crate::catalog::task::{self, Resolved, Task};
 use crate::error::{Error, Kind, OrRaise, Result};
-use crate::pg::{clock, sql};
+use crate::pg::{clock, sql, user};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
@@ -13,8 +13,12 @@ use schedule::{Base, Instant, Occurrence};
 
 type Upcoming = (Occurrence, Option<serde_json::Value>);
 
-/// How many rows a preview looks at before it sorts and cuts.
-const PREVIEW_ROWS: i64 = 10_000;
+/// The most occurrences that are shown.
+const MOST: i32 = 1_000_000;
+/// How many rows are read at a time.
+const PORTION: i64 = 1000;
+/// The first window of due time that is looked at, and how much longer each next one is.
+const WINDOW: (i64, i64) = (86_400_000_000, 16);
 
 #[pg_extern(sql = false)]
 fn preview(
@@ -41,11 +45,25 @@ fn timestamp(at: Instant) -> TimestampWithTimeZone {
     TimestampWithTimeZone::try_from(clock::to_pg(at)).unwrap_or_else(|_| TimestampWithTimeZone::positive_infinity())
 }
 
+/// A filter is its owner's code: nobody else evaluates it, not even a superuser.
+fn check_owner(task: &Task) -> Result<()> {
+    if user::current() == task.owner {
+        return Ok(());
+    }
+    let owner = user::name_of(task.owner).unwrap_or_default();
+    Err(Error::new(Kind::Denied, format!("must be owner of task \"{}\"", task.name))
+        .hint(format!("It may call what {owner} wrote, so only {owner} may look: SET ROLE first.")))
+}
+
+fn check_count(count: i32) -> Result<usize> {
+    let wrong = || invalid("count", &count.to_string()).hint(format!("count is between 0 and {MOST}."));
+    usize::try_from(count).ok().filter(|_| count <= MOST).ok_or_else(wrong)
+}
+
 fn upcoming(name: Option<String>, count: i32, row_key: Option<serde_json::Value>) -> Result<Vec<Upcoming>> {
-    let task = task::find_for_caller(name.as_deref(), false)?;
-    let count = usize::try_from(count)
-        .map_err(|_| crate::catalog::definition::invalid("count", &count.to_string()))?
-        .min(10_000);
+    let task = task::find_for_caller(name.as_deref(), true)?;
+    check_owner(&task)?;
+    let count = check_count(count)?;
     let now = clock::transaction_start();
     if task.kind == TaskKind::Scheduled {
         let timing = task.timing()?;
@@ -63,57 +81,78 @@ fn upcoming(name: Option<String>, count: i32, row_key: Option<serde_json::Value>
 fn rows_upcoming(task: Task, count: usize, row_key: Option<serde_json::Value>, now: Instant) -> Result<Vec<Upcoming>> {
     let resolved = task.resolve()?;
     let only = row_key.map(|row_key| key::from_json(&row_key, &resolved.key)).transpose()?;
-    let (statement, arguments) = rows_statement(&resolved, only.as_deref(), now);
-    let rows = sql::once(&statement, &arguments);
-    let columns = resolved.key.len();
+    let mut length = if only.is_some() { i64::MAX } else { WINDOW.0 };
+    // As the scheduler looks rows up: by the column values that can be due in a window, which grows until it has enough.
+    loop {
+        let until = Instant(now.0.saturating_add(length)).min(Instant(Instant::MAX.0 + 1));
+        let found = due_between(&resolved, only.as_deref(), count, now, until);
+        if found.len() >= count || until > Instant::MAX {
+            return Ok(found.into_iter().map(|(next, key)| (next, Some(resolved.row_key(&key)))).collect());
+        }
+        length = length.saturating_mul(WINDOW.1);
+    }
+}
+
+/// The first `count` occurrences due in the window, over all rows or of the one with this key.
+fn due_between(
+    resolved: &Resolved,
+    only: Option<&str>,
+    count: usize,
+    from: Instant,
+    until: Instant,
+) -> Vec<(Occurrence, String)> {
+    let (schedule, zone) = (&resolved.timing.schedule, &resolved.timing.zone);
+    let Some((statement, arguments)) = rows_statement(resolved, only, from, until) else { return Vec::new() };
     let mut found: Vec<(Occurrence, String)> = Vec::new();
-    for row in 0..rows.len() {
-        let Some(key) = key::from_row(&rows, row, 1, &resolved.key) else { continue };
-        let Some((base, end)) = resolved.base_and_end(&rows, row, columns + 1) else { continue };
-        let next = resolved.timing.schedule.occurrences(base, &resolved.timing.zone, end, now).take(count);
-        found.extend(next.map(|occurrence| (occurrence, key.clone())));
-        if found.len() > 4 * count.max(1000) {
+    let mut cursor = sql::cursor(&statement, &arguments);
+    loop {
+        let rows = cursor.fetch(PORTION);
+        if rows.is_empty() {
+            break;
+        }
+        for row in 0..rows.len() {
+            let Some(key) = key::from_row(&rows, row, 1, &resolved.key) else { continue };
+            let Some((base, end)) = resolved.base_and_end(&rows, row, resolved.key.len() + 1) else { continue };
+            let next = schedule.occurrences(base, zone, end, from).take_while(|next| next.due_at < until).take(count);
+            found.extend(next.map(|occurrence| (occurrence, key.clone())));
+        }
+        if found.len() > 2 * count {
             found.sort();
             found.truncate(count);
         }
     }
+    cursor.close();
     found.sort();
     found.truncate(count);
-    Ok(found.into_iter().map(|(occurrence, key)| (occurrence, Some(resolved.row_key(&key)))).collect())
+    found
 }
 
-/// The rows that can be due at all, those with the smallest dates first where the task does not repeat.
-fn rows_statement(resolved: &Resolved, only: Option<&str>, now: Instant) -> (String, Vec<sql::Arg>) {
+/// The rows that can be due in the window; None: there are none.
+fn rows_statement(
+    resolved: &Resolved,
+    only: Option<&str>,
+    from: Instant,
+    until: Instant,
+) -> Option<(String, Vec<sql::Arg>)> {
     let mut conditions = vec![format!("{} is not null", resolved.column_sql())];
     let mut arguments = Vec::new();
-    match only {
-        Some(key) => {
-            for (column, value) in resolved.key.iter().zip(key::values_of(key, &resolved.key)) {
-                arguments.push(value);
-                conditions.push(format!(
-                    "{} operator(pg_catalog.=) ${}",
-                    resolved.qualified(&column.name),
-                    arguments.len()
-                ));
-            }
+    if let Some(key) = only {
+        for (column, value) in resolved.key.iter().zip(key::values_of(key, &resolved.key)) {
+            arguments.push(value);
+            let name = resolved.qualified(&column.name);
+            conditions.push(format!("{name} operator(pg_catalog.=) ${}", arguments.len()));
         }
-        None => {
-            let ranges =
-                resolved.timing.schedule.bases(resolved.column_kind, &resolved.timing.zone, now, Instant::MAX, None);
-            if let Some(low) = ranges.first().and_then(|range| range.low) {
-                arguments.push(resolved.bound(low));
-                conditions.push(format!("{} operator(pg_catalog.>=) ${}", resolved.column_sql(), arguments.len()));
-            }
+    } else {
+        let ranges = resolved.timing.schedule.bases(resolved.column_kind, &resolved.timing.zone, from, until, None);
+        arguments.push(resolved.bound(ranges.last()?.high));
+        conditions.push(format!("{} operator(pg_catalog.<=) $1", resolved.column_sql()));
+        if let Some(low) = ranges.first().and_then(|range| range.low) {
+            arguments.push(resolved.bound(low));
+            conditions.push(format!("{} operator(pg_catalog.>=) $2", resolved.column_sql()));
         }
     }
     conditions.extend(resolved.filter_condition());
-    let statement = format!(
-        "select {} where {} order by {} limit {PREVIEW_ROWS}",
-        resolved.select_list(),
-        conditions.join(" and "),
-        resolved.column_sql()
-    );
-    (statement, arguments)
+    Some((format!("select {} where {}", resolved.select_list(), conditions.join(" and ")), arguments))
 }
 
 /// `preview_schedule` after it packed its arguments.
@@ -130,13 +169,11 @@ fn preview_definition(
 }
 
 fn schedule_upcoming(json: serde_json::Value, count: i32, from: Option<Instant>) -> Result<Vec<Occurrence>> {
-    let mut definition = Definition::parse(json)?.canonical()?;
+    let mut definition = Definition::parse(json)?.with_defaults(TaskKind::Scheduled).canonical()?;
     // The checks want to know what is called; a schedule that is no task yet calls nothing.
     definition.body = Some(String::new());
     checks::check(TaskKind::Scheduled, &mut definition)?;
-    let count = usize::try_from(count)
-        .map_err(|_| crate::catalog::definition::invalid("count", &count.to_string()))?
-        .min(10_000);
+    let count = check_count(count)?;
     let timing = definition.timing()?;
     let base = timing.start_at.ok_or_else(|| Error::new(Kind::Null, "start_at must not be null"))?;
     let from = from.unwrap_or(Instant::MIN);
