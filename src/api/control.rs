@@ -9,9 +9,9 @@ use crate::catalog::tally::{self, Counts, Writer};
 use crate::catalog::task::{self, Task};
 use crate::catalog::{agenda, function, series};
 use crate::error::{Error, Kind, OrRaise, Result};
-use crate::pg::{clock, shmem, sql, user, wake};
+use crate::pg::{clock, shmem, sql, user, value, wake};
 use pgrx::prelude::*;
-use schedule::{Base, Instant};
+use schedule::{Base, Instant, Occurrence};
 
 #[pg_extern(sql = false)]
 fn pause_task(name: Option<String>, note: Option<String>) {
@@ -34,10 +34,11 @@ fn resume_task(name: Option<String>, make_up: Option<pgrx::datum::Interval>) {
 fn resume(name: Option<String>, make_up: Option<pgrx::datum::Interval>) -> Result<()> {
     let task = task::find_for_caller(name.as_deref(), true)?;
     if task.enabled {
-        return Err(Error::new(Kind::State, format!("task \"{}\" is not paused", task.name)));
+        return Err(Error::new(Kind::State, format!("task \"{}\" is not paused", task.name))
+            .hint("pause_task stops a task, resume_task lets it run again."));
     }
     let now = clock::transaction_start();
-    let make_up = make_up.map_or(0, |interval| interval.as_micros().clamp(0, i64::MAX as i128) as i64);
+    let make_up = make_up.map_or(Ok(0), make_up_micros)?;
     let since = Instant(now.0.saturating_sub(make_up));
     task::set_enabled(task.id, true, None, Some(since));
     agenda::hold_retries(task.id, false);
@@ -59,13 +60,31 @@ fn resume(name: Option<String>, make_up: Option<pgrx::datum::Interval>) -> Resul
     Ok(())
 }
 
-/// A scheduled task's series goes on with the first occurrence that is not planned yet and not before `from`.
+fn make_up_micros(interval: pgrx::datum::Interval) -> Result<i64> {
+    let span = interval.into_datum().and_then(value::span);
+    let micros = span.map(schedule::span_micros).filter(|micros| *micros >= 0);
+    micros.ok_or_else(|| {
+        Error::new(Kind::Invalid, "make_up must be finite and not negative")
+            .hint("It says how long ago what fell due in the pause may be to be run now.")
+    })
+}
+
+/// A scheduled task's series goes on with the first occurrence from `from` on that is neither planned nor recorded.
 fn plan_series(task: &Task, from: Instant) -> Result<()> {
     let timing = task.timing()?;
     let planned = series::get(task.id);
+    if planned.is_some_and(|last| last.due_at >= clock::transaction_start()) {
+        // It outlived the pause in the agenda.
+        return Ok(());
+    }
     let from = planned.map_or(from, |last| from.max(Instant(last.due_at.0 + 1)));
     let base = Base::Instant(timing.start_at.unwrap_or(from));
-    let next = timing.schedule.occurrences(base, &timing.zone, timing.end_at, from).next();
+    // A series that has ended keeps no last occurrence: the agenda and the records tell.
+    let (pending, hash) = (agenda::pending(task.id, from, Instant::MAX), key::hash(NO_ROW));
+    let is_new = |next: &Occurrence| {
+        !pending.contains(&(hash, next.nominal_at)) && record::known(task.id, &[(hash, next.nominal_at)]).is_empty()
+    };
+    let next = timing.schedule.occurrences(base, &timing.zone, timing.end_at, from).find(is_new);
     if let Some(next) = next {
         agenda::insert(task.owner, task.id, &[(next, NO_ROW.to_string())], None);
         tally::add(task.id, Writer::Session, Counts { entered: 1, ..Default::default() }, None);
@@ -142,14 +161,19 @@ fn run(name: Option<String>, row_key: Option<pgrx::JsonB>) -> Result<i64> {
     require_preloaded()?;
     let task = task::find_for_caller(name.as_deref(), true)?;
     if !crate::catalog::home::is_here() {
-        return Err(Error::new(Kind::State, "this database is a copy: its tasks do not run"));
+        return Err(Error::new(Kind::State, "this database is a copy: its tasks do not run")
+            .hint("jittask.activate() lets them run here."));
     }
     function::callable(task.function.oid, &task.function.signature, task.function.owner)
         .map_err(|problem| Error::new(Kind::State, format!("task \"{}\" is broken: {problem}", task.name)))?;
     let key = match (task.kind, row_key) {
         (TaskKind::Scheduled, None) => NO_ROW.to_string(),
         (TaskKind::Scheduled, Some(_)) => {
-            return Err(Error::new(Kind::Invalid, "a scheduled task has no rows: leave row_key out"));
+            return Err(Error::new(
+                Kind::Invalid,
+                format!("task \"{}\" is a scheduled task, which has no rows", task.name),
+            )
+            .hint("Leave row_key out."));
         }
         (TaskKind::DateField, None) => {
             return Err(Error::new(Kind::Invalid, format!("task \"{}\" needs a row_key", task.name))
