@@ -3,6 +3,8 @@ create schema jittask;
 comment on schema jittask is 'jittask: tasks that run because of a date in a table or on a schedule';
 create schema jittask_inner;
 comment on schema jittask_inner is 'internal functions of jittask tasks, each owned by its task''s owner';
+create schema jittask_filter;
+comment on schema jittask_filter is 'filters of jittask tasks as functions, each created by its task''s owner under a name that cannot be guessed';
 
 create type jittask.task_kind as enum ('scheduled', 'date_field');
 create type jittask.repeat_cycle as enum ('none', 'hourly', 'daily', 'weekly', 'monthly', 'yearly', 'custom');

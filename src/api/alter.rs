@@ -5,10 +5,11 @@ use super::control::drop_triggers;
 use super::create::{self, Table};
 use super::{checks, name, require_preloaded};
 use crate::catalog::definition::{Definition, TaskKind};
-use crate::catalog::function::{self, Function};
+use crate::catalog::filter::{self, Filter};
+use crate::catalog::function::Function;
 use crate::catalog::key::NO_ROW;
 use crate::catalog::task::{self, NewTask, Task};
-use crate::catalog::{agenda, series, tally};
+use crate::catalog::{agenda, internal, series, tally};
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::{clock, shmem, sql, wake};
 use pgrx::prelude::*;
@@ -21,7 +22,7 @@ fn alter_task(name: Option<String>, changes: Option<pgrx::JsonB>) {
 
 fn alter(name: Option<String>, changes: Option<Value>) -> Result<()> {
     require_preloaded()?;
-    let task = task::find_for_caller(name.as_deref(), false)?;
+    let task = task::find_own(name.as_deref())?;
     let changes = changes.ok_or_else(|| Error::new(Kind::Null, "changes must not be null"))?;
     let Value::Object(changes) = changes else {
         return Err(Error::new(Kind::Invalid, format!("changes is no JSON object: {changes}"))
@@ -76,7 +77,7 @@ pub(super) fn replace(task: Task, definition: Definition) -> Result<()> {
     };
     let function = settle_function(&task, &mut definition, table.as_ref())?;
     create::check_superuser(&function, table.as_ref().map(|table| &table.target))?;
-    let filter = settle_filter(&task, &definition, table.as_ref());
+    let filter = settle_filter(&task, &definition, table.as_ref())?;
     let now = clock::transaction_start();
     let is_replanned = timing_of(&task.definition) != timing_of(&definition);
     let new = NewTask {
@@ -111,7 +112,7 @@ fn settle_name(task: &Task, definition: &Definition) -> Result<()> {
     if task::name_exists(new) {
         return Err(task::name_taken(new));
     }
-    function::rename_internal(&task.name, new);
+    internal::rename(&task.name, new);
     Ok(())
 }
 
@@ -127,7 +128,7 @@ fn settle_function(task: &Task, definition: &mut Definition, table: Option<&Tabl
     if same {
         let mut function = task.function.clone();
         if definition.body.is_some() && definition.name.as_deref() != Some(&task.name) {
-            function.signature = function::internal_signature(
+            function.signature = internal::signature_of(
                 definition.name.as_deref().unwrap_or_default(),
                 table.map(|table| &table.target),
             );
@@ -135,18 +136,18 @@ fn settle_function(task: &Task, definition: &mut Definition, table: Option<&Tabl
         return Ok(function);
     }
     let name = definition.name.clone().unwrap_or_default();
-    function::drop_body(&name);
+    internal::drop(&name);
     create::settle_function(definition, table)
 }
 
-fn settle_filter(task: &Task, definition: &Definition, table: Option<&Table>) -> Option<(String, bool)> {
-    let table = table?;
-    let name = definition.name.as_deref().unwrap_or_default();
+fn settle_filter(task: &Task, definition: &Definition, table: Option<&Table>) -> Result<Option<Filter>> {
     if definition.filter == task.definition.filter {
-        return task.filter_sql.as_ref().map(|_| (function::filter_call(name), task.filter_runs_late));
+        return Ok(task.filter.clone());
     }
-    function::drop_filter(name);
-    table.filter.as_ref().map(|filter| (function::create_filter(name, filter, &table.target), filter.is_volatile))
+    if let Some(old) = &task.filter {
+        filter::drop(&old.call, task.owner);
+    }
+    definition.filter.as_deref().zip(table).map(|(filter, table)| filter::create(filter, &table.target)).transpose()
 }
 
 /// What decides when a row or the task is due.

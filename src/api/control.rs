@@ -7,7 +7,7 @@ use crate::catalog::key::{self, NO_ROW};
 use crate::catalog::record::{self, Outcome, Record};
 use crate::catalog::tally::{self, Counts, Writer};
 use crate::catalog::task::{self, Task};
-use crate::catalog::{agenda, function, series};
+use crate::catalog::{agenda, filter, function, internal, series};
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::{clock, shmem, sql, user, value, wake};
 use pgrx::prelude::*;
@@ -19,7 +19,7 @@ fn pause_task(name: Option<String>, note: Option<String>) {
 }
 
 fn pause(name: Option<String>, note: Option<String>) -> Result<()> {
-    let task = task::find_for_caller(name.as_deref(), true)?;
+    let task = task::find_for_caller(name.as_deref())?;
     task::set_enabled(task.id, false, note.as_deref(), None);
     agenda::hold_retries(task.id, true);
     wake::at_commit();
@@ -32,7 +32,7 @@ fn resume_task(name: Option<String>, make_up: Option<pgrx::datum::Interval>) {
 }
 
 fn resume(name: Option<String>, make_up: Option<pgrx::datum::Interval>) -> Result<()> {
-    let task = task::find_for_caller(name.as_deref(), true)?;
+    let task = task::find_for_caller(name.as_deref())?;
     if task.enabled {
         return Err(Error::new(Kind::State, format!("task \"{}\" is not paused", task.name))
             .hint("pause_task stops a task, resume_task lets it run again."));
@@ -99,7 +99,7 @@ fn drop_task(name: Option<String>, keep_records: Option<bool>) {
 }
 
 fn drop(name: Option<String>, keep_records: bool) -> Result<()> {
-    let task = task::find_for_caller(name.as_deref(), true)?;
+    let task = task::find_for_caller(name.as_deref())?;
     drop_triggers(&task)?;
     task::mark_dropped(task.id, keep_records);
     // Entries that an executor holds end there; it sees that the task is gone.
@@ -122,7 +122,10 @@ fn drop(name: Option<String>, keep_records: bool) -> Result<()> {
         }
         tally::add(task.id, Writer::Session, Counts::of(&ended), None);
     }
-    function::drop_internal(&task.name);
+    internal::drop(&task.name);
+    if let Some(filter) = &task.filter {
+        filter::drop(&filter.call, task.owner);
+    }
     if let Some(shared) = shmem::shared() {
         shared.forget_limit(task.token);
     }
@@ -159,7 +162,7 @@ fn run_task(name: Option<String>, row_key: Option<pgrx::JsonB>) -> i64 {
 
 fn run(name: Option<String>, row_key: Option<pgrx::JsonB>) -> Result<i64> {
     require_preloaded()?;
-    let task = task::find_for_caller(name.as_deref(), true)?;
+    let task = task::find_for_caller(name.as_deref())?;
     if !crate::catalog::home::is_here() {
         return Err(Error::new(Kind::State, "this database is a copy: its tasks do not run")
             .hint("jittask.activate() lets them run here."));

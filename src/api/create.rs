@@ -6,11 +6,10 @@ use crate::catalog::definition::{Definition, TaskKind, column_kind, instant_text
 use crate::catalog::function::{self, Function};
 use crate::catalog::key::{KeyColumn, NO_ROW};
 use crate::catalog::target::{Target, shown_type};
-use crate::catalog::task::{self, NewTask, ROW_ALIAS};
-use crate::catalog::{agenda, series, tally};
+use crate::catalog::task::{self, NewTask};
+use crate::catalog::{agenda, filter, internal, series, tally};
 use crate::error::{Error, Kind, OrRaise, Result};
-use crate::pg::expression::Condition;
-use crate::pg::{clock, expression, sql, user, wake, worker};
+use crate::pg::{clock, sql, user, wake, worker};
 use chrono::Datelike;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
@@ -46,10 +45,8 @@ pub(super) fn define(kind: TaskKind, relation: Option<Oid>, definition: Definiti
     settle_name(&mut definition)?;
     let function = settle_function(&mut definition, table.as_ref())?;
     check_superuser(&function, table.as_ref().map(|table| &table.target))?;
-    let name = definition.name.as_deref().unwrap_or_default();
-    let filter = table.as_ref().and_then(|table| table.filter.as_ref().map(|filter| (table, filter)));
-    let filter =
-        filter.map(|(table, filter)| (function::create_filter(name, filter, &table.target), filter.is_volatile));
+    let filter = definition.filter.as_deref().zip(table.as_ref());
+    let filter = filter.map(|(filter, table)| filter::create(filter, &table.target)).transpose()?;
     let new = NewTask {
         kind,
         definition: &definition,
@@ -131,7 +128,7 @@ pub(super) fn settle_function(definition: &mut Definition, table: Option<&Table>
     }
     let language = definition.language.get_or_insert_with(|| "plpgsql".to_string()).clone();
     let name = definition.name.clone().unwrap_or_default();
-    function::create_internal(&name, definition.body.as_deref().unwrap_or_default(), &language, target)
+    internal::create(&name, definition.body.as_deref().unwrap_or_default(), &language, target)
 }
 
 /// The first occurrence from now on; 22023 where none is left.
@@ -192,8 +189,6 @@ pub(super) struct Table {
     pub target: Target,
     /// Its key.
     pub key: Vec<KeyColumn>,
-    /// The filter, analysed.
-    pub filter: Option<Condition>,
 }
 
 /// The table of a date-field task; 55000 where it is gone.
@@ -237,7 +232,6 @@ impl Table {
             }
         }
         let key = target.key(definition.key_columns.as_deref())?;
-        let filter = definition.filter.as_deref().map(|filter| condition(filter, &target)).transpose()?;
         if target.takes_triggers() && !target.has_index_on(text(&definition.date_column)) {
             notice!(
                 "no index leads with column \"{}\" of {}: planning will read the whole table",
@@ -245,7 +239,7 @@ impl Table {
                 target.sql_name
             );
         }
-        Ok(Table { target, key, filter })
+        Ok(Table { target, key })
     }
 
     /// Sets up the capture triggers, as the caller. PostgreSQL checks the TRIGGER privilege.
@@ -301,13 +295,6 @@ impl Table {
             row("new")
         )
     }
-}
-
-fn condition(filter: &str, target: &Target) -> Result<Condition> {
-    expression::analyse(filter, target.relation, &target.sql_name, ROW_ALIAS).ok_or_else(|| {
-        Error::new(Kind::Syntax, format!("filter is not a single condition: \"{filter}\""))
-            .hint("Write what would follow WHERE, without WHERE and without a semicolon.")
-    })
 }
 
 /// The table's lock is waited for one second, unless the session has set its own lock_timeout.

@@ -16,7 +16,7 @@ const VERSION: i64 = 1;
 
 #[pg_extern(sql = false)]
 fn export_task(name: Option<String>) -> JsonB {
-    sql::session(|| task::find_for_caller(name.as_deref(), true).and_then(|task| export(&task)).map(JsonB).or_raise())
+    sql::session(|| task::find_for_caller(name.as_deref()).and_then(|task| export(&task)).map(JsonB).or_raise())
 }
 
 #[pg_extern(sql = false)]
@@ -64,7 +64,7 @@ fn import(document: Option<Value>, replace: bool) -> Result<String> {
     let name = definition.name.clone();
     in_zone(zone.as_deref(), || match name.filter(|name| replace && task::name_exists(name)) {
         Some(name) => {
-            let task = task::find_for_caller(Some(&name), false)?;
+            let task = task::find_own(Some(&name))?;
             check_same(&task, kind, relation)?;
             alter::replace(task, definition)?;
             Ok(name)

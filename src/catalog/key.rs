@@ -1,6 +1,7 @@
 //! Row keys. Kept as the compact JSON of their values (`42`, `["a",1]`), shown as `{"id": 42}`, compared by a
 //! 128-bit hash of that text, which must never change between versions: records are unique by it.
 
+use super::target::shown_type;
 use crate::error::{Error, Kind, Result};
 use crate::pg::{sql, tuple, value};
 use pgrx::pg_sys::Oid;
@@ -13,8 +14,6 @@ pub struct KeyColumn {
     pub name: String,
     /// Its type, or the type under a domain.
     pub kind: Oid,
-    /// Of `character(n)`: n. Such values are padded, here as in the table.
-    pub padded_to: Option<usize>,
 }
 
 /// The key of the only "row" that a scheduled task has.
@@ -49,35 +48,23 @@ pub fn from_json(row_key: &Value, columns: &[KeyColumn]) -> Result<String> {
             .hint(format!("Give a JSON object of the key columns: {}.", names()))
     };
     let object = row_key.as_object().filter(|object| object.len() == columns.len()).ok_or_else(wrong)?;
-    let values: Result<Vec<String>> = columns
-        .iter()
-        .map(|column| {
-            let value = object.get(&column.name).ok_or_else(wrong)?;
-            if value.is_null() || value.is_array() || value.is_object() {
-                return Err(wrong());
-            }
-            let written = column.pad(plain(value.clone())).ok_or_else(wrong)?;
-            let datum = value::parse(column.kind, &written).map_err(|failure| {
-                Error::new(Kind::Invalid, format!("invalid row key {row_key}: {}", failure.message)).hint(format!(
-                    "Column \"{}\" is of type {}.",
-                    column.name,
-                    super::target::shown_type(column.kind)
-                ))
-            })?;
-            Ok(tuple::key_json(column.kind, datum))
-        })
-        .collect();
+    let values: Result<Vec<String>> =
+        columns
+            .iter()
+            .map(|column| {
+                let value = object.get(&column.name).ok_or_else(wrong)?;
+                if value.is_null() || value.is_array() || value.is_object() {
+                    return Err(wrong());
+                }
+                let value =
+                    value::parse(column.kind, &plain(value.clone())).map_err(|failure| {
+                        Error::new(Kind::Invalid, format!("invalid row key {row_key}: {}", failure.message))
+                            .hint(format!("Column \"{}\" is of type {}.", column.name, shown_type(column.kind)))
+                    })?;
+                Ok(tuple::key_json(column.kind, value))
+            })
+            .collect();
     Ok(tuple::join_key(&values?))
-}
-
-impl KeyColumn {
-    /// None where the text is too long for the column.
-    fn pad(&self, text: String) -> Option<String> {
-        match self.padded_to {
-            None => Some(text),
-            Some(length) => (text.chars().count() <= length).then(|| format!("{text:<length$}")),
-        }
-    }
 }
 
 /// From a row of results whose columns `first…` are the key columns; None if one is null.

@@ -4,9 +4,11 @@
 pub mod agenda;
 pub mod capture;
 pub mod definition;
+pub mod filter;
 pub mod function;
 pub mod health;
 pub mod home;
+pub mod internal;
 pub mod key;
 pub mod record;
 pub mod series;

@@ -11,6 +11,16 @@ pub fn shown_type(kind: Oid) -> String {
     name.strip_prefix("pg_catalog.").map(str::to_string).unwrap_or(name)
 }
 
+/// A column as the parameter of a function.
+pub struct Column {
+    /// Quoted.
+    pub sql_name: String,
+    /// Qualified.
+    pub sql_type: String,
+    /// Another collation than its type's.
+    pub has_own_collation: bool,
+}
+
 /// A table, partitioned table, view, materialized view or foreign table.
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -91,6 +101,24 @@ impl Target {
         })
     }
 
+    /// All columns.
+    pub fn columns(&self) -> Vec<Column> {
+        let rows = user::with_pinned_path(|| {
+            sql::run(
+                "select quote_ident(a.attname), a.atttypid, a.attcollation <> t.typcollation
+                 from pg_attribute a join pg_type t on t.oid = a.atttypid
+                 where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped order by a.attnum",
+                &[sql::arg(self.relation)],
+            )
+        });
+        let column = |row: usize| Column {
+            sql_name: rows.get(row, 1).unwrap_or_default(),
+            sql_type: tuple::type_name(rows.get(row, 2).unwrap_or(Oid::INVALID)),
+            has_own_collation: rows.get(row, 3).unwrap_or(false),
+        };
+        (0..rows.len()).map(column).collect()
+    }
+
     /// A column whose name differs only in upper and lower case.
     fn column_like(&self, name: &str) -> Option<String> {
         let rows = user::with_pinned_path(|| {
@@ -126,27 +154,26 @@ impl Target {
             return Err(Error::new(Kind::NoKey, format!("column \"{name}\" of type {} cannot be part of a row key", shown_type(kind)))
                 .hint("Key columns are of integer, numeric, uuid, text, date, timestamp, timestamptz, bytea, boolean or enum types."));
         }
-        let rows = user::with_pinned_path(|| {
-            sql::run(
-                "with recursive base (kind, typmod, coll) as (
-                     select atttypid, atttypmod, attcollation from pg_attribute where attrelid = $1 and attname = $2::text::name
-                     union all select t.typbasetype, t.typtypmod, b.coll from base b join pg_type t on t.oid = b.kind where t.typtype = 'd')
-                 select b.kind = 'bpchar'::regtype and b.typmod > 0, b.typmod - 4, c.collname::text
-                 from base b join pg_type t on t.oid = b.kind left join pg_collation c on c.oid = b.coll and not c.collisdeterministic
-                 where t.typtype <> 'd'",
-                &[sql::arg(self.relation), sql::arg(name)],
-            )
-        });
-        if let Some(collation) = rows.get::<String>(0, 3) {
+        if let Some(collation) = self.loose_collation(name) {
             return Err(Error::new(
                 Kind::NoKey,
                 format!("column \"{name}\" has the nondeterministic collation \"{collation}\" and cannot be part of a row key"),
             )
             .hint("Different texts are equal under it. Pass key_columns with other columns that tell the rows apart."));
         }
-        let padded_to = rows.get::<bool>(0, 1).filter(|padded| *padded).and_then(|_| rows.get::<i32>(0, 2));
-        let padded_to = padded_to.map(|length| length as usize);
-        Ok(KeyColumn { name: name.to_string(), kind: value::base_type(kind), padded_to })
+        Ok(KeyColumn { name: name.to_string(), kind: value::base_type(kind) })
+    }
+
+    /// A column's collation, if texts can be equal under it without being the same.
+    fn loose_collation(&self, column: &str) -> Option<String> {
+        let rows = user::with_pinned_path(|| {
+            sql::run(
+                "select c.collname::text from pg_attribute a join pg_collation c on c.oid = a.attcollation
+                 where a.attrelid = $1 and a.attname = $2::text::name and not c.collisdeterministic",
+                &[sql::arg(self.relation), sql::arg(column)],
+            )
+        });
+        rows.get(0, 1)
     }
 
     fn no_key(&self) -> Error {

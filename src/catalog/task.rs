@@ -1,6 +1,7 @@
 //! Tasks: stored, found, and turned into what the workers need.
 
 use super::definition::{Definition, TaskKind, Timing, column_kind};
+use super::filter::Filter;
 use super::function::{Function, Takes};
 use super::key::KeyColumn;
 use super::target::Target;
@@ -29,10 +30,8 @@ pub struct Task {
     pub definition: Definition,
     /// Names of the key columns.
     pub key_columns: Vec<String>,
-    /// The call of the filter's function with [`ROW_ALIAS`].
-    pub filter_sql: Option<String>,
-    /// The filter reads the clock or other tables.
-    pub filter_runs_late: bool,
+    /// The filter.
+    pub filter: Option<Filter>,
     /// What it calls.
     pub function: Function,
     /// Runs may start.
@@ -70,8 +69,7 @@ fn from_row(rows: &sql::Rows, row: usize) -> Result<Task> {
         relation: rows.get(row, 6),
         definition: Definition::parse(definition)?,
         key_columns: rows.get(row, 8).unwrap_or_default(),
-        filter_sql: rows.get(row, 9),
-        filter_runs_late: rows.get(row, 10).unwrap_or(false),
+        filter: rows.get(row, 9).map(|call| Filter { call, runs_late: rows.get(row, 10).unwrap_or(false) }),
         function: Function {
             oid: rows.get(row, 11).unwrap_or(Oid::INVALID),
             signature: rows.get(row, 12).unwrap_or_default(),
@@ -86,8 +84,8 @@ fn from_row(rows: &sql::Rows, row: usize) -> Result<Task> {
     })
 }
 
-/// The task of this name, for its owner (and, where `or_superuser`, for superusers): 42704 or 42501 otherwise.
-pub fn find_for_caller(name: Option<&str>, or_superuser: bool) -> Result<Task> {
+/// The task of this name, for its owner and superusers: 42704 or 42501 otherwise.
+pub fn find_for_caller(name: Option<&str>) -> Result<Task> {
     let name = name.ok_or_else(|| Error::new(Kind::Null, "the task's name must not be null"))?;
     let rows = user::as_extension_owner(|| {
         sql::run(
@@ -101,10 +99,22 @@ pub fn find_for_caller(name: Option<&str>, or_superuser: bool) -> Result<Task> {
     }
     let task = from_row(&rows, 0)?;
     // Superusers and members may act as the owner; but what evaluates the owner's filter would run it as they are.
-    if if or_superuser { user::may_act_as(task.owner) } else { user::current() == task.owner } {
+    if user::may_act_as(task.owner) {
         return Ok(task);
     }
     Err(Error::new(Kind::Denied, format!("must be owner of task \"{name}\"")))
+}
+
+/// The task of this name, for the very role that owns it: what evaluates a filter, or makes a function of the owner's,
+/// is done as nobody else, superusers and members of the role included.
+pub fn find_own(name: Option<&str>) -> Result<Task> {
+    let task = find_for_caller(name)?;
+    if task.owner == user::current() {
+        return Ok(task);
+    }
+    let owner = user::name_of(task.owner).unwrap_or_default();
+    Err(Error::new(Kind::Denied, format!("task \"{}\" belongs to role \"{owner}\"", task.name))
+        .hint("Only the owner himself may do this: SET ROLE to him first."))
 }
 
 /// A task by id, dropped or not.
@@ -158,8 +168,8 @@ pub struct NewTask<'a> {
     pub relation: Option<Oid>,
     /// Its key.
     pub key: &'a [KeyColumn],
-    /// The call of the filter's function, and whether it reads other tables or the clock.
-    pub filter: Option<(String, bool)>,
+    /// The filter.
+    pub filter: Option<Filter>,
     /// What it calls.
     pub function: &'a Function,
     /// From when it counts.
@@ -189,8 +199,8 @@ pub fn insert(task: &NewTask) -> Result<(i32, i64)> {
                 sql::arg(task.relation),
                 sql::arg(JsonB(definition)),
                 sql::arg(names),
-                sql::arg(task.filter.as_ref().map(|(call, _)| call.clone())),
-                sql::arg(task.filter.as_ref().is_some_and(|(_, is_volatile)| *is_volatile)),
+                sql::arg(task.filter.as_ref().map(|filter| filter.call.clone())),
+                sql::arg(task.filter.as_ref().is_some_and(|filter| filter.runs_late)),
                 sql::arg(task.function.oid),
                 sql::arg(task.function.signature.as_str()),
                 sql::arg(task.function.owner),
@@ -224,8 +234,8 @@ pub fn update(id: i32, task: &NewTask) -> Result<()> {
                 sql::arg(task.definition.description.clone()),
                 sql::arg(JsonB(definition)),
                 sql::arg(names),
-                sql::arg(task.filter.as_ref().map(|(call, _)| call.clone())),
-                sql::arg(task.filter.as_ref().is_some_and(|(_, is_volatile)| *is_volatile)),
+                sql::arg(task.filter.as_ref().map(|filter| filter.call.clone())),
+                sql::arg(task.filter.as_ref().is_some_and(|filter| filter.runs_late)),
                 sql::arg(task.function.oid),
                 sql::arg(task.function.signature.as_str()),
                 sql::arg(task.function.owner),
@@ -345,6 +355,12 @@ impl Task {
         };
         let column = self.definition.date_column.clone().unwrap_or_default();
         let column_kind = dated(&column)?;
+        if let Some(filter) = self.filter.as_ref().filter(|filter| !super::filter::is_own(&filter.call, self.owner)) {
+            return Err(Error::new(
+                Kind::NoFunction,
+                format!("the filter's function {} is gone or is another role's", filter.call),
+            ));
+        }
         let end = self.definition.end_column.clone().map(|name| dated(&name).map(|kind| (name, kind))).transpose()?;
         Ok(Resolved { timing, target, key, column, column_kind, end, task: self })
     }
@@ -376,7 +392,7 @@ impl Resolved {
 
     /// The filter in parentheses, if there is one.
     pub fn filter_condition(&self) -> Option<String> {
-        self.task.filter_sql.as_ref().map(|filter| format!("({filter})"))
+        self.task.filter.as_ref().map(|filter| filter.call.clone())
     }
 
     /// A bound for the date column.

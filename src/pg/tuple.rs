@@ -32,6 +32,8 @@ pub fn key_json(kind: Oid, value: Datum) -> String {
         pg_sys::INT2OID | pg_sys::INT4OID | pg_sys::INT8OID => output(base, value),
         pg_sys::BOOLOID => (if value.value() != 0 { "true" } else { "false" }).to_string(),
         pg_sys::NUMERICOID => number(output(base, value)),
+        // Trailing blanks do not count in char(n), and an input function without its length would not add them.
+        pg_sys::BPCHAROID => quote(output(base, value).trim_end_matches(' ')),
         pg_sys::DATEOID | pg_sys::TIMESTAMPOID | pg_sys::TIMESTAMPTZOID => quote(&iso(base, value)),
         pg_sys::BYTEAOID => quote(&hex(value)),
         _ => quote(&output(base, value)),

@@ -1,6 +1,7 @@
 -- Included by every test: the extension, two roles, and functions that show how a statement is refused.
 set client_min_messages = warning;
-create extension if not exists jittask;
+drop extension if exists jittask cascade;
+create extension jittask;
 -- Nothing runs while these tests look at what was stored.
 alter system set jittask.enabled = off;
 select pg_reload_conf() \gset

@@ -86,7 +86,7 @@ select count(*) from jittask.records where task = 'tick';
 select refused($$select jittask.drop_task('tick')$$);
 select count(jittask.drop_task(name)) from jittask.tasks;
 select * from traces();
-select task, status, reason, due_at from jittask.records where task <> 'kept' order by id;
+select task, status, reason, due_at from jittask.records where row_key is null order by id;
 -- names can be used again, records of the old task keep theirs
 select jittask.create_scheduled_task('kept', '2100-01-01', 'tick');
 select count(*) from jittask.records where task = 'kept';
@@ -96,8 +96,7 @@ select jittask.create_date_task('orphan', 'contract', 'due_on', 'remind');
 begin;
 drop table contract cascade;
 select refused($$select jittask.run_task('orphan', '{"id": 1}')$$);
-select refused($$select * from jittask.preview('orphan')$$);
-select state, table_name is not null from jittask.tasks where name = 'orphan';
+select regexp_replace(refused($$select * from jittask.preview('orphan')$$), '\d+$', '…');
 select jittask.drop_task('orphan');
 rollback;
 select jittask.drop_task('orphan');
@@ -105,6 +104,15 @@ select jittask.drop_task('orphan');
 select jittask.create_date_task('plain', 'contract', 'due_on', 'remind');
 alter table contract drop column note;
 select jittask.drop_task('plain');
+
+-- With a filter a change of any column counts, and still the table is its owner's to change.
+select jittask.create_date_task('filtered', 'contract', 'due_on', 'remind', filter => 'id > 0');
+alter table contract add extra int default 1;
+alter table contract alter extra type bigint;
+update contract set extra = 2;
+alter table contract drop column extra;
+select refused('alter table contract drop column due_on');
+select jittask.drop_task('filtered');
 
 -- who sees what
 select jittask.create_date_task('mine', 'contract', 'due_on', 'remind');
@@ -151,4 +159,5 @@ insert into life.contract values (3, '2100-01-03');
 -- and it can be made again
 create extension jittask;
 select count(*) from jittask.tasks;
+alter table life.contract add note text;
 drop schema life cascade;

@@ -73,10 +73,11 @@ select refused($$select * from jittask.preview_schedule('2024-01-01', 'daily', c
 select refused($$select * from jittask.preview_schedule('2024-01-01', 'daily', count => 2147483647)$$);
 
 -- the edges of what PostgreSQL can say
-select pg_temp.shown('4714-11-24 00:00+00 BC', 'daily', 'UTC', 2);
-select count(*) < 5 from jittask.preview_schedule('262140-01-01', 'yearly');
+select pg_temp.shown('0001-01-01 00:00+00', 'daily', 'UTC', 2);
+select count(*) from jittask.preview_schedule('9999-01-01', 'yearly', count => 1000000);
+select max(due_at) from jittask.preview_schedule('9999-12-31 23:59+00', 'daily', count => 2);
 select refused($$select count(*) from jittask.preview_schedule('290000-01-01', 'daily')$$);
-select pg_temp.shown('0001-12-31 12:00+00 BC', 'daily', 'UTC', 2);
+select refused($$select count(*) from jittask.preview_schedule('0001-12-31 12:00+00 BC', 'daily')$$);
 
 -- the zone: the session's by name, or the one that is given, whatever its case
 set timezone = 'America/New_York';

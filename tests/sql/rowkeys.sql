@@ -99,10 +99,11 @@ set datestyle = 'ISO, MDY';
 set timezone = 'UTC';
 reset bytea_output;
 
--- too long for its column, which a cast would cut
+-- longer than its column: no row, where a cast would cut it to the key of another
 create table fixed (k char(3) primary key, due_on date);
 select jittask.create_date_task('fixed', 'fixed', 'due_on', body => 'null');
-select refused($$select jittask.run_task('fixed', '{"k": "abcd"}')$$);
+select jittask.run_task('fixed', '{"k": "abcd"}') > 0;
+select row_key from jittask.records;
 select refused($$select jittask.run_task('fixed', '{"k": {"a": 1}}')$$);
 
 -- which key: the primary key first, then the smallest unique index on columns that are not null

@@ -127,7 +127,9 @@ impl<'a> Scan<'a> {
         let resolved = self.resolved;
         let (column, columns, table) = (resolved.column_sql(), resolved.columns_sql(), &resolved.target.sql_name);
         let filter = match resolved.filter_condition() {
-            Some(filter) if !resolved.task.filter_runs_late => format!(" and {filter}"),
+            Some(filter) if !resolved.task.filter.as_ref().is_some_and(|filter| filter.runs_late) => {
+                format!(" and {filter}")
+            }
             _ => String::new(),
         };
         let (first, last) = (&ranges[0], &ranges[ranges.len() - 1]);
@@ -180,7 +182,9 @@ impl<'a> Scan<'a> {
             })
             .collect();
         let filter = match resolved.filter_condition() {
-            Some(filter) if !resolved.task.filter_runs_late => format!(" where {filter}"),
+            Some(filter) if !resolved.task.filter.as_ref().is_some_and(|filter| filter.runs_late) => {
+                format!(" where {filter}")
+            }
             _ => String::new(),
         };
         let statement = format!(
