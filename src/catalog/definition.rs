@@ -2,7 +2,6 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::pg::{clock, sql, zone};
-use chrono::Datelike;
 use schedule::{CatchUp, ColumnKind, Cycle, Instant, Schedule, Span};
 use serde::{Deserialize, Serialize};
 
@@ -279,6 +278,10 @@ impl Definition {
     }
 }
 
+/// 0001-01-01 and 10000-01-01 less a microsecond, UTC: what ISO 8601 and PostgreSQL write alike.
+const EARLIEST: Instant = Instant(-62_135_596_800_000_000);
+const LATEST: Instant = Instant(253_402_300_799_999_999);
+
 /// The default of `timeout`.
 const HALF_A_DAY: Span = Span { months: 0, days: 0, micros: 12 * 3_600_000_000 };
 
@@ -322,12 +325,11 @@ fn read_time(name: &str, text: &str) -> Result<chrono::NaiveTime> {
 fn read_instant(name: &str, text: &str) -> Result<Instant> {
     let rows = sql::once("select $1::pg_catalog.timestamptz", &[sql::arg(text)]);
     match rows.datum(0, 1).map(|value| value.value() as i64) {
+        Some(value) if EARLIEST <= clock::from_pg(value) && clock::from_pg(value) <= LATEST => {
+            Ok(clock::from_pg(value))
+        }
         Some(value) if value != i64::MAX && value != i64::MIN => {
-            let at = clock::from_pg(value);
-            match at >= Instant::MIN && at <= Instant::MAX {
-                true => Ok(at),
-                false => Err(invalid(name, text).hint("The latest instant is in the year 262142.")),
-            }
+            Err(invalid(name, text).hint("The year must be between 1 and 9999."))
         }
         _ if name == "end_at" => Err(invalid(name, text).hint("Leave end_at out for a task that has no end.")),
         _ => Err(invalid(name, text).hint("The instant must be finite.")),
@@ -388,19 +390,11 @@ fn canonical_time(text: &str) -> Result<chrono::NaiveTime> {
 
 /// ISO 8601 in UTC.
 pub fn instant_text(at: Instant) -> String {
-    let Some(civil) = chrono::DateTime::from_timestamp_micros(at.0) else { return at.0.to_string() };
-    let (year, rest) = (civil.year(), civil.format("-%m-%dT%H:%M:%S%.fZ"));
-    // Years as PostgreSQL reads them, which is not how ISO 8601 extends them.
-    if year > 0 { format!("{year:04}{rest}") } else { format!("{:04}{rest} BC", 1 - year) }
+    chrono::DateTime::from_timestamp_micros(at.0)
+        .map_or_else(|| at.0.to_string(), |at| at.format("%Y-%m-%dT%H:%M:%S%.fZ").to_string())
 }
 
 fn canonical_instant(text: &str) -> Result<Instant> {
-    let broken = || invalid("instant", text);
-    let (written, is_bc) = text.strip_suffix(" BC").map_or((text, false), |written| (written, true));
-    let (year, rest) = written.trim_end_matches('Z').split_once('-').ok_or_else(broken)?;
-    let year: i32 = year.parse().map_err(|_| broken())?;
-    // 2000 is a leap year, as the year it stands for may be.
-    let civil: chrono::NaiveDateTime = format!("2000-{rest}").parse().map_err(|_| broken())?;
-    let civil = civil.with_year(if is_bc { 1 - year } else { year }).ok_or_else(broken)?;
-    Ok(Instant(civil.and_utc().timestamp_micros()))
+    let civil = text.trim_end_matches('Z').parse::<chrono::NaiveDateTime>();
+    civil.map(|at| Instant(at.and_utc().timestamp_micros())).map_err(|_| invalid("instant", text))
 }

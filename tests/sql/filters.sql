@@ -83,8 +83,8 @@ from unnest(array[
     'null'
 ]) with ordinality u (f, i) order by i;
 reset role;
-select t.title || ' => ' || pg_get_function_sqlbody(p.oid) || case when t.filter_runs_late then ' (late)' else '' end
-from jittask.task t join pg_proc p on p.proname = t.name || ' filter' order by t.id;
+select t.title || ' => ' || replace(pg_get_function_sqlbody(p.oid), p.proname, 'THE_ROW') || case when t.filter_runs_late then ' (late)' else '' end
+from jittask.task t join pg_proc p on t.filter_sql like 'jittask_filter.' || p.proname || '(%' order by t.id;
 
 -- Names are looked up at creation, once: other objects of the same names change nothing.
 set role regress_owner;
@@ -125,7 +125,7 @@ select refused($$select * from jittask.preview('altered')$$);
 -- Each filter goes with its task, and is nobody else's.
 reset role;
 select count(*), bool_and(pg_get_userbyid(proowner) = 'regress_owner' and proacl::text = '{regress_owner=X/regress_owner}' and not prosecdef)
-from pg_proc where proname like '% filter';
+from pg_proc where pronamespace = 'jittask_filter'::regnamespace;
 set role regress_owner;
 
 select count(jittask.drop_task(name)) from jittask.tasks;
