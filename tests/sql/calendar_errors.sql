@@ -49,6 +49,8 @@ select refused_calendar($$ select jittask.create_calendar(e'two\nlines') $$);
 select refused_calendar($$ select jittask.create_calendar('x', weekend => '{0}') $$);
 select refused_calendar($$ select jittask.create_calendar('x', weekend => '{6,8}') $$);
 select refused_calendar($$ select jittask.create_calendar('x', weekend => '{1,2,3,4,5,6,7}') $$);
+select refused_calendar($$ select jittask.create_calendar('x', weekend => '{{1,2,3,4},{5,6,7,7}}') $$);
+select refused_calendar($$ select jittask.create_calendar('x', weekend => array_fill(9, array[100000])) $$);
 select refused_calendar($$ select jittask.add_holiday('mine', 'infinity', 'x') $$);
 select refused_calendar($$ select jittask.add_workday('mine', '-infinity', 'x') $$);
 select refused_calendar($$ select jittask.remove_day('mine', 'infinity') $$);
