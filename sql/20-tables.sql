@@ -108,12 +108,6 @@ create table jittask.tally (
     primary key (task_id, writer)
 ) with (fillfactor = 50);
 
-create table jittask.calendar (
-    name        text primary key,
-    owner       regrole not null,
-    description text
-);
-
 -- The database these tables were made in. A copy elsewhere runs nothing.
 create table jittask.home (
     system_identifier bigint not null,
@@ -126,6 +120,5 @@ comment on table jittask.agenda is 'internal: occurrences that are due soon; rea
 comment on table jittask.record is 'internal: ended occurrences; read jittask.records';
 comment on table jittask.capture is 'internal: rows that may have become due soon';
 comment on table jittask.tally is 'internal: counts; read jittask.tasks';
-comment on table jittask.calendar is 'internal: calendars';
 comment on table jittask.home is 'internal: the database these tasks belong to';
 comment on sequence jittask.occurrence_id is 'internal: ids of occurrences';

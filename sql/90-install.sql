@@ -16,9 +16,7 @@ select pg_catalog.pg_extension_config_dump('jittask.record', '');
 select pg_catalog.pg_extension_config_dump('jittask.capture', '');
 select pg_catalog.pg_extension_config_dump('jittask.tally', '');
 select pg_catalog.pg_extension_config_dump('jittask.home', '');
-select pg_catalog.pg_extension_config_dump('jittask.calendar', $$where name <> 'default'$$);
 
-insert into jittask.calendar values ('default', current_user::regrole, 'weekends only; fill it with add_holiday and add_workday');
 insert into jittask.home select c.system_identifier, d.oid
 from pg_control_system() c, pg_database d where d.datname = current_database();
 

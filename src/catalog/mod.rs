@@ -2,6 +2,7 @@
 //! extension's owner and leaves the transaction to its caller.
 
 pub mod agenda;
+pub mod calendar;
 pub mod capture;
 pub mod definition;
 pub mod filter;
