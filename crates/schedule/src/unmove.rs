@@ -65,16 +65,17 @@ impl Local {
     fn hull(self, holidays: &Holidays) -> Local {
         let (mut low, mut high) = (self.low, self.high);
         let calendar = &holidays.calendar;
+        // On a free day at the edge the time of day says nothing: all of it moves over the edge.
         if matches!(holidays.shift, Shift::Following | Shift::ModifiedFollowing) {
             let before = add_days(low.date(), -1).unwrap_or(NaiveDate::MIN);
-            if !calendar.is_working(before) {
+            if !calendar.is_working(before) || !calendar.is_working(low.date()) {
                 let last = calendar.previous_working(before).and_then(|day| day.succ_opt());
                 low = midnight(last.unwrap_or_else(|| add_days(before, -400).unwrap_or(NaiveDate::MIN)));
             }
         }
         if matches!(holidays.shift, Shift::Preceding | Shift::ModifiedFollowing) {
             let after = add_days(high.date(), 1).unwrap_or(NaiveDate::MAX);
-            if !calendar.is_working(after) {
+            if !calendar.is_working(after) || !calendar.is_working(high.date()) {
                 let first = calendar.next_working(after).and_then(|day| day.pred_opt());
                 high = last_of_day(first.unwrap_or_else(|| add_days(after, 400).unwrap_or(NaiveDate::MAX)));
             }

@@ -14,9 +14,9 @@ use crate::zones::{APIA, LORD_HOWE, Listed, NEW_YORK, SHANGHAI, ST_JOHNS, TORONT
 const SECOND: i64 = 1_000_000;
 const HOUR: i64 = 3_600 * SECOND;
 
-/// 2,000 cases, or PROPTEST_CASES. Seeds of failures are kept, and committed.
+/// 10,000 cases, or PROPTEST_CASES. Seeds of failures are kept, and committed.
 pub fn config() -> ProptestConfig {
-    let cases = env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(2_000);
+    let cases = env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(10_000);
     let kept = FileFailurePersistence::Direct("proptest-regressions/properties.txt");
     ProptestConfig { cases, failure_persistence: Some(Box::new(kept)), ..ProptestConfig::default() }
 }
