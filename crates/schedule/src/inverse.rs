@@ -9,9 +9,11 @@ use chrono::{NaiveDateTime, NaiveTime};
 use crate::civil::{
     OutOfRange, Reach, add_days, add_days_at, add_months, civil_micros, from_civil_micros, last_of_day, midnight,
 };
-use crate::shift::Shift;
+use crate::rule::Kind;
+use crate::series::Step;
+use crate::shift::Move;
 use crate::zone::offsets_near;
-use crate::{Cycle, Instant, Schedule, Zone};
+use crate::{Instant, Schedule, Zone};
 
 /// With more ranges than this, one range that holds them all is the better index condition.
 const MAX_RANGES: usize = 1_000;
@@ -39,9 +41,9 @@ pub struct BaseRange {
 
 impl Schedule {
     /// Ranges of column values outside of which no row is due at `from` or later, but before `until`. Sorted, disjoint,
-    /// and as tight as sensible: hourly and daily give one range up to the latest value, and so does any repeating
-    /// cycle without `lowest`, or with more than 1,000 ranges. `lowest` is the column's minimum, in the form of
-    /// [`BaseRange`], if it is known.
+    /// and as tight as sensible: one range up to the latest value for whatever [`Schedule::is_indexed`] denies, for daily
+    /// cycles, for any repeating one without `lowest`, and where there would be more than 1,000 ranges. `lowest` is the
+    /// column's minimum, in the form of [`BaseRange`], if it is known.
     pub fn bases(
         &self,
         kind: ColumnKind,
@@ -53,23 +55,26 @@ impl Schedule {
         if from >= until {
             return Vec::new();
         }
-        // Hours count from the moved base, so it may lie anywhere before the window.
-        let from = if self.cycle == Cycle::Hourly { Instant(i64::MIN) } else { from };
-        let inverse = Inverse { schedule: self, shift: self.shift(), kind, zone };
-        let Some(latest) = inverse.first_members(from, until) else {
-            return Vec::new();
-        };
-        match (self.cycle, lowest) {
-            (Cycle::None, _) => inverse.raw(latest).and_then(|raw| raw.clipped(lowest)).into_iter().collect(),
-            (Cycle::Weekly | Cycle::Monthly | Cycle::Yearly, Some(lowest)) => inverse.periodic(latest, lowest),
-            _ => inverse.up_to(latest, lowest),
+        let inverse = Inverse::new(self, kind, zone);
+        let windows = self.nominal_windows(zone, from, until);
+        let mut ranges: Vec<BaseRange> =
+            windows.iter().flat_map(|(from, until)| inverse.bases(*from, *until, lowest)).collect();
+        ranges.sort_unstable_by_key(|range| (range.low, range.high));
+        let merged = inverse.merged(ranges);
+        match (merged.first(), merged.last()) {
+            (Some(first), Some(last)) if merged.len() > MAX_RANGES => {
+                vec![BaseRange { low: first.low.and(lowest), high: last.high }]
+            }
+            _ => merged,
         }
     }
 
     /// The raw column value above which (strictly) no row can be due before `until`, in microseconds: of the instant
     /// for `Instant` columns, else of the local time as if it were UTC. `None`: no such limit.
     pub fn upper_limit(&self, kind: ColumnKind, zone: &dyn Zone, until: Instant) -> Option<i64> {
-        let inverse = Inverse { schedule: self, shift: self.shift(), kind, zone };
+        let inverse = Inverse::new(self, kind, zone);
+        let windows = self.nominal_windows(zone, Instant(i64::MIN), until);
+        let until = windows.last().map_or(until, |(_, until)| *until);
         let latest = inverse.first_members(Instant(i64::MIN), until).and_then(|latest| inverse.raw_high(latest));
         match latest {
             None => Some(i64::MIN),
@@ -78,9 +83,24 @@ impl Schedule {
         }
     }
 
-    fn shift(&self) -> Shift {
-        Shift { offset: self.offset, at: self.at }
+    /// Does [`Schedule::bases`] narrow the values down to those that are due, so that an index finds few rows? True for
+    /// one-off and civil cycles: `none`, `daily` (where every earlier value is due) to `yearly`, `every n days`, weeks,
+    /// months and years, and recurrences without any BY part; with any offset, time of day and holiday shift. False
+    /// for elapsed cycles, cron and recurrences with BY parts: their one range ends with the latest value, and the
+    /// forward rule has to look at all before it.
+    pub fn is_indexed(&self) -> bool {
+        self.inverse_step().is_some_and(|step| !matches!(step, Step::Elapsed(_)))
     }
+
+    fn inverse_step(&self) -> Option<Step> {
+        self.step().map(|(step, _)| step).or_else(|| self.rule.as_ref().and_then(|rule| rule.inverse_step()))
+    }
+}
+
+/// No member due at `from` or later has an earlier local time than this before it moves; `None`: none is.
+pub(crate) fn member_low(schedule: &Schedule, zone: &dyn Zone, from: Instant) -> Option<NaiveDateTime> {
+    let inverse = Inverse::new(schedule, ColumnKind::Local, zone);
+    inverse.first_members(from, Instant(i64::MAX)).map(|members| members.low)
 }
 
 /// A closed range of civil times; empty if `low` > `high`.
@@ -105,17 +125,53 @@ impl Range {
 }
 
 struct Inverse<'a> {
-    schedule: &'a Schedule,
-    shift: Shift,
+    /// `None`: members tell nothing about the base but that it is not later.
+    step: Option<Step>,
+    /// Only the base moves, once, and what follows counts from there.
+    moves_once: bool,
+    /// How many members there are at most.
+    count: Option<u32>,
+    shift: Move,
     kind: ColumnKind,
     zone: &'a dyn Zone,
 }
 
-impl Inverse<'_> {
+impl<'a> Inverse<'a> {
+    fn new(schedule: &Schedule, kind: ColumnKind, zone: &'a dyn Zone) -> Inverse<'a> {
+        let step = schedule.inverse_step();
+        let is_cron = schedule.rule.as_ref().is_some_and(|rule| matches!(rule.kind, Kind::Cron(_)));
+        let is_custom = schedule.cycle == crate::Cycle::Custom;
+        let moves_once = matches!(step, Some(Step::Once | Step::Elapsed(_))) || is_custom && is_cron;
+        let count = schedule.step().and_then(|(_, limits)| limits.count);
+        Inverse { step, moves_once, count, shift: schedule.moves(), kind, zone }
+    }
+
+    /// The bases of one window of nominal time.
+    fn bases(&self, from: Instant, until: Instant, lowest: Option<NaiveDateTime>) -> Vec<BaseRange> {
+        let from = match (self.step, self.count) {
+            (Some(Step::Once | Step::Civil { .. }), _) => from,
+            // The base may lie as far before the window as the last member lies behind it.
+            (Some(Step::Elapsed(micros)), Some(count)) => {
+                Instant(from.0.saturating_sub(micros.saturating_mul(i64::from(count.saturating_sub(1)))))
+            }
+            _ => Instant(i64::MIN),
+        };
+        let Some(latest) = self.first_members(from, until) else {
+            return Vec::new();
+        };
+        match (self.step, lowest) {
+            (Some(Step::Once), _) => self.raw(latest).and_then(|raw| raw.clipped(lowest)).into_iter().collect(),
+            (Some(Step::Elapsed(_)), _) if self.count.is_some() => {
+                self.raw(latest).and_then(|raw| raw.clipped(lowest)).into_iter().collect()
+            }
+            (Some(step), Some(lowest)) if !step.is_dense() => self.periodic(step, latest, lowest),
+            _ => self.up_to(latest, lowest),
+        }
+    }
+
     /// Does an instant reach its due time by elapsed time only, without a local clock?
     fn is_elapsed(&self) -> bool {
-        let cycle = matches!(self.schedule.cycle, Cycle::None | Cycle::Hourly);
-        self.kind == ColumnKind::Instant && cycle && !self.shift.is_civil()
+        self.kind == ColumnKind::Instant && self.moves_once && !self.shift.is_civil()
     }
 
     /// The civil times (local; UTC if only time elapses) of the members that may be due in the window.
@@ -172,10 +228,10 @@ impl Inverse<'_> {
     }
 
     /// One range per period, back to the lowest value.
-    fn periodic(&self, latest: Range, lowest: NaiveDateTime) -> Vec<BaseRange> {
+    fn periodic(&self, step: Step, latest: Range, lowest: NaiveDateTime) -> Vec<BaseRange> {
         let mut ranges = Vec::new();
-        for k in 0.. {
-            let Some(range) = self.undo_cycle(latest, k) else { break };
+        for k in (0..).take_while(|k| self.count.is_none_or(|count| *k < i64::from(count))) {
+            let Some(range) = undo_step(step, latest, k) else { break };
             if self.raw_high(range).is_none_or(|high| high < lowest) {
                 break;
             }
@@ -190,19 +246,6 @@ impl Inverse<'_> {
         }
         ranges.reverse();
         self.merged(ranges)
-    }
-
-    /// The bases whose member `k` lies in a range; `None`: there are none, nor for greater k.
-    fn undo_cycle(&self, members: Range, k: i64) -> Option<Range> {
-        let months = match self.schedule.cycle {
-            Cycle::Monthly => k,
-            Cycle::Yearly => 12 * k,
-            _ => {
-                let low = low_bound(add_days_at(members.low, -7 * k))?;
-                return Some(Range { low, high: high_bound(add_days_at(members.high, -7 * k))? });
-            }
-        };
-        Some(Range { low: undo_months_low(members.low, months)?, high: undo_months_high(members.high, months)? })
     }
 
     fn merged(&self, ranges: Vec<BaseRange>) -> Vec<BaseRange> {
@@ -220,6 +263,15 @@ impl Inverse<'_> {
         }
         merged
     }
+}
+
+/// The bases whose member `k` lies in a range; `None`: there are none, nor for greater k.
+fn undo_step(step: Step, members: Range, k: i64) -> Option<Range> {
+    let Step::Civil { months, days } = step else { return Some(members) };
+    let (months, days) = (k.checked_mul(months)?, k.checked_mul(days)?);
+    let low = low_bound(add_days_at(members.low, -days))?;
+    let high = high_bound(add_days_at(members.high, -days))?;
+    Some(Range { low: undo_months_low(low, months)?, high: undo_months_high(high, months)? })
 }
 
 /// The local times that lie in the range once `at` has replaced their time of day.

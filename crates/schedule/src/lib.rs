@@ -27,23 +27,33 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod calendar;
 mod civil;
 mod end;
 mod instant;
+mod interrupt;
 mod inverse;
+mod members;
 mod misfire;
 mod retry;
+mod rule;
 mod schedule;
 mod series;
+mod settle;
 mod shift;
 mod span;
+mod unmove;
+mod walk;
 mod zone;
 
+pub use calendar::{Calendar, Holidays, Shift};
 pub use end::row_end;
 pub use instant::Instant;
+pub use interrupt::set_interrupt_check;
 pub use inverse::{BaseRange, ColumnKind};
 pub use misfire::{CatchUp, Late, late};
 pub use retry::next_retry_at;
+pub use rule::{Rule, RuleError};
 pub use schedule::{Base, Cycle, Occurrence, Schedule};
 pub use shift::shift;
 pub use span::{Span, span_micros};

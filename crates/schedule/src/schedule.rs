@@ -1,10 +1,11 @@
 //! The forward direction: from a base to its occurrences.
 
-use std::iter;
-
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 
+use crate::calendar::Holidays;
+use crate::rule::Rule;
 use crate::series::Series;
+use crate::settle::Occurrences;
 use crate::{Instant, Span, Zone};
 
 /// What a series counts from.
@@ -33,6 +34,8 @@ pub enum Cycle {
     Monthly,
     /// The same day every year; 29 February is the 28th in other years.
     Yearly,
+    /// By the schedule's [`Rule`]; without one there is no occurrence.
+    Custom,
 }
 
 /// One time at which something is due.
@@ -53,9 +56,18 @@ pub struct Schedule {
     pub offset: Span,
     /// The time of day that each moved member takes; `None` keeps its own.
     pub at: Option<NaiveTime>,
+    /// The rule of [`Cycle::Custom`]; other cycles do not look at it.
+    pub rule: Option<Rule>,
+    /// What holidays do to occurrences; `None`: nothing.
+    pub holidays: Option<Holidays>,
 }
 
 impl Schedule {
+    /// A schedule without rule and holidays.
+    pub fn new(cycle: Cycle, offset: Span, at: Option<NaiveTime>) -> Schedule {
+        Schedule { cycle, offset, at, rule: None, holidays: None }
+    }
+
     /// The occurrences due at `from` or later and not after `end` (inclusive; `None`: no end), strictly ascending.
     /// Endless for repeating cycles without end, up to the limits of the range.
     pub fn occurrences<'a>(
@@ -65,20 +77,7 @@ impl Schedule {
         end: Option<Instant>,
         from: Instant,
     ) -> impl Iterator<Item = Occurrence> + 'a {
-        let series = Series::new(self, base, zone);
-        let mut k = series.as_ref().map_or(0, |series| series.first_from(from));
-        let mut last = None;
-        iter::from_fn(move || {
-            let series = series.as_ref()?;
-            loop {
-                // The search has passed what lies before the range, so an error here is its end.
-                let due = series.due(k).ok().filter(|due| end.is_none_or(|end| *due <= end))?;
-                k += 1;
-                if last.replace(due) != Some(due) {
-                    return Some(Occurrence { nominal_at: due, due_at: due });
-                }
-            }
-        })
+        Occurrences::new(self, base, zone, end, from)
     }
 
     /// The occurrences due at `from` or later, but before `until`.
@@ -105,8 +104,11 @@ impl Schedule {
         before: Instant,
         not_before: Instant,
     ) -> Option<Occurrence> {
-        let series = Series::new(self, base, zone)?;
         let limit = end.map_or(before, |end| before.min(Instant(end.0.saturating_add(1))));
+        if self.holidays.is_some() || self.step().is_none() {
+            return if not_before < limit { self.search_back(base, zone, end, limit, not_before) } else { None };
+        }
+        let series = Series::new(self, base, zone)?;
         let k = series.first_from(limit).checked_sub(1).filter(|k| *k >= 0)?;
         let due = series.due(k).ok().filter(|due| *due >= not_before)?;
         Some(Occurrence { nominal_at: due, due_at: due })

@@ -10,8 +10,8 @@ use crate::{Base, Instant, Span};
 /// resolved, then `offset.micros` pass. An instant with neither civil part nor `at` only has the micros pass. `None`
 /// outside [`Instant::MIN`] to [`Instant::MAX`].
 pub fn shift(base: Base, offset: Span, at: Option<NaiveTime>, zone: &dyn Zone) -> Option<Instant> {
-    let shift = Shift { offset, at };
-    let micros = shift.base(base, local_of(base, zone)?, zone).ok()?;
+    let by = Move { offset, at };
+    let micros = by.base(base, local_of(base, zone)?, zone).ok()?;
     Instant::within(micros).ok()
 }
 
@@ -26,12 +26,12 @@ pub(crate) fn local_of(base: Base, zone: &dyn Zone) -> Option<NaiveDateTime> {
 
 /// An offset and a time of day.
 #[derive(Clone, Copy)]
-pub(crate) struct Shift {
+pub(crate) struct Move {
     pub(crate) offset: Span,
     pub(crate) at: Option<NaiveTime>,
 }
 
-impl Shift {
+impl Move {
     /// Does it act on the local time, so that an instant has to be resolved anew?
     pub(crate) fn is_civil(&self) -> bool {
         self.offset.has_civil() || self.at.is_some()
@@ -48,10 +48,14 @@ impl Shift {
 
     /// Where a local time goes.
     pub(crate) fn local(&self, local: NaiveDateTime, zone: &dyn Zone) -> Reach<i64> {
+        self.elapse(resolve_micros(zone, self.civil(local)?))
+    }
+
+    /// Where a local time goes on the local clock, before it is resolved and time elapses.
+    pub(crate) fn civil(&self, local: NaiveDateTime) -> Reach<NaiveDateTime> {
         let date = add_months(local.date(), i64::from(self.offset.months))?;
         let date = add_days(date, i64::from(self.offset.days))?;
-        let moved = date.and_time(self.at.unwrap_or(local.time()));
-        self.elapse(resolve_micros(zone, moved))
+        Ok(date.and_time(self.at.unwrap_or(local.time())))
     }
 
     fn elapse(&self, micros: i64) -> Reach<i64> {

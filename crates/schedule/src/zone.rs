@@ -89,6 +89,7 @@ fn search_gap(zone: &dyn Zone, local: i64) -> Found {
     }
 }
 
-fn offset_micros(zone: &dyn Zone, at: i64) -> i64 {
+/// The offset in force at an instant, in microseconds.
+pub(crate) fn offset_micros(zone: &dyn Zone, at: i64) -> i64 {
     i64::from(zone.offset_at(Instant(at))) * 1_000_000
 }

@@ -12,7 +12,7 @@ const HOUR: i64 = 3_600_000_000;
 const EVER: Instant = Instant(i64::MIN);
 
 fn schedule(cycle: Cycle, offset: Span, at: Option<NaiveTime>) -> Schedule {
-    Schedule { cycle, offset, at }
+    Schedule::new(cycle, offset, at)
 }
 
 fn plain(cycle: Cycle) -> Schedule {

@@ -9,7 +9,7 @@ use zones::{Listed, NEW_YORK, SHANGHAI, UTC, date, local, resolve_in, time, utc}
 const HOUR: i64 = 3_600_000_000;
 
 fn schedule(cycle: Cycle, offset: Span, at: Option<NaiveTime>) -> Schedule {
-    Schedule { cycle, offset, at }
+    Schedule::new(cycle, offset, at)
 }
 
 fn plain(cycle: Cycle) -> Schedule {

@@ -14,9 +14,9 @@ use crate::zones::{APIA, LORD_HOWE, Listed, NEW_YORK, SHANGHAI, ST_JOHNS, TORONT
 const SECOND: i64 = 1_000_000;
 const HOUR: i64 = 3_600 * SECOND;
 
-/// 2,000 cases, or PROPTEST_CASES. Seeds of failures are kept, and committed.
+/// 10,000 cases, or PROPTEST_CASES. Seeds of failures are kept, and committed.
 pub fn config() -> ProptestConfig {
-    let cases = env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(2_000);
+    let cases = env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(10_000);
     let kept = FileFailurePersistence::Direct("proptest-regressions/properties.txt");
     ProptestConfig { cases, failure_persistence: Some(Box::new(kept)), ..ProptestConfig::default() }
 }
@@ -91,7 +91,7 @@ fn schedule() -> impl Strategy<Value = Schedule> {
     let at = prop_oneof![2 => Just(None), 1 => (0..96_u32).prop_map(Some)];
     (cycle, months, days, micros, at).prop_map(|(cycle, months, days, micros, at)| {
         let at = at.and_then(|quarter| NaiveTime::from_num_seconds_from_midnight_opt(quarter * 900, 0));
-        Schedule { cycle, offset: Span { months, days, micros }, at }
+        Schedule::new(cycle, Span { months, days, micros }, at)
     })
 }
 
@@ -113,7 +113,7 @@ fn window() -> impl Strategy<Value = (i64, i64)> {
 
 /// Member `k` by chrono's own months and days and by a walk over the zone's list.
 fn member(case: &Case, k: u32) -> Option<Instant> {
-    let Schedule { cycle, offset, at } = &case.schedule;
+    let Schedule { cycle, offset, at, .. } = &case.schedule;
     let is_base = k == 0 || *cycle == Cycle::Hourly;
     if *cycle == Cycle::None && k > 0 {
         return None;
@@ -127,7 +127,7 @@ fn member(case: &Case, k: u32) -> Option<Instant> {
         _ => case.raw(),
     };
     let local = match cycle {
-        Cycle::None | Cycle::Hourly => local,
+        Cycle::None | Cycle::Hourly | Cycle::Custom => local,
         Cycle::Daily => local + Days::new(u64::from(k)),
         Cycle::Weekly => local + Days::new(7 * u64::from(k)),
         Cycle::Monthly => local + Months::new(k),
