@@ -21,6 +21,8 @@ pg_module_magic!(name, version);
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
     pg::silence_backtraces();
+    // A long search for the next occurrence can be cancelled.
+    schedule::set_interrupt_check(pg::worker::check_interrupts);
     if !pg::worker::is_preloading() {
         return;
     }

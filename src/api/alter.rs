@@ -3,15 +3,14 @@
 
 use super::control::drop_triggers;
 use super::create::{self, Table};
-use super::{checks, name, require_preloaded};
+use super::{checks, name, replan, require_preloaded};
 use crate::catalog::definition::{Definition, TaskKind};
 use crate::catalog::filter::{self, Filter};
 use crate::catalog::function::Function;
-use crate::catalog::key::NO_ROW;
+use crate::catalog::internal;
 use crate::catalog::task::{self, NewTask, Task};
-use crate::catalog::{agenda, internal, series, tally};
 use crate::error::{Error, Kind, OrRaise, Result};
-use crate::pg::{clock, shmem, sql, wake};
+use crate::pg::{clock, sql, wake};
 use pgrx::prelude::*;
 use serde_json::{Map, Value};
 
@@ -80,6 +79,9 @@ pub(super) fn replace(task: Task, definition: Definition) -> Result<()> {
     let filter = settle_filter(&task, &definition, table.as_ref())?;
     let now = clock::transaction_start();
     let is_replanned = timing_of(&task.definition) != timing_of(&definition);
+    if is_replanned && task.kind == TaskKind::Scheduled {
+        create::first_occurrence(&definition)?;
+    }
     let new = NewTask {
         kind: task.kind,
         definition: &definition,
@@ -97,7 +99,7 @@ pub(super) fn replace(task: Task, definition: Definition) -> Result<()> {
     }
     task::update(task.id, &new)?;
     if is_replanned {
-        replan(&task, &definition)?;
+        replan::task(&task, &definition)?;
     }
     wake::at_commit();
     Ok(())
@@ -176,21 +178,4 @@ fn watched(definition: &Definition) -> [Option<String>; 5] {
     let key = definition.key_columns.as_ref().map(|columns| columns.join("\0"));
     let has_filter = definition.filter.as_ref().map(|_| String::new());
     [definition.date_column.clone(), definition.end_column.clone(), definition.capture.clone(), key, has_filter]
-}
-
-/// What was planned for the future by the old definition is taken back, and planned anew from now.
-fn replan(task: &Task, definition: &Definition) -> Result<()> {
-    let withdrawn = agenda::withdraw(task.id, clock::transaction_start());
-    let counts = tally::Counts { entered: -withdrawn, ..Default::default() };
-    tally::add(task.id, tally::Writer::Session, counts, None);
-    if task.kind == TaskKind::Scheduled {
-        let first = create::first_occurrence(definition)?;
-        agenda::insert(task.owner, task.id, &[(first, NO_ROW.to_string())], None);
-        tally::add(task.id, tally::Writer::Session, tally::Counts { entered: 1, ..Default::default() }, None);
-        series::set(task.id, Some(first));
-    }
-    if let Some(shared) = shmem::shared() {
-        shared.forget_limit(task.token);
-    }
-    Ok(())
 }

@@ -1,5 +1,6 @@
 //! Calendars: made and read by everybody, changed by their owners. In the caller's transaction.
 
+use super::replan;
 use crate::catalog::calendar::{self, DEFAULT, Override};
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::{sql, user, wake};
@@ -148,6 +149,7 @@ fn load(
     let weekend = own(&name, false)?;
     let place = find_place(&country, subdivision.as_deref())?;
     let loaded = fill(&name, &weekend, &place, from_year, until_year)?;
+    replan::calendar(&name)?;
     wake::at_commit();
     Ok(loaded)
 }
@@ -219,6 +221,7 @@ fn change(calendar: Option<String>, day: Option<Date>, said: Override) -> Result
     let day = finite(day)?;
     own(&name, false)?;
     calendar::set_day(&name, day, said);
+    replan::calendar(&name)?;
     wake::at_commit();
     Ok(())
 }

@@ -1,13 +1,23 @@
 //! What a definition must satisfy by itself, before any object is looked up.
 
-use crate::catalog::definition::{Definition, TaskKind, invalid, unknown_zone};
+use crate::catalog::calendar;
+use crate::catalog::definition::{Definition, TaskKind, bad_rule, invalid, unknown_zone};
 use crate::error::{Error, Kind, Result};
-use crate::pg::{sql, zone};
-use schedule::{ColumnKind, Span};
+use crate::pg::{clock, sql, zone};
+use pgrx::prelude::*;
+use schedule::{Base, ColumnKind, Span};
+
+/// Bytes of a definition; the workers read all of them.
+const LARGEST: usize = 1_000_000;
 
 /// Checks the arguments of both kinds; the definition is canonical but for the zone, which is settled here.
 pub fn check(kind: TaskKind, definition: &mut Definition) -> Result<()> {
     required("title", &definition.title)?;
+    let size = serde_json::to_string(definition).map_or(0, |text| text.len());
+    if size > LARGEST {
+        return Err(Error::new(Kind::Invalid, format!("the definition has {size} bytes"))
+            .hint("A definition has at most 1 MB; put a long body into a service function."));
+    }
     if definition.title.as_deref().is_some_and(|title| title.trim().is_empty()) {
         return Err(Error::new(Kind::Invalid, "the title is empty").hint("The title says what the task is for."));
     }
@@ -46,25 +56,56 @@ fn settle_zone(definition: &mut Definition) -> Result<()> {
     Ok(())
 }
 
-fn check_repeat(definition: &Definition) -> Result<()> {
+fn check_repeat(definition: &mut Definition) -> Result<()> {
     let repeat = definition.repeat.as_deref().unwrap_or("none");
     if definition.rule.is_some() && !["none", "custom"].contains(&repeat) {
         return Err(Error::new(Kind::Invalid, format!("rule cannot be combined with repeat => '{repeat}'"))
             .hint("A rule means repeat => 'custom'; leave repeat out."));
     }
-    if definition.rule.is_some() || repeat == "custom" {
-        return Err(Error::new(Kind::Unsupported, "repeat => 'custom' and rule are not supported yet")
-            .hint("Use one of the cycles none, hourly, daily, weekly, monthly, yearly."));
+    if repeat == "custom" && definition.rule.is_none() {
+        return Err(Error::new(Kind::Invalid, "repeat => 'custom' needs a rule")
+            .hint("Such as rule => 'FREQ=MONTHLY;BYDAY=-1FR', 'cron: 30 9 * * 1-5' or 'every 2 weeks'."));
     }
-    if definition.skip_holidays == Some(true) {
-        return Err(Error::new(Kind::Unsupported, "skip_holidays is not supported yet").hint("Leave it out."));
+    if definition.rule.is_some() {
+        definition.repeat = Some("custom".to_string());
     }
-    let calendar = definition.calendar.as_deref().unwrap_or("default");
-    if !crate::catalog::task::calendar_exists(calendar) {
+    let calendar = definition.calendar.as_deref().unwrap_or(calendar::DEFAULT);
+    if !calendar::hold(calendar) {
         return Err(Error::new(Kind::NoObject, format!("calendar \"{calendar}\" does not exist"))
-            .hint("The calendar default is always there."));
+            .hint("The view jittask.calendars lists the calendars; jittask.create_calendar makes one."));
     }
-    Ok(())
+    check_rule(definition)
+}
+
+/// A rule that never comes is refused, not waited for.
+fn check_rule(definition: &Definition) -> Result<()> {
+    let timing = definition.timing()?;
+    let (Some(rule), Some(written)) = (&timing.schedule.rule, &definition.rule) else { return Ok(()) };
+    // A row's base is not known yet: its rule must be able to come from today on.
+    let base = timing.start_at.unwrap_or_else(clock::transaction_start);
+    rule.check(Base::Instant(base), &timing.zone).map_err(|error| bad_rule(written, error))
+}
+
+/// Says what the calendar does not know.
+pub fn notice_calendar(definition: &Definition) {
+    let name = definition.calendar.as_deref().unwrap_or(calendar::DEFAULT);
+    let Some(loaded) = calendar::load(name).filter(|_| definition.skip_holidays == Some(true)) else { return };
+    if !loaded.has_holidays {
+        notice!(
+            "calendar \"{name}\" has no holidays, only its weekend: jittask.create_calendar('…', country => '…') makes one with them"
+        );
+    }
+    if let Some(until) = loaded.covered_until {
+        let ends_before = definition.timing().ok().and_then(|timing| {
+            let end = schedule::to_local(&timing.zone, timing.end_at?)?;
+            Some(end.date() <= until)
+        });
+        if ends_before != Some(true)
+            && (definition.repeat.as_deref() != Some("none") || definition.date_column.is_some())
+        {
+            notice!("the holidays of calendar \"{name}\" are known until {until}; beyond, only its weekend is");
+        }
+    }
 }
 
 fn check_numbers(definition: &Definition) -> Result<()> {

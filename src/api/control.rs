@@ -9,7 +9,7 @@ use crate::catalog::tally::{self, Counts, Writer};
 use crate::catalog::task::{self, Task};
 use crate::catalog::{agenda, filter, function, internal, series};
 use crate::error::{Error, Kind, OrRaise, Result};
-use crate::pg::{clock, shmem, sql, user, value, wake};
+use crate::pg::{clock, sql, user, value, wake};
 use pgrx::prelude::*;
 use schedule::{Base, Instant, Occurrence};
 
@@ -53,9 +53,7 @@ fn resume(name: Option<String>, make_up: Option<pgrx::datum::Interval>) -> Resul
     if task.kind == TaskKind::Scheduled {
         plan_series(&task, since)?;
     }
-    if let Some(shared) = shmem::shared() {
-        shared.forget_limit(task.token);
-    }
+    wake::forget_limit_at_commit(task.token);
     wake::at_commit();
     Ok(())
 }
@@ -126,9 +124,7 @@ fn drop(name: Option<String>, keep_records: bool) -> Result<()> {
     if let Some(filter) = &task.filter {
         filter::drop(&filter.call, task.owner);
     }
-    if let Some(shared) = shmem::shared() {
-        shared.forget_limit(task.token);
-    }
+    wake::forget_limit_at_commit(task.token);
     wake::at_commit();
     Ok(())
 }

@@ -2,11 +2,12 @@
 //! and, for a scheduled task, its first occurrence. Whatever fails takes all of it back.
 
 use super::{checks, name, require_preloaded};
-use crate::catalog::definition::{Definition, TaskKind, column_kind, instant_text};
+use crate::catalog::definition::{Definition, TaskKind, column_kind};
 use crate::catalog::function::{self, Function};
 use crate::catalog::key::{KeyColumn, NO_ROW};
 use crate::catalog::target::{Target, shown_type};
 use crate::catalog::task::{self, NewTask};
+use crate::catalog::texts::instant_text;
 use crate::catalog::{agenda, filter, internal, series, tally};
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::{clock, sql, user, wake, worker};
@@ -57,6 +58,7 @@ pub(super) fn define(kind: TaskKind, relation: Option<Oid>, definition: Definiti
         counts_from: clock::transaction_start(),
     };
     let (id, token) = task::insert(&new)?;
+    checks::notice_calendar(&definition);
     match (&table, first) {
         (Some(table), _) => table.watch(token, &definition)?,
         (None, Some(first)) => {

@@ -10,6 +10,7 @@ mod name;
 mod preview;
 mod read;
 mod records;
+mod replan;
 mod source;
 mod status;
 

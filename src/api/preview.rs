@@ -3,7 +3,8 @@
 use super::checks;
 use crate::catalog::definition::{Definition, TaskKind, invalid};
 use crate::catalog::key;
-use crate::catalog::task::{self, Resolved, Task};
+use crate::catalog::resolved::Resolved;
+use crate::catalog::task::{self, Task};
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::{clock, sql};
 use pgrx::datum::TimestampWithTimeZone;

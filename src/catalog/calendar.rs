@@ -5,15 +5,16 @@ use crate::pg::{sql, user};
 use chrono::{NaiveDate, TimeDelta};
 use pgrx::datum::Date;
 use pgrx::pg_sys::Oid;
-use schedule::Instant;
+use schedule::{Calendar, Instant};
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 /// The calendar that is there from the start.
 pub const DEFAULT: &str = "default";
 
 /// A calendar as the planner needs it.
 #[derive(Clone, Debug)]
-#[allow(dead_code)] // for the planner
 pub struct Loaded {
     /// Days off in every week, Monday first.
     pub weekend: [bool; 7],
@@ -28,13 +29,11 @@ pub struct Loaded {
 }
 
 /// The days that count: an override hides what was loaded.
-#[allow(dead_code)] // for the planner
 const DAYS: &str =
     "select distinct on (day) day - '2000-01-01'::date, kind from jittask.calendar_day where calendar = $1
      order by day, source <> 'override'";
 
 /// A calendar with all its days; None: there is no such calendar.
-#[allow(dead_code)] // for the planner
 pub fn load(name: &str) -> Option<Loaded> {
     user::as_extension_owner(|| {
         let rows = sql::run(
@@ -64,13 +63,31 @@ pub fn load(name: &str) -> Option<Loaded> {
     })
 }
 
+thread_local! {
+    static SHARED: RefCell<HashMap<String, (Instant, Rc<Calendar>)>> = RefCell::new(HashMap::new());
+}
+
+/// A calendar for the rules of when, kept in this process until it changes; None: there is no such calendar.
+pub fn shared(name: &str) -> Option<Rc<Calendar>> {
+    let changed_at = changed_at(name)?;
+    let known = SHARED.with_borrow(|shared| {
+        shared.get(name).filter(|(of, _)| *of == changed_at).map(|(_, calendar)| calendar.clone())
+    });
+    if known.is_some() {
+        return known;
+    }
+    let loaded = load(name)?;
+    let calendar = Rc::new(Calendar::new(loaded.weekend, loaded.days));
+    SHARED.with_borrow_mut(|shared| shared.insert(name.to_string(), (loaded.changed_at, calendar.clone())));
+    Some(calendar)
+}
+
 /// From days since 2000; None: chrono has no such date.
 fn date(days: i32) -> Option<NaiveDate> {
     NaiveDate::from_ymd_opt(2000, 1, 1)?.checked_add_signed(TimeDelta::try_days(days.into())?)
 }
 
 /// When a calendar was last changed: a cached [`Loaded`] with another `changed_at` is stale. None: it is gone.
-#[allow(dead_code)] // for the planner
 pub fn changed_at(name: &str) -> Option<Instant> {
     user::as_extension_owner(|| {
         sql::run("select changed_at from jittask.calendar where name = $1", &[sql::arg(name)]).at(0, 1)
@@ -79,7 +96,6 @@ pub fn changed_at(name: &str) -> Option<Instant> {
 
 /// Keeps a calendar from being dropped until the transaction ends; for whoever is about to refer to it. False: no such
 /// calendar.
-#[allow(dead_code)] // for creating and altering tasks
 pub fn hold(name: &str) -> bool {
     !user::as_extension_owner(|| {
         sql::run("select 1 from jittask.calendar where name = $1 for key share", &[sql::arg(name)])

@@ -4,7 +4,6 @@ use crate::pg::{sql, user};
 use pgrx::pg_sys::Oid;
 
 /// Candidates of one task.
-#[derive(Default)]
 pub struct Candidates {
     /// Their keys, in the stored form.
     pub keys: Vec<String>,
@@ -12,17 +11,25 @@ pub struct Candidates {
     pub everything: bool,
 }
 
-/// Takes all candidates of a token that come from a table `accepts` vouches for.
-pub fn take(token: i64, accepts: impl Fn(Oid) -> bool) -> Candidates {
+/// Candidates taken in one pass.
+const MOST: i64 = 2000;
+
+/// Takes candidates of a token that come from its task's table or a partition of it. Others, which somebody's own
+/// trigger brought in, are thrown away unread.
+pub fn take(token: i64, table: Oid) -> Candidates {
     let rows = user::as_extension_owner(|| {
-        sql::run("delete from jittask.capture where token = $1 returning relation, keys", &[sql::arg(token)])
+        sql::run(
+            "with recursive part (relid) as (
+                 select $2::oid union all select i.inhrelid from part p join pg_inherits i on i.inhparent = p.relid),
+             taken as (select ctid from jittask.capture where token = $1 limit $3),
+             gone as (delete from jittask.capture c using taken where c.ctid = taken.ctid returning c.relation, c.keys)
+             select keys from gone where relation in (select relid from part)",
+            &[sql::arg(token), sql::arg(table), sql::arg(MOST)],
+        )
     });
-    let mut found = Candidates::default();
+    let mut found = Candidates { keys: Vec::new(), everything: false };
     for row in 0..rows.len() {
-        if !rows.get::<Oid>(row, 1).is_some_and(&accepts) {
-            continue;
-        }
-        match rows.get::<Vec<String>>(row, 2) {
+        match rows.get::<Vec<String>>(row, 1) {
             Some(keys) => found.keys.extend(keys),
             None => found.everything = true,
         }

@@ -1,8 +1,11 @@
 //! A task's definition: the parameters of `create_…` under their names. One type for creating, storing and exporting.
 
+use super::texts::{
+    canonical_instant, canonical_span, canonical_time, instant_text, read_instant, read_interval, read_time, span_text,
+};
 use crate::error::{Error, Kind, Result};
-use crate::pg::{clock, sql, zone};
-use schedule::{CatchUp, ColumnKind, Cycle, Instant, Schedule, Span};
+use crate::pg::zone;
+use schedule::{CatchUp, ColumnKind, Cycle, Holidays, Instant, Rule, Schedule, Shift, Span};
 use serde::{Deserialize, Serialize};
 
 /// Scheduled or by a date column.
@@ -133,6 +136,9 @@ impl Definition {
         if columns.is_some_and(|columns| columns.iter().any(|column| column.is_null())) {
             return Err(Error::new(Kind::Null, "key_columns must not contain null"));
         }
+        if !json.is_object() {
+            return Err(Error::new(Kind::Invalid, "a task definition is a JSON object"));
+        }
         serde_json::from_value(json)
             .map_err(|error| Error::new(Kind::Invalid, format!("invalid task definition: {error}")))
     }
@@ -208,9 +214,13 @@ impl Definition {
             if self.end_before.is_some() { minus(span(&self.end_before)?)? } else { span(&self.end_after)? };
         Ok(Timing {
             schedule: Schedule {
-                cycle: self.cycle()?,
-                offset,
-                at: self.at.as_deref().map(canonical_time).transpose()?,
+                rule: self
+                    .rule
+                    .as_deref()
+                    .map(|rule| Rule::parse(rule).map_err(|error| bad_rule(rule, error)))
+                    .transpose()?,
+                holidays: self.holidays()?,
+                ..Schedule::new(self.cycle()?, offset, self.at.as_deref().map(canonical_time).transpose()?)
             },
             zone,
             start_at: self.start_at.as_deref().map(canonical_instant).transpose()?,
@@ -227,6 +237,9 @@ impl Definition {
     }
 
     fn cycle(&self) -> Result<Cycle> {
+        if self.rule.is_some() {
+            return Ok(Cycle::Custom);
+        }
         Ok(match self.repeat.as_deref().unwrap_or("none") {
             "none" => Cycle::None,
             "hourly" => Cycle::Hourly,
@@ -234,9 +247,29 @@ impl Definition {
             "weekly" => Cycle::Weekly,
             "monthly" => Cycle::Monthly,
             "yearly" => Cycle::Yearly,
-            "custom" => return Err(Error::new(Kind::Unsupported, "repeat => 'custom' and rule are not supported yet")),
+            "custom" => Cycle::Custom,
             other => return Err(invalid("repeat", other)),
         })
+    }
+
+    /// What holidays do, by the calendar as it is now.
+    fn holidays(&self) -> Result<Option<Holidays>> {
+        if self.skip_holidays != Some(true) {
+            return Ok(None);
+        }
+        let shift = match self.holiday_shift.as_deref().unwrap_or("following") {
+            "following" => Shift::Following,
+            "preceding" => Shift::Preceding,
+            "modified_following" => Shift::ModifiedFollowing,
+            "drop" => Shift::Drop,
+            other => return Err(invalid("holiday_shift", other)),
+        };
+        let name = self.calendar.as_deref().unwrap_or(super::calendar::DEFAULT);
+        let calendar = super::calendar::shared(name).ok_or_else(|| {
+            Error::new(Kind::NoObject, format!("calendar \"{name}\" does not exist"))
+                .hint("The view jittask.calendars lists the calendars.")
+        })?;
+        Ok(Some(Holidays { shift, calendar }))
     }
 
     fn catch_up(&self) -> Result<CatchUp> {
@@ -260,8 +293,10 @@ impl Definition {
         if let Some(time) = &self.at {
             parts.push(format!("at {}", time.strip_suffix(":00").unwrap_or(time)));
         }
-        if let Some(cycle) = self.repeat.as_deref().filter(|cycle| *cycle != "none") {
-            parts.push(cycle.to_string());
+        match (&self.rule, self.repeat.as_deref()) {
+            (Some(rule), _) => parts.push(format!("by {rule}")),
+            (None, Some(cycle)) if cycle != "none" => parts.push(cycle.to_string()),
+            _ => {}
         }
         if let Some(end) = &self.end_at {
             parts.push(format!("until {end}"));
@@ -274,13 +309,13 @@ impl Definition {
             };
             parts.push(format!("until {side}{column}"));
         }
+        if self.skip_holidays == Some(true) {
+            let calendar = self.calendar.as_deref().unwrap_or(super::calendar::DEFAULT);
+            parts.push(format!("on working days of {calendar}"));
+        }
         parts.join(" ")
     }
 }
-
-/// 0001-01-01 and 10000-01-01 less a microsecond, UTC: what ISO 8601 and PostgreSQL write alike.
-const EARLIEST: Instant = Instant(-62_135_596_800_000_000);
-const LATEST: Instant = Instant(253_402_300_799_999_999);
 
 /// The default of `timeout`.
 const HALF_A_DAY: Span = Span { months: 0, days: 0, micros: 12 * 3_600_000_000 };
@@ -288,6 +323,15 @@ const HALF_A_DAY: Span = Span { months: 0, days: 0, micros: 12 * 3_600_000_000 }
 /// 22023 with the parameter and its value.
 pub fn invalid(parameter: &str, value: &str) -> Error {
     Error::new(Kind::Invalid, format!("invalid value for {parameter}: \"{value}\""))
+}
+
+/// 22023 with the rule and what is wrong with it.
+pub fn bad_rule(rule: &str, error: schedule::RuleError) -> Error {
+    let refused = Error::new(Kind::Invalid, format!("invalid value for rule: \"{rule}\": {}", error.message));
+    match error.hint {
+        Some(hint) => refused.hint(hint),
+        None => refused,
+    }
 }
 
 /// 22023 for a zone that the server does not know by that name.
@@ -304,97 +348,4 @@ pub fn column_kind(kind: pgrx::pg_sys::Oid) -> Option<ColumnKind> {
         pgrx::pg_sys::TIMESTAMPTZOID => Some(ColumnKind::Instant),
         _ => None,
     }
-}
-
-fn read_interval(name: &str, text: &str) -> Result<Span> {
-    let rows = sql::once("select $1::pg_catalog.interval", &[sql::arg(text)]);
-    let value = rows.datum(0, 1).ok_or_else(|| invalid(name, text))?;
-    crate::pg::value::span(value).ok_or_else(|| invalid(name, text).hint("Intervals must be finite."))
-}
-
-fn read_time(name: &str, text: &str) -> Result<chrono::NaiveTime> {
-    let rows = sql::once("select $1::pg_catalog.time", &[sql::arg(text)]);
-    let micros = rows.datum(0, 1).map(|value| value.value() as i64).ok_or_else(|| invalid(name, text))?;
-    chrono::NaiveTime::from_num_seconds_from_midnight_opt(
-        (micros / 1_000_000) as u32,
-        (micros % 1_000_000) as u32 * 1000,
-    )
-    .ok_or_else(|| invalid(name, text).hint("A time of day is before 24:00, which is the next day's 00:00."))
-}
-
-fn read_instant(name: &str, text: &str) -> Result<Instant> {
-    let rows = sql::once("select $1::pg_catalog.timestamptz", &[sql::arg(text)]);
-    match rows.datum(0, 1).map(|value| value.value() as i64) {
-        Some(value) if EARLIEST <= clock::from_pg(value) && clock::from_pg(value) <= LATEST => {
-            Ok(clock::from_pg(value))
-        }
-        Some(value) if value != i64::MAX && value != i64::MIN => {
-            Err(invalid(name, text).hint("The year must be between 1 and 9999."))
-        }
-        _ if name == "end_at" => Err(invalid(name, text).hint("Leave end_at out for a task that has no end.")),
-        _ => Err(invalid(name, text).hint("The instant must be finite.")),
-    }
-}
-
-/// `1 year 2 mons 3 days 04:05:06.5`, as PostgreSQL writes it.
-fn span_text(span: Span) -> String {
-    let mut parts = Vec::new();
-    let (years, months) = (span.months / 12, span.months % 12);
-    for (count, word) in [(years, "year"), (months, "mon"), (span.days, "day")] {
-        if count != 0 {
-            parts.push(format!("{count} {word}{}", if count == 1 { "" } else { "s" }));
-        }
-    }
-    if span.micros != 0 || parts.is_empty() {
-        let (sign, micros) = (if span.micros < 0 { "-" } else { "" }, span.micros.unsigned_abs());
-        let (seconds, rest) = (micros / 1_000_000, micros % 1_000_000);
-        let fraction = if rest == 0 { String::new() } else { format!(".{rest:06}").trim_end_matches('0').to_string() };
-        parts.push(format!("{sign}{:02}:{:02}:{:02}{fraction}", seconds / 3600, seconds / 60 % 60, seconds % 60));
-    }
-    parts.join(" ")
-}
-
-fn canonical_span(text: &str) -> Result<Span> {
-    let mut span = Span::ZERO;
-    let broken = || invalid("interval", text);
-    let mut words = text.split(' ').peekable();
-    while let Some(word) = words.next() {
-        if word.contains(':') {
-            span.micros = clock_micros(word).ok_or_else(broken)?;
-            continue;
-        }
-        let count: i32 = word.parse().map_err(|_| broken())?;
-        match words.next().ok_or_else(broken)?.trim_end_matches('s') {
-            "year" => span.months += count * 12,
-            "mon" => span.months += count,
-            "day" => span.days = count,
-            _ => return Err(broken()),
-        }
-    }
-    Ok(span)
-}
-
-fn clock_micros(text: &str) -> Option<i64> {
-    let (sign, text) = text.strip_prefix('-').map_or((1, text), |rest| (-1, rest));
-    let mut parts = text.split(':');
-    let (hours, minutes): (i64, i64) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
-    let (whole, fraction) =
-        parts.next()?.split_once('.').map_or_else(|| (text.rsplit(':').next().unwrap_or("0"), ""), |(w, f)| (w, f));
-    let micros: i64 = format!("{fraction:0<6}").parse().ok()?;
-    Some(sign * (((hours * 60 + minutes) * 60 + whole.parse::<i64>().ok()?) * 1_000_000 + micros))
-}
-
-fn canonical_time(text: &str) -> Result<chrono::NaiveTime> {
-    text.parse().map_err(|_| invalid("time", text))
-}
-
-/// ISO 8601 in UTC.
-pub fn instant_text(at: Instant) -> String {
-    chrono::DateTime::from_timestamp_micros(at.0)
-        .map_or_else(|| at.0.to_string(), |at| at.format("%Y-%m-%dT%H:%M:%S%.fZ").to_string())
-}
-
-fn canonical_instant(text: &str) -> Result<Instant> {
-    let civil = text.trim_end_matches('Z').parse::<chrono::NaiveDateTime>();
-    civil.map(|at| Instant(at.and_utc().timestamp_micros())).map_err(|_| invalid("instant", text))
 }

@@ -43,5 +43,5 @@ pub fn check() -> usize {
 /// Notes what is gone, found out by a run before the check did.
 pub fn mark(id: i32, problem: &str) {
     let statement = "update jittask.task set problem = $2 where id = $1 and problem is distinct from $2";
-    user::as_extension_owner(|| sql::run(statement, &[sql::arg(id), sql::arg(problem)]));
+    user::as_extension_owner(|| sql::run(statement, &[sql::arg(id), sql::arg(super::record::cut(problem))]));
 }

@@ -38,14 +38,15 @@ pub fn create(task: &str, body: &str, language: &str, target: Option<&Target>) -
     let signature = format!("{name}({kind})");
     let rows = user::with_pinned_path(|| {
         sql::once(
-            "select p.oid, l.lanvalidator::regproc::text from pg_proc p join pg_language l on l.oid = p.prolang where p.oid = to_regprocedure($1)",
+            "select p.oid, (select format('%I.%I', n.nspname, v.proname) from pg_proc v join pg_namespace n on n.oid = v.pronamespace where v.oid = l.lanvalidator)
+             from pg_proc p join pg_language l on l.oid = p.prolang where p.oid = to_regprocedure($1)",
             &[sql::arg(signature.as_str())],
         )
     });
     let oid: Oid = rows.get(0, 1).unwrap_or(Oid::INVALID);
     let settings = user::Settings::begin();
     settings.set(c"check_function_bodies", c"on");
-    if let Some(validator) = rows.get::<String>(0, 2).filter(|validator| validator != "-") {
+    if let Some(validator) = rows.get::<String>(0, 2) {
         sql::once(&format!("select {validator}($1)"), &[sql::arg(oid)]);
     }
     settings.end();

@@ -1,15 +1,14 @@
 //! Tasks: stored, found, and turned into what the workers need.
 
-use super::definition::{Definition, TaskKind, Timing, column_kind};
+use super::definition::{Definition, TaskKind};
 use super::filter::Filter;
 use super::function::{Function, Takes};
 use super::key::KeyColumn;
-use super::target::Target;
 use crate::error::{Error, Kind, Result};
 use crate::pg::{sql, user};
 use pgrx::JsonB;
 use pgrx::pg_sys::{Oid, REGROLEOID};
-use schedule::{ColumnKind, Instant};
+use schedule::Instant;
 
 /// A task as stored.
 #[derive(Clone)]
@@ -273,10 +272,23 @@ pub fn name_exists(name: &str) -> bool {
     .is_empty()
 }
 
-/// Is a calendar of this name there?
-pub fn calendar_exists(name: &str) -> bool {
-    !user::as_extension_owner(|| sql::run("select 1 from jittask.calendar where name = $1", &[sql::arg(name)]))
-        .is_empty()
+/// The tasks that skip the holidays of a calendar.
+pub fn using_calendar(name: &str) -> Vec<Task> {
+    let rows = user::as_extension_owner(|| {
+        let statement = format!(
+            "select {COLUMNS} from jittask.task t where t.dropped_at is null and t.definition ->> 'skip_holidays' = 'true'
+                 and coalesce(t.definition ->> 'calendar', 'default') = $1"
+        );
+        sql::run(&statement, &[sql::arg(name)])
+    });
+    (0..rows.len()).filter_map(|row| from_row(&rows, row).ok()).collect()
+}
+
+/// From now on counts from `at`.
+pub fn set_counts_from(id: i32, at: Instant) {
+    user::as_extension_owner(|| {
+        sql::run("update jittask.task set counts_from = $2 where id = $1", &[sql::arg(id), sql::at(at)])
+    });
 }
 
 /// Pauses or resumes.
@@ -295,7 +307,7 @@ pub fn set_enabled(id: i32, enabled: bool, note: Option<&str>, counts_from: Opti
 pub fn set_plan_problem(id: i32, problem: Option<&str>) {
     user::as_extension_owner(|| {
         let statement = "update jittask.task set plan_problem = $2 where id = $1 and plan_problem is distinct from $2";
-        sql::run(statement, &[sql::arg(id), sql::arg(problem)])
+        sql::run(statement, &[sql::arg(id), sql::arg(problem.map(super::record::cut))])
     });
 }
 
@@ -311,124 +323,4 @@ pub fn mark_dropped(id: i32, keep_records: bool) {
             sql::run("delete from jittask.record where task_id = $1", &[sql::arg(id)]);
         }
     });
-}
-
-/// A date-field task with its table looked up as it is now.
-pub struct Resolved {
-    /// The task.
-    pub task: Task,
-    /// Its settled times.
-    pub timing: Timing,
-    /// Its table.
-    pub target: Target,
-    /// Its key.
-    pub key: Vec<KeyColumn>,
-    /// Its date column.
-    pub column: String,
-    /// The column's kind.
-    pub column_kind: ColumnKind,
-    /// The end column and its kind.
-    pub end: Option<(String, ColumnKind)>,
-}
-
-impl Task {
-    /// Settled times.
-    pub fn timing(&self) -> Result<Timing> {
-        self.definition.timing()
-    }
-
-    /// With the table as it is now: 42P01, 42703 … when something is gone.
-    pub fn resolve(self) -> Result<Resolved> {
-        let timing = self.timing()?;
-        let relation = self.relation.ok_or_else(|| {
-            Error::new(Kind::NoTable, format!("the table of task \"{}\" does not exist any more", self.name))
-        })?;
-        let target = Target::open(relation)?;
-        let key = target.key(Some(&self.key_columns))?;
-        let dated = |name: &str| -> Result<ColumnKind> {
-            column_kind(target.column(name)?).ok_or_else(|| {
-                Error::new(
-                    Kind::WrongType,
-                    format!("column \"{name}\" is not a date, timestamp or timestamptz any more"),
-                )
-            })
-        };
-        let column = self.definition.date_column.clone().unwrap_or_default();
-        let column_kind = dated(&column)?;
-        if let Some(filter) = self.filter.as_ref().filter(|filter| !super::filter::is_own(&filter.call, self.owner)) {
-            return Err(Error::new(
-                Kind::NoFunction,
-                format!("the filter's function {} is gone or is another role's", filter.call),
-            ));
-        }
-        let end = self.definition.end_column.clone().map(|name| dated(&name).map(|kind| (name, kind))).transpose()?;
-        Ok(Resolved { timing, target, key, column, column_kind, end, task: self })
-    }
-}
-
-impl Resolved {
-    /// A column of the task's table in a statement of ours.
-    pub fn qualified(&self, column: &str) -> String {
-        format!("{ROW_ALIAS}.{}", pgrx::spi::quote_identifier(column))
-    }
-
-    /// The date column.
-    pub fn column_sql(&self) -> String {
-        self.qualified(&self.column)
-    }
-
-    /// `key columns, date column, end column from table as alias`: what planning reads of a row.
-    pub fn select_list(&self) -> String {
-        format!("{} from {} as {ROW_ALIAS}", self.columns_sql(), self.target.sql_name)
-    }
-
-    /// `key columns, date column, end column`.
-    pub fn columns_sql(&self) -> String {
-        let mut columns: Vec<String> = self.key.iter().map(|column| self.qualified(&column.name)).collect();
-        columns.push(self.column_sql());
-        columns.push(self.end.as_ref().map_or_else(|| "null::date".to_string(), |(name, _)| self.qualified(name)));
-        columns.join(", ")
-    }
-
-    /// The filter in parentheses, if there is one.
-    pub fn filter_condition(&self) -> Option<String> {
-        self.task.filter.as_ref().map(|filter| filter.call.clone())
-    }
-
-    /// A bound for the date column.
-    pub fn bound(&self, at: chrono::NaiveDateTime) -> sql::Arg {
-        let kind = self.column_kind;
-        sql::datum(crate::pg::value::type_of(kind), Some(pgrx::pg_sys::Datum::from(crate::pg::value::raw(kind, at))))
-    }
-
-    /// Base and end of a row whose date and end columns are `first` and `first + 1`; None if it is never due.
-    pub fn base_and_end(
-        &self,
-        rows: &sql::Rows,
-        row: usize,
-        first: usize,
-    ) -> Option<(schedule::Base, Option<Instant>)> {
-        let base = crate::pg::value::base(self.column_kind, rows.datum(row, first)?)?;
-        let Some((_, end_kind)) = &self.end else { return Some((base, self.timing.end_at)) };
-        let Some(end_value) = rows.datum(row, first + 1) else { return Some((base, None)) };
-        match crate::pg::value::base(*end_kind, end_value) {
-            // infinity: no end. -infinity: ended before it began.
-            None => (end_value.value() as i64 as i32 != i32::MIN && end_value.value() as i64 != i64::MIN)
-                .then_some((base, None)),
-            Some(end) => {
-                let end = schedule::row_end(end, self.timing.end_offset, self.timing.end_time, &self.timing.zone)?;
-                Some((base, Some(end)))
-            }
-        }
-    }
-
-    /// `{"id": 42}`.
-    pub fn row_key(&self, key: &str) -> serde_json::Value {
-        let parsed: serde_json::Value = serde_json::from_str(key).unwrap_or_default();
-        let values = match parsed {
-            serde_json::Value::Array(values) if self.key.len() > 1 => values,
-            one => vec![one],
-        };
-        serde_json::Value::Object(self.key.iter().map(|column| column.name.clone()).zip(values).collect())
-    }
 }

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicPtr, AtomicU32, 
 pub const DATABASE_SLOTS: usize = 128;
 /// Date-field tasks whose planning limit is shared; further ones are planned without it.
 pub const LIMIT_SLOTS: usize = 16_384;
+/// In place of a token while its slot is being made; tokens have other bits set.
+const RESERVED: u64 = 3;
 /// How far a token may lie from its home slot.
 const PROBES: usize = 64;
 
@@ -89,8 +91,24 @@ pub struct Executor {
     pub started_at: AtomicI64,
     /// When its time is up. Microseconds since 1970.
     pub deadline: AtomicI64,
-    /// Why it was interrupted: an [`Interruption`].
-    pub interruption: AtomicU32,
+    /// Why it was interrupted: an [`Interruption`], and which row was meant.
+    interruption: AtomicU32,
+    meant_entry: AtomicI64,
+    meant_position: AtomicI32,
+}
+
+impl Limit {
+    /// Is it still this task's? A planner may hold it longer than the task lives.
+    pub fn is_of(&self, token: i64) -> bool {
+        self.token.load(Acquire) == token as u64
+    }
+
+    fn clear(&self) {
+        let fields =
+            [&self.limit, &self.planned_to, &self.closed_to, &self.signature, &self.scanned_at, &self.retry_at];
+        fields.iter().for_each(|field| field.store(0, Release));
+        self.closing_xid.store(0, Release);
+    }
 }
 
 /// Why a run was interrupted by one of us.
@@ -103,6 +121,8 @@ pub enum Interruption {
     Timeout = 1,
     /// By cancel_record.
     Cancelled = 2,
+    /// It was another row that was meant.
+    Another = 3,
 }
 
 impl Executor {
@@ -112,18 +132,33 @@ impl Executor {
             && self.position.load(Acquire) == position
             && self.started_at.load(Acquire) != 0;
         if is_there {
-            self.interruption.store(why as u32, Release);
+            self.mean(entry, position, why);
             self.process.signal(2);
         }
         is_there
     }
 
-    /// Why this executor's run was interrupted; asked once.
-    pub fn take_interruption(&self) -> Interruption {
-        match self.interruption.swap(0, AcqRel) {
-            1 => Interruption::Timeout,
-            2 => Interruption::Cancelled,
-            _ => Interruption::None,
+    /// Ends the process of a run that did not heed its interruption.
+    pub fn terminate(&self, why: Interruption) {
+        self.mean(self.entry.load(Acquire), self.position.load(Acquire), why);
+        self.process.signal(15);
+    }
+
+    fn mean(&self, entry: i64, position: i32, why: Interruption) {
+        self.meant_entry.store(entry, Release);
+        self.meant_position.store(position, Release);
+        self.interruption.store(why as u32, Release);
+    }
+
+    /// Why the run of this row was interrupted; asked once.
+    pub fn take_interruption(&self, entry: i64, position: i32) -> Interruption {
+        let why = self.interruption.swap(0, AcqRel);
+        let is_meant = self.meant_entry.load(Acquire) == entry && self.meant_position.load(Acquire) == position;
+        match (why, is_meant) {
+            (0, _) => Interruption::None,
+            (_, false) => Interruption::Another,
+            (1, true) => Interruption::Timeout,
+            (_, true) => Interruption::Cancelled,
         }
     }
 
@@ -279,6 +314,13 @@ impl Process {
         reserved
     }
 
+    /// Frees a reservation from before `limit` whose process was never seen.
+    pub fn leave_if_never_came(&self, limit: i64) {
+        if self.since.load(Relaxed) < limit {
+            let _ = self.pid.compare_exchange(-1, 0, AcqRel, Acquire);
+        }
+    }
+
     /// Takes the calling process out.
     pub fn leave(&self) {
         self.latch.store(0, Release);
@@ -368,20 +410,19 @@ impl Shared {
         if let Some(known) = self.limit(token) {
             return Some(known);
         }
-        probes(token).map(|i| &self.limits[i]).find(|slot| {
-            [0, 1].iter().any(|free| slot.token.compare_exchange(*free, token as u64, AcqRel, Acquire).is_ok())
-        })
+        let free = |slot: &&Limit| {
+            [0, 1].iter().any(|free| slot.token.compare_exchange(*free, RESERVED, AcqRel, Acquire).is_ok())
+        };
+        let slot = probes(token).map(|i| &self.limits[i]).find(free)?;
+        slot.clear();
+        slot.token.store(token as u64, Release);
+        Some(slot)
     }
 
     /// Gives a token's slot back; rows written afterwards count as unknown, that is, as perhaps due.
     pub fn forget_limit(&self, token: i64) {
         if let Some(slot) = self.limit(token) {
-            for field in
-                [&slot.limit, &slot.planned_to, &slot.closed_to, &slot.signature, &slot.scanned_at, &slot.retry_at]
-            {
-                field.store(0, Relaxed);
-            }
-            slot.closing_xid.store(0, Relaxed);
+            slot.clear();
             slot.token.store(1, Release);
         }
     }

@@ -155,6 +155,10 @@ impl Row {
 pub fn append(relation: Oid, values: &[Option<Datum>]) {
     unsafe {
         let heap = pg_sys::table_open(relation, pg_sys::RowExclusiveLock as i32);
+        // A library that is newer or older than the tables: the safety net finds the rows.
+        if (*(*heap).rd_att).natts as usize != values.len() {
+            return pg_sys::table_close(heap, pg_sys::NoLock as i32);
+        }
         let mut data: Vec<Datum> = values.iter().map(|value| value.unwrap_or(Datum::from(0))).collect();
         let mut nulls: Vec<bool> = values.iter().map(Option::is_none).collect();
         let tuple = pg_sys::heap_form_tuple((*heap).rd_att, data.as_mut_ptr(), nulls.as_mut_ptr());
@@ -167,23 +171,6 @@ pub fn append(relation: Oid, values: &[Option<Datum>]) {
 /// The subtransaction that is running.
 pub fn subtransaction() -> u32 {
     unsafe { pg_sys::GetCurrentSubTransactionId() }
-}
-
-/// Is `relation` a table that takes part in `root` as a partition, at any depth, or `root` itself?
-pub fn is_part_of(relation: Oid, root: Oid) -> bool {
-    unsafe extern "C-unwind" {
-        fn get_partition_ancestors(relation: Oid) -> *mut pg_sys::List;
-    }
-    if relation == root {
-        return true;
-    }
-    unsafe {
-        if !pg_sys::get_rel_relispartition(relation) {
-            return false;
-        }
-        let ancestors = pgrx::PgList::<Oid>::from_pg(get_partition_ancestors(relation));
-        ancestors.iter_oid().any(|ancestor| ancestor == root)
-    }
 }
 
 /// The name of a type as SQL writes it, qualified where needed.

@@ -93,6 +93,7 @@ unsafe fn database_of(node: *mut pg_sys::Node) -> Option<u32> {
                 rename.subname
             }
             pg_sys::NodeTag::T_AlterDatabaseStmt => option(&*node.cast::<pg_sys::AlterDatabaseStmt>(), c"tablespace")?,
+            pg_sys::NodeTag::T_DropStmt => return dropped_extension(&*node.cast::<pg_sys::DropStmt>()),
             pg_sys::NodeTag::T_CreatedbStmt => return template(&*node.cast::<pg_sys::CreatedbStmt>()),
             _ => return None,
         };
@@ -103,6 +104,25 @@ unsafe fn database_of(node: *mut pg_sys::Node) -> Option<u32> {
 
 unsafe fn option(statement: &pg_sys::AlterDatabaseStmt, wanted: &CStr) -> Option<*mut c_char> {
     unsafe { value_of(statement.options, wanted).map(|_| statement.dbname) }
+}
+
+/// DROP EXTENSION takes the locks of all our tables, and workers that hold some of them would deadlock with it.
+unsafe fn dropped_extension(statement: &pg_sys::DropStmt) -> Option<u32> {
+    unsafe {
+        if statement.removeType != pg_sys::ObjectType::OBJECT_EXTENSION || !pg_sys::superuser() {
+            return None;
+        }
+        let names = pgrx::PgList::<pg_sys::Node>::from_pg(statement.objects);
+        let is_ours = names.iter_ptr().any(|name| CStr::from_ptr(text_of(name)) == c"jittask");
+        is_ours.then(|| pg_sys::MyDatabaseId.to_u32())
+    }
+}
+
+unsafe fn text_of(node: *mut pg_sys::Node) -> *mut c_char {
+    #[cfg(feature = "pg14")]
+    return unsafe { (*node.cast::<pg_sys::Value>()).val.str_ };
+    #[cfg(not(feature = "pg14"))]
+    return unsafe { (*node.cast::<pg_sys::String>()).sval };
 }
 
 unsafe fn template(statement: &pg_sys::CreatedbStmt) -> Option<u32> {

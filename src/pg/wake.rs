@@ -2,7 +2,7 @@
 
 use super::shmem::{Database, DatabaseState, shared};
 use pgrx::pg_sys;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
 use std::sync::atomic::Ordering::*;
 
@@ -10,6 +10,7 @@ thread_local! {
     static WANTED: Cell<bool> = const { Cell::new(false) };
     static LOOK_AGAIN: Cell<bool> = const { Cell::new(false) };
     static SCHEMA_CHANGED: Cell<bool> = const { Cell::new(false) };
+    static FORGOTTEN: RefCell<Vec<i64>> = const { RefCell::new(Vec::new()) };
     static REGISTERED: Cell<bool> = const { Cell::new(false) };
     static BEFORE_COMMIT: Cell<Option<fn()>> = const { Cell::new(None) };
     static AFTER_ABORT: Cell<Option<fn()>> = const { Cell::new(None) };
@@ -19,6 +20,12 @@ thread_local! {
 pub fn at_commit() {
     WANTED.set(true);
     register();
+}
+
+/// At this transaction's commit, forget how far the task of this token is planned: by then planners see its new state.
+pub fn forget_limit_at_commit(token: i64) {
+    FORGOTTEN.with_borrow_mut(|tokens| tokens.push(token));
+    at_commit();
 }
 
 /// At this transaction's commit, let the scheduler see whether tasks still have what they need.
@@ -66,6 +73,9 @@ fn before_end() {
 
 fn committed() {
     let (look_again, schema_changed) = (LOOK_AGAIN.take(), SCHEMA_CHANGED.take());
+    for token in FORGOTTEN.take() {
+        shared().into_iter().for_each(|shared| shared.forget_limit(token));
+    }
     if WANTED.take() {
         if schema_changed && let Some(database) = here() {
             database.schema_changed.store(true, Release);
@@ -79,6 +89,7 @@ fn undone() {
     WANTED.set(false);
     LOOK_AGAIN.set(false);
     SCHEMA_CHANGED.set(false);
+    FORGOTTEN.take();
     BEFORE_COMMIT.set(None);
     if let Some(forget) = AFTER_ABORT.take() {
         forget();

@@ -2,6 +2,7 @@
 //! own tables only, never a user's table and never a filter; plans scheduled tasks, whose occurrences are arithmetic;
 //! sends executors to the owners that have work; and sleeps until the next due instant. Each pass is a transaction.
 
+use super::events;
 use super::launcher::complain;
 use super::need::{self, Need};
 use super::retention::Retention;
@@ -23,6 +24,8 @@ use std::sync::atomic::Ordering::*;
 const EARLY: i64 = 200_000;
 /// A due entry that waits this long behind a busy executor gets another one.
 const HELP_AFTER: i64 = 30_000;
+/// A reserved slot whose process did not come within this is free again.
+const START_PATIENCE: i64 = 15_000_000;
 /// With nothing due for this long the scheduler ends; the launcher brings it back.
 const SLEEP_AFTER: i64 = 600_000_000;
 /// Occurrences of one scheduled task that are planned in one pass.
@@ -76,6 +79,7 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
                 watches: true,
             }
         });
+        events::tell();
         worker::report(None);
         if pass.is_absent {
             end(slot, DatabaseState::Absent, i64::MAX);
@@ -282,6 +286,7 @@ fn start(shared: &Shared, database: u32, owner: Oid, look: bool, starts: &mut St
         return Started::NotYet(*not_before);
     }
     let most = settings::MAX_EXECUTORS.get() as usize;
+    shared.executors.iter().for_each(|slot| slot.process.leave_if_never_came(now - START_PATIENCE));
     let free = shared.executors[..most].iter().position(|slot| slot.process.reserve());
     let Some(index) = free else { return Started::NoSlot };
     let slot = &shared.executors[index];

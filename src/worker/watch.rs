@@ -23,8 +23,7 @@ pub fn deadlines(shared: &Shared, database: u32) -> i64 {
             next = next.min(deadline);
         } else if now >= deadline.saturating_add(GRACE) {
             // It catches query_canceled, or never looks: SIGTERM cannot be caught in SQL.
-            slot.interruption.store(Interruption::Timeout as u32, Release);
-            slot.process.signal(15);
+            slot.terminate(Interruption::Timeout);
             next = next.min(now + GRACE);
         } else {
             slot.interrupt(slot.entry.load(Acquire), slot.position.load(Acquire), Interruption::Timeout);

@@ -29,8 +29,9 @@ enum Step {
     OtherTask(i32),
 }
 
-/// Runs one due entry, if there is one. True if there was.
-pub fn one(me: &Me, last_task: &mut i32) -> bool {
+/// Runs one due entry, if there is one. True if there was. An executor that was idle tells the scheduler first: the run
+/// may take long, and other entries be due.
+pub fn one(me: &Me, last_task: &mut i32, was_idle: bool) -> bool {
     let result = xact::run(|| {
         if user::extension().is_none() {
             return Step::NoExtension;
@@ -41,6 +42,9 @@ pub fn one(me: &Me, last_task: &mut i32) -> bool {
             return Step::OtherTask(entry.task);
         }
         take_in_hand(me, &entry);
+        if was_idle {
+            me.wake_scheduler();
+        }
         batch::run(me, &entry, if entry.alone || entry.keys.len() == 1 { Mode::Alone } else { Mode::Together });
         Step::Ran
     });
@@ -103,7 +107,8 @@ impl Me {
 
 /// The run's transaction was rolled back. What it was interrupted for, and by which row, decides what comes now.
 fn after_failure(me: &Me, entry: Entry, failure: Failure) {
-    let (position, interruption) = (me.slot.position.load(Acquire), me.slot.take_interruption());
+    let position = me.slot.position.load(Acquire);
+    let interruption = me.slot.take_interruption(entry.id, position);
     me.slot.rest();
     let is_single = entry.alone || entry.keys.len() == 1;
     let done = if is_single {
@@ -127,6 +132,8 @@ fn after_failure(me: &Me, entry: Entry, failure: Failure) {
             xact::run(|| put_all_aside(entry.id))
         })
     };
+    // A retry may be due while this executor is busy with something else.
+    me.wake_scheduler();
     if let Err(failure) = done {
         warning!("jittask cannot note a failed attempt: {}", failure.message);
         worker::wait_until(Instant(clock::now().0 + 200_000));
@@ -150,6 +157,8 @@ fn note(me: &Me, entry: i64, failure: &Failure, interruption: Interruption) {
         Interruption::Cancelled if failure.sqlstate == CANCELLED => {
             attempt::cancelled(&entry, failure, batch::started_at(), writer)
         }
+        // Meant for a row that had just ended: this one is not at fault.
+        Interruption::Another if failure.sqlstate == CANCELLED => {}
         Interruption::Timeout if failure.sqlstate == CANCELLED => {
             let failure = Failure { message: attempt::TIMED_OUT.to_string(), ..failure.clone() };
             attempt::failed(&entry, &failure, batch::started_at(), writer);

@@ -59,7 +59,8 @@ extern "C-unwind" fn leave(_code: i32, argument: pgrx::pg_sys::Datum) {
     let slot = &shared.executors[argument.value()];
     let database = slot.database.load(Acquire);
     if slot.started_at.load(Acquire) != 0 && !is_kept_out(shared, database) {
-        let timed_out = slot.take_interruption() == Interruption::Timeout;
+        let timed_out =
+            slot.take_interruption(slot.entry.load(Acquire), slot.position.load(Acquire)) == Interruption::Timeout;
         let death = if timed_out { Death::Timeout } else { Death::Terminated };
         let run = flight::Ended {
             database,
@@ -86,10 +87,19 @@ fn is_kept_out(shared: &Shared, database: u32) -> bool {
     slot.is_none_or(|slot| clock::now().0 < slot.keep_out_until.load(Acquire))
 }
 
+impl Me {
+    /// Lets the scheduler look again: this executor may be busy for long, and something else may be due.
+    pub fn wake_scheduler(&self) {
+        if let Some(database) = self.shared.databases.iter().find(|slot| slot.oid.load(Acquire) == self.database) {
+            database.scheduler.wake();
+        }
+    }
+}
+
 /// Until there is nothing to do for `jittask.executor_idle`, or another owner needs the slot.
 fn work(me: &Me) {
     let mut idle_since = clock::now().0;
-    let mut last_task = 0;
+    let (mut last_task, mut was_idle) = (0, true);
     loop {
         worker::check_interrupts();
         worker::reload_if_asked();
@@ -99,7 +109,11 @@ fn work(me: &Me) {
         }
         me.slot.busy.store(true, Release);
         let mut worked = me.slot.look.swap(false, AcqRel) && plan::all(me);
-        worked |= claim::one(me, &mut last_task);
+        if worked {
+            me.wake_scheduler();
+        }
+        worked |= claim::one(me, &mut last_task, was_idle);
+        was_idle = !worked;
         if worked {
             idle_since = clock::now().0;
             if must_yield(me, true) {

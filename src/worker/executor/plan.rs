@@ -4,11 +4,12 @@
 
 use super::Me;
 use super::scan::{self, Scan};
-use crate::catalog::task::{self, Resolved, Task};
+use crate::catalog::resolved::Resolved;
+use crate::catalog::task::{self, Task};
 use crate::catalog::{capture, tally};
 use crate::error::OrRaise;
 use crate::pg::shmem::Limit;
-use crate::pg::{clock, counters, lock, tuple, user, worker, xact};
+use crate::pg::{clock, counters, lock, user, worker, xact};
 use crate::worker::need::{self, Need};
 use pgrx::prelude::*;
 use schedule::Instant;
@@ -52,7 +53,7 @@ fn one(me: &Me, task: Task) -> usize {
         return 0;
     }
     let now = clock::now();
-    let (id, had_problem) = (task.id, task.plan_problem.is_some());
+    let (id, token, had_problem) = (task.id, task.token, task.plan_problem.is_some());
     let limit = me.shared.limit_or_new(task.token);
     // Counters and need before anything is read: what is written from here on shows at the next pass.
     let signature = task.relation.and_then(|relation| counters::of(std::iter::once(relation)).into_values().next());
@@ -67,8 +68,7 @@ fn one(me: &Me, task: Task) -> usize {
     let xmin = xact::snapshot_xmin();
     let until = limit.map_or(now.0 + need::horizon(), |limit| limit.planned_to.load(Acquire));
     let mut scan = Scan::begin(&resolved, now, until);
-    let relation = resolved.target.relation;
-    let candidates = capture::take(resolved.task.token, |from| tuple::is_part_of(from, relation));
+    let candidates = capture::take(token, resolved.target.relation);
     let need = if candidates.everything { Need::Everything } else { need };
     match need {
         Need::Everything => scan.window(scan.floor()),
@@ -85,6 +85,7 @@ fn one(me: &Me, task: Task) -> usize {
     if had_problem {
         task::set_plan_problem(id, None);
     }
+    let limit = limit.filter(|limit| limit.is_of(token));
     if let (Some(limit), Need::Everything | Need::Window) = (limit, need) {
         note_scan(limit, xmin, now, signature.filter(|_| need == Need::Everything));
     }

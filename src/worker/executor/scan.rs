@@ -5,12 +5,15 @@
 use crate::catalog::agenda;
 use crate::catalog::key;
 use crate::catalog::record::{self, Outcome, Record};
+use crate::catalog::resolved::Resolved;
 use crate::catalog::tally::Counts;
-use crate::catalog::task::{ROW_ALIAS, Resolved};
+use crate::catalog::task::ROW_ALIAS;
 use crate::pg::{clock, sql, value};
 use schedule::{BaseRange, ColumnKind, Instant, Late, Occurrence};
 use std::collections::HashSet;
 
+/// How far a holiday may move an occurrence: 400 days, in microseconds.
+const LONGEST_MOVE: i64 = 400 * 86_400_000_000;
 /// Rows read, and occurrences looked up, at a time.
 const PORTION: usize = 1000;
 /// A row whose occurrences in the window are more than this is cut: the rest comes with a later pass.
@@ -66,7 +69,10 @@ impl<'a> Scan<'a> {
         let counted = Instant(resolved.task.counts_from.0 - existing);
         let floor = if existing > window { counted } else { captured_floor.max(counted) };
         let until = Instant(until);
-        let known = agenda::pending(resolved.task.id, Instant(floor.0.min(captured_floor.0)), until);
+        // Holidays move occurrences away from their nominal instants, which are what they are known by.
+        let moved = if resolved.timing.schedule.holidays.is_some() { LONGEST_MOVE } else { 0 };
+        let earliest = Instant(floor.0.min(captured_floor.0) - moved);
+        let known = agenda::pending(resolved.task.id, earliest, Instant(until.0 + moved));
         Scan {
             resolved,
             now,

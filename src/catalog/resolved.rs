@@ -1,0 +1,129 @@
+//! A date-field task with its table looked up as it is now, and the pieces of the statements that read it.
+
+use super::definition::{Timing, column_kind};
+use super::key::KeyColumn;
+use super::target::Target;
+use super::task::{ROW_ALIAS, Task};
+use crate::error::{Error, Kind, Result};
+use crate::pg::sql;
+use schedule::{ColumnKind, Instant};
+
+/// A date-field task with its table looked up as it is now.
+pub struct Resolved {
+    /// The task.
+    pub task: Task,
+    /// Its settled times.
+    pub timing: Timing,
+    /// Its table.
+    pub target: Target,
+    /// Its key.
+    pub key: Vec<KeyColumn>,
+    /// Its date column.
+    pub column: String,
+    /// The column's kind.
+    pub column_kind: ColumnKind,
+    /// The end column and its kind.
+    pub end: Option<(String, ColumnKind)>,
+}
+
+impl Task {
+    /// Settled times.
+    pub fn timing(&self) -> Result<Timing> {
+        self.definition.timing()
+    }
+
+    /// With the table as it is now: 42P01, 42703 … when something is gone.
+    pub fn resolve(self) -> Result<Resolved> {
+        let timing = self.timing()?;
+        let relation = self.relation.ok_or_else(|| {
+            Error::new(Kind::NoTable, format!("the table of task \"{}\" does not exist any more", self.name))
+        })?;
+        let target = Target::open(relation)?;
+        let key = target.key(Some(&self.key_columns))?;
+        let dated = |name: &str| -> Result<ColumnKind> {
+            column_kind(target.column(name)?).ok_or_else(|| {
+                Error::new(
+                    Kind::WrongType,
+                    format!("column \"{name}\" is not a date, timestamp or timestamptz any more"),
+                )
+            })
+        };
+        let column = self.definition.date_column.clone().unwrap_or_default();
+        let column_kind = dated(&column)?;
+        if let Some(filter) = self.filter.as_ref().filter(|filter| !super::filter::is_own(&filter.call, self.owner)) {
+            return Err(Error::new(
+                Kind::NoFunction,
+                format!("the filter's function {} is gone or is another role's", filter.call),
+            ));
+        }
+        let end = self.definition.end_column.clone().map(|name| dated(&name).map(|kind| (name, kind))).transpose()?;
+        Ok(Resolved { timing, target, key, column, column_kind, end, task: self })
+    }
+}
+
+impl Resolved {
+    /// A column of the task's table in a statement of ours.
+    pub fn qualified(&self, column: &str) -> String {
+        format!("{ROW_ALIAS}.{}", pgrx::spi::quote_identifier(column))
+    }
+
+    /// The date column.
+    pub fn column_sql(&self) -> String {
+        self.qualified(&self.column)
+    }
+
+    /// `key columns, date column, end column from table as alias`: what planning reads of a row.
+    pub fn select_list(&self) -> String {
+        format!("{} from {} as {ROW_ALIAS}", self.columns_sql(), self.target.sql_name)
+    }
+
+    /// `key columns, date column, end column`.
+    pub fn columns_sql(&self) -> String {
+        let mut columns: Vec<String> = self.key.iter().map(|column| self.qualified(&column.name)).collect();
+        columns.push(self.column_sql());
+        columns.push(self.end.as_ref().map_or_else(|| "null::date".to_string(), |(name, _)| self.qualified(name)));
+        columns.join(", ")
+    }
+
+    /// The filter in parentheses, if there is one.
+    pub fn filter_condition(&self) -> Option<String> {
+        self.task.filter.as_ref().map(|filter| filter.call.clone())
+    }
+
+    /// A bound for the date column.
+    pub fn bound(&self, at: chrono::NaiveDateTime) -> sql::Arg {
+        let kind = self.column_kind;
+        sql::datum(crate::pg::value::type_of(kind), Some(pgrx::pg_sys::Datum::from(crate::pg::value::raw(kind, at))))
+    }
+
+    /// Base and end of a row whose date and end columns are `first` and `first + 1`; None if it is never due.
+    pub fn base_and_end(
+        &self,
+        rows: &sql::Rows,
+        row: usize,
+        first: usize,
+    ) -> Option<(schedule::Base, Option<Instant>)> {
+        let base = crate::pg::value::base(self.column_kind, rows.datum(row, first)?)?;
+        let Some((_, end_kind)) = &self.end else { return Some((base, self.timing.end_at)) };
+        let Some(end_value) = rows.datum(row, first + 1) else { return Some((base, None)) };
+        match crate::pg::value::base(*end_kind, end_value) {
+            // infinity: no end. -infinity: ended before it began.
+            None => (end_value.value() as i64 as i32 != i32::MIN && end_value.value() as i64 != i64::MIN)
+                .then_some((base, None)),
+            Some(end) => {
+                let end = schedule::row_end(end, self.timing.end_offset, self.timing.end_time, &self.timing.zone)?;
+                Some((base, Some(end)))
+            }
+        }
+    }
+
+    /// `{"id": 42}`.
+    pub fn row_key(&self, key: &str) -> serde_json::Value {
+        let parsed: serde_json::Value = serde_json::from_str(key).unwrap_or_default();
+        let values = match parsed {
+            serde_json::Value::Array(values) if self.key.len() > 1 => values,
+            one => vec![one],
+        };
+        serde_json::Value::Object(self.key.iter().map(|column| column.name.clone()).zip(values).collect())
+    }
+}
