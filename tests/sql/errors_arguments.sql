@@ -106,11 +106,15 @@ select refused_scheduled($$'tick', name => 'with space'$$);
 select refused_scheduled($$'tick', name => '合同'$$);
 select refused_scheduled($$'tick', name => 'a' || repeat('b', 48)$$);
 
--- not yet
+-- rules
 select refused_scheduled($$'tick', repeat => 'custom'$$);
-select refused_scheduled($$'tick', rule => 'FREQ=MONTHLY;BYDAY=-1FR'$$);
+select refused_scheduled($$'tick', rule => 'nonsense'$$);
+select refused_scheduled($$'tick', rule => 'FREQ=DAILY;INTERVAL=0'$$);
+select refused_scheduled($$'tick', rule => 'FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30'$$);
+select refused_scheduled($$'tick', rule => 'cron: 61 * * * *'$$);
+select refused_scheduled($$'tick', rule => 'cron: 0 0 31 2 *'$$);
+select refused_scheduled($$'tick', rule => 'every 1 day 2 hours'$$);
 select refused_scheduled($$'tick', repeat => 'daily', rule => 'FREQ=MONTHLY'$$);
-select refused_scheduled($$'tick', repeat => 'daily', skip_holidays => true$$);
 select refused_scheduled($$'tick', calendar => 'china'$$);
 
 -- An explicit null means the default.
