@@ -1,7 +1,7 @@
 //! A task's definition: the parameters of `create_…` under their names. One type for creating, storing and exporting.
 
 use crate::error::{Error, Kind, Result};
-use crate::pg::{clock, sql, zone};
+use crate::pg::{sql, zone};
 use schedule::{CatchUp, ColumnKind, Cycle, Instant, Schedule, Span};
 use serde::{Deserialize, Serialize};
 
@@ -272,7 +272,8 @@ impl Definition {
                 (_, Some(span)) => format!("{span} after "),
                 _ => String::new(),
             };
-            parts.push(format!("until {side}{column}"));
+            let time = self.end_time.as_deref().map(|time| format!(" at {}", time.strip_suffix(":00").unwrap_or(time)));
+            parts.push(format!("until {side}{column}{}", time.unwrap_or_default()));
         }
         parts.join(" ")
     }
@@ -323,17 +324,11 @@ fn read_time(name: &str, text: &str) -> Result<chrono::NaiveTime> {
 }
 
 fn read_instant(name: &str, text: &str) -> Result<Instant> {
-    let rows = sql::once("select $1::pg_catalog.timestamptz", &[sql::arg(text)]);
-    match rows.datum(0, 1).map(|value| value.value() as i64) {
-        Some(value) if EARLIEST <= clock::from_pg(value) && clock::from_pg(value) <= LATEST => {
-            Ok(clock::from_pg(value))
-        }
-        Some(value) if value != i64::MAX && value != i64::MIN => {
-            Err(invalid(name, text).hint("The year must be between 1 and 9999."))
-        }
-        _ if name == "end_at" => Err(invalid(name, text).hint("Leave end_at out for a task that has no end.")),
-        _ => Err(invalid(name, text).hint("The instant must be finite.")),
-    }
+    let at = sql::once("select $1::pg_catalog.timestamptz", &[sql::arg(text)]).at(0, 1);
+    at.filter(|at| EARLIEST <= *at && *at <= LATEST).ok_or_else(|| {
+        let no_end = if name == "end_at" { " Leave end_at out for a task that has no end." } else { "" };
+        invalid(name, text).hint(format!("The instant must be in the years 1 to 9999.{no_end}"))
+    })
 }
 
 /// `1 year 2 mons 3 days 04:05:06.5`, as PostgreSQL writes it.
