@@ -307,7 +307,8 @@ impl Definition {
                 (_, Some(span)) => format!("{span} after "),
                 _ => String::new(),
             };
-            parts.push(format!("until {side}{column}"));
+            let time = self.end_time.as_deref().map(|time| format!(" at {}", time.strip_suffix(":00").unwrap_or(time)));
+            parts.push(format!("until {side}{column}{}", time.unwrap_or_default()));
         }
         if self.skip_holidays == Some(true) {
             let calendar = self.calendar.as_deref().unwrap_or(super::calendar::DEFAULT);

@@ -3,19 +3,21 @@
 
 use super::definition::invalid;
 use crate::error::Result;
-use crate::pg::{clock, sql};
+use crate::pg::sql;
 use schedule::{Instant, Span};
 
 /// 0001-01-01 and 10000-01-01 less a microsecond, UTC: what ISO 8601 and PostgreSQL write alike.
 const EARLIEST: Instant = Instant(-62_135_596_800_000_000);
 const LATEST: Instant = Instant(253_402_300_799_999_999);
 
+/// An interval as typed; infinite ones are 22023.
 pub fn read_interval(name: &str, text: &str) -> Result<Span> {
     let rows = sql::once("select $1::pg_catalog.interval", &[sql::arg(text)]);
     let value = rows.datum(0, 1).ok_or_else(|| invalid(name, text))?;
     crate::pg::value::span(value).ok_or_else(|| invalid(name, text).hint("Intervals must be finite."))
 }
 
+/// A time of day as typed, before 24:00.
 pub fn read_time(name: &str, text: &str) -> Result<chrono::NaiveTime> {
     let rows = sql::once("select $1::pg_catalog.time", &[sql::arg(text)]);
     let micros = rows.datum(0, 1).map(|value| value.value() as i64).ok_or_else(|| invalid(name, text))?;
@@ -26,18 +28,13 @@ pub fn read_time(name: &str, text: &str) -> Result<chrono::NaiveTime> {
     .ok_or_else(|| invalid(name, text).hint("A time of day is before 24:00, which is the next day's 00:00."))
 }
 
+/// An instant as typed, in the session's zone where it has no offset of its own.
 pub fn read_instant(name: &str, text: &str) -> Result<Instant> {
-    let rows = sql::once("select $1::pg_catalog.timestamptz", &[sql::arg(text)]);
-    match rows.datum(0, 1).map(|value| value.value() as i64) {
-        Some(value) if EARLIEST <= clock::from_pg(value) && clock::from_pg(value) <= LATEST => {
-            Ok(clock::from_pg(value))
-        }
-        Some(value) if value != i64::MAX && value != i64::MIN => {
-            Err(invalid(name, text).hint("The year must be between 1 and 9999."))
-        }
-        _ if name == "end_at" => Err(invalid(name, text).hint("Leave end_at out for a task that has no end.")),
-        _ => Err(invalid(name, text).hint("The instant must be finite.")),
-    }
+    let at = sql::once("select $1::pg_catalog.timestamptz", &[sql::arg(text)]).at(0, 1);
+    at.filter(|at| EARLIEST <= *at && *at <= LATEST).ok_or_else(|| {
+        let no_end = if name == "end_at" { " Leave end_at out for a task that has no end." } else { "" };
+        invalid(name, text).hint(format!("The instant must be in the years 1 to 9999.{no_end}"))
+    })
 }
 
 /// `1 year 2 mons 3 days 04:05:06.5`, as PostgreSQL writes it.
@@ -58,6 +55,7 @@ pub fn span_text(span: Span) -> String {
     parts.join(" ")
 }
 
+/// A kept interval.
 pub fn canonical_span(text: &str) -> Result<Span> {
     let mut span = Span::ZERO;
     let broken = || invalid("interval", text);
@@ -88,6 +86,7 @@ fn clock_micros(text: &str) -> Option<i64> {
     Some(sign * (((hours * 60 + minutes) * 60 + whole.parse::<i64>().ok()?) * 1_000_000 + micros))
 }
 
+/// A kept time of day.
 pub fn canonical_time(text: &str) -> Result<chrono::NaiveTime> {
     text.parse().map_err(|_| invalid("time", text))
 }
@@ -98,6 +97,7 @@ pub fn instant_text(at: Instant) -> String {
         .map_or_else(|| at.0.to_string(), |at| at.format("%Y-%m-%dT%H:%M:%S%.fZ").to_string())
 }
 
+/// A kept instant.
 pub fn canonical_instant(text: &str) -> Result<Instant> {
     let civil = text.trim_end_matches('Z').parse::<chrono::NaiveDateTime>();
     civil.map(|at| Instant(at.and_utc().timestamp_micros())).map_err(|_| invalid("instant", text))

@@ -142,7 +142,6 @@ select refused($$select * from jittask.preview_schedule('2100-01-01', 'daily', r
 select refused($$select * from jittask.preview_schedule('2100-01-01', 'daily', time_zone => 'UTC+1')$$);
 select refused($$select * from jittask.preview_schedule('2100-01-01', 'daily', count => -7)$$);
 select refused($$select * from jittask.preview_schedule('2100-01-01', 'daily', calendar => 'nothing')$$);
-select refused($$select * from jittask.preview_schedule('2100-01-01', 'daily', skip_holidays => true)$$);
 set timezone = 'GMT+3';
 select refused($$select * from jittask.preview_schedule('2100-01-01', 'daily')$$);
 

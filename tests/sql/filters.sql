@@ -122,6 +122,17 @@ select row_key from jittask.preview('altered');
 -- … and a column that a filter reads can go; its task then says what is missing.
 alter table altered drop column kind;
 select refused($$select * from jittask.preview('altered')$$);
+-- A filter stays its renamed task's, and is made anew when it is altered.
+select jittask.create_date_task('changing', 'altered', 'due_on', body => 'null', filter => 'id = 1');
+select jittask.alter_task('changing', '{"name": "changed"}');
+select row_key from jittask.preview('changed');
+select jittask.alter_task('changed', '{"filter": "id = 2 and altered is not null"}');
+select row_key from jittask.preview('changed');
+select jittask.alter_task('changed', '{"name": "again"}');
+select row_key from jittask.preview('again');
+select refused($$select jittask.alter_task('again', '{"filter": "id = 2) or (true"}')$$);
+select jittask.alter_task('again', '{"filter": null}');
+select row_key from jittask.preview('again');
 -- Each filter goes with its task, and is nobody else's.
 reset role;
 select count(*), bool_and(pg_get_userbyid(proowner) = 'regress_owner' and proacl::text = '{regress_owner=X/regress_owner}' and not prosecdef)

@@ -124,8 +124,8 @@ select count(*) from jittask.progress;
 select count(*) from jittask.accounts;
 select count(*) from jittask.running();
 select count(*) from jittask.worker_slots() where kind = 'executor';
-select refused(format('select * from jittask.%I', relname)) from pg_class
-where relnamespace = 'jittask'::regnamespace and relkind in ('r', 'S') order by relname;
+select relname from pg_class where relnamespace = 'jittask'::regnamespace and relkind in ('r', 'S')
+and refused(format('select * from jittask.%I', relname)) not like '42501: permission denied for %';
 select refused(format('insert into jittask.%I default values', relname)) from pg_class
 where relnamespace = 'jittask'::regnamespace and relkind = 'r' and relname = 'capture';
 -- A view that leaks through a cheap function would show it here.
