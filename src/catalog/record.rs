@@ -136,7 +136,8 @@ pub fn known(task: i32, wanted: &[(u128, Instant)]) -> std::collections::HashMap
         sql::run(
             "select u.i, r.id, r.status = 'skipped' and r.reason in ('row_changed', 'filter', 'row_deleted')
              from unnest($2::uuid[], $3::timestamptz[]) with ordinality u (hash, nominal, i)
-             join jittask.record r on r.task_id = $1 and r.key_hash = u.hash and r.nominal_at = u.nominal",
+             cross join lateral (select * from jittask.record r where r.task_id = $1 and r.key_hash = u.hash
+                 and r.nominal_at = u.nominal offset 0) r", // offset 0: one look-up a key, also in a plan made when the table was empty
             &[
                 sql::arg(task),
                 sql::uuids(wanted.iter().map(|(hash, _)| *hash)),

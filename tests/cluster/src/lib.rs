@@ -24,6 +24,7 @@
 mod command;
 mod lifecycle;
 mod options;
+mod ready;
 mod session;
 mod template;
 mod tree;
@@ -31,4 +32,5 @@ mod tree;
 pub use lifecycle::{Cluster, Mode};
 pub use options::Options;
 pub use postgres;
+pub use ready::{all, one};
 pub use tree::Tree;

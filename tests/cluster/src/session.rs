@@ -50,7 +50,11 @@ impl Cluster {
     /// # Panics
     /// When one of them fails.
     pub fn sql(&self, database: &str, text: &str) {
-        if let Err(error) = self.connect(database).batch_execute(text) {
+        self.run_as(database, "postgres", text);
+    }
+
+    pub(crate) fn run_as(&self, database: &str, role: &str, text: &str) {
+        if let Err(error) = self.connect_as(database, role).batch_execute(text) {
             panic!("{}\nin: {text}\n{}", describe(&error), self.log_tail());
         }
     }

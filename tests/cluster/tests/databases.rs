@@ -1,0 +1,208 @@
+//! Several databases in one cluster: each is found when the extension comes, left alone when somebody drops, copies or
+//! renames it, and forgotten when it goes; and the switch that stops everything.
+
+use std::time::{Duration, Instant};
+
+use cluster::postgres::Client;
+use cluster::{Cluster, Options, all, one};
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// A scheduled task's and a date-field task's things, owned by the superuser of the database.
+const TASKS: &str = "
+create extension jittask;
+create table contract (id bigint primary key, due timestamptz);
+create index on contract (due);
+create table outbox (id bigint, database name default current_database());
+create function run(contract) returns void language sql as $$ insert into outbox values ($1.id) $$;
+select jittask.create_date_task('rows', 'contract', 'due', 'run');";
+
+fn due_rows(session: &mut Client, from: i64, rows: i64) {
+    session
+        .batch_execute(&format!(
+            "insert into contract select id, now() + interval '1 second' from generate_series({from}, {from} + {rows} - 1) id"
+        ))
+        .unwrap();
+}
+
+fn wait_for_effects(cluster: &Cluster, session: &mut Client, wanted: i64, patience: Duration) {
+    cluster.wait_until(&format!("{wanted} effects"), patience, || {
+        (one::<i64>(session, "select count(*) from outbox") == wanted).then_some(())
+    });
+}
+
+/// Runs a statement on a whole database; it may not be held up by our processes there.
+fn quickly(session: &mut Client, statement: &str) {
+    let begun = Instant::now();
+    session.batch_execute(statement).unwrap_or_else(|error| panic!("{statement}: {error:?}"));
+    println!("{statement}: {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(6), "{statement} took {:?}", begun.elapsed());
+}
+
+#[test]
+fn tasks_run_in_all_databases_at_once() {
+    let cluster = Cluster::with(&[]);
+    let names = ["one", "two", "three"];
+    let mut sessions = Vec::new();
+    for name in names {
+        cluster.sql("postgres", &format!("create database {name}"));
+        let mut session = cluster.connect(name);
+        session.batch_execute(TASKS).unwrap();
+        due_rows(&mut session, 1, 50);
+        sessions.push(session);
+    }
+    for (name, session) in names.iter().zip(&mut sessions) {
+        wait_for_effects(&cluster, session, 50, SOON);
+        assert_eq!(all::<String>(session, "select distinct database::text from outbox"), [*name]);
+        assert_eq!(one::<i64>(session, "select unaccounted from jittask.accounts"), 0);
+    }
+}
+
+#[test]
+fn the_extension_is_found_in_a_new_database_and_forgotten_when_dropped() {
+    let cluster = Cluster::with(&[]);
+    cluster.sql("postgres", "create database fresh");
+    let mut session = cluster.connect("fresh");
+    for round in 1..=3 {
+        // Installed, used, and dropped with all that hangs on it.
+        session.batch_execute(TASKS).unwrap();
+        session.batch_execute("insert into contract values (1, now())").unwrap();
+        let begun = Instant::now();
+        wait_for_effects(&cluster, &mut session, 1, Duration::from_secs(5));
+        println!("round {round}: a row ran {:?} after CREATE EXTENSION", begun.elapsed());
+        due_rows(&mut session, 2, 5);
+        let begun = Instant::now();
+        session.batch_execute("drop extension jittask cascade").unwrap();
+        println!("round {round}: DROP EXTENSION CASCADE took {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(5));
+        let left: i64 = one(&mut session, "select count(*) from pg_trigger where tgname like 'jittask%'");
+        assert_eq!(left, 0, "triggers are left");
+        // The table is as it was.
+        session.batch_execute("insert into contract values (99, now()); drop table contract, outbox cascade").unwrap();
+        cluster.wait_until("the database's processes to go", SOON, || {
+            let here: i64 = one(
+                &mut session,
+                "select count(*) from pg_stat_activity where backend_type like 'jittask%' and datname = 'fresh'",
+            );
+            (here == 0).then_some(())
+        });
+    }
+    // A rolled back CREATE or DROP EXTENSION changes nothing.
+    session.batch_execute("begin; create extension jittask; rollback").unwrap();
+    session.batch_execute(TASKS).unwrap();
+    session.batch_execute("begin; drop extension jittask cascade; rollback").unwrap();
+    due_rows(&mut session, 1, 5);
+    wait_for_effects(&cluster, &mut session, 5, SOON);
+}
+
+/// With processes of ours at work there, or idle there, a database can be copied, renamed and dropped.
+fn whole_database(is_busy: bool) {
+    let cluster = Cluster::with(&[]);
+    cluster.sql("postgres", "create database target");
+    let mut session = cluster.connect("target");
+    session.batch_execute(TASKS).unwrap();
+    if is_busy {
+        session
+            .batch_execute(
+                "create or replace function run(contract) returns void language plpgsql as
+                 $$ begin insert into outbox values ($1.id); perform pg_sleep(0.02); end $$",
+            )
+            .unwrap();
+    }
+    due_rows(&mut session, 1, 600);
+    cluster.wait_until("work to begin", SOON, || {
+        (one::<i64>(&mut session, "select count(*) from outbox") >= if is_busy { 1 } else { 600 }).then_some(())
+    });
+    drop(session);
+    let mut admin = cluster.connect("postgres");
+    cluster.wait_until("the session to leave", SOON, || {
+        let sessions =
+            "select count(*) from pg_stat_activity where datname = 'target' and backend_type = 'client backend'";
+        (one::<i64>(&mut admin, sessions) == 0).then_some(())
+    });
+    quickly(&mut admin, "create database copy template target");
+    quickly(&mut admin, "alter database target rename to renamed");
+    // Work goes on under the new name, and not in the copy.
+    let mut session = cluster.connect("renamed");
+    wait_for_effects(&cluster, &mut session, 600, Duration::from_secs(60));
+    due_rows(&mut session, 1001, 5);
+    wait_for_effects(&cluster, &mut session, 605, SOON);
+    let mut copy = cluster.connect("copy");
+    let before: i64 = one(&mut copy, "select count(*) from outbox");
+    due_rows(&mut copy, 2001, 5);
+    due_rows(&mut session, 2001, 5);
+    wait_for_effects(&cluster, &mut session, 610, SOON);
+    assert_eq!(one::<i64>(&mut copy, "select count(*) from outbox"), before, "a copy runs nothing");
+    drop((session, copy));
+    cluster.wait_until("the sessions to leave", SOON, || {
+        let sessions = "select count(*) from pg_stat_activity where datname in ('renamed', 'copy') and backend_type = 'client backend'";
+        (one::<i64>(&mut admin, sessions) == 0).then_some(())
+    });
+    quickly(&mut admin, "drop database copy");
+    quickly(&mut admin, "drop database renamed");
+    let left: i64 = one(
+        &mut admin,
+        "select count(*) from pg_stat_activity where backend_type in ('jittask scheduler', 'jittask executor') and datname is distinct from 'postgres'",
+    );
+    assert_eq!(left, 0);
+    // The name is free again, and a new database under it is served.
+    admin.batch_execute("create database target").unwrap();
+    let mut session = cluster.connect("target");
+    session.batch_execute(TASKS).unwrap();
+    due_rows(&mut session, 1, 5);
+    wait_for_effects(&cluster, &mut session, 5, SOON);
+}
+
+#[test]
+fn a_database_with_idle_workers_is_copied_renamed_and_dropped() {
+    whole_database(false);
+}
+
+#[test]
+fn a_database_with_busy_workers_is_copied_renamed_and_dropped() {
+    whole_database(true);
+}
+
+#[test]
+fn a_failed_drop_lets_work_go_on() {
+    let cluster = Cluster::with(&[]);
+    cluster.sql("postgres", "create database target");
+    let mut session = cluster.connect("target");
+    session.batch_execute(TASKS).unwrap();
+    due_rows(&mut session, 1, 5);
+    wait_for_effects(&cluster, &mut session, 5, SOON);
+    // The test's own session is in the way.
+    let error = cluster.connect("postgres").batch_execute("drop database target").unwrap_err();
+    assert_eq!(error.code().unwrap().code(), "55006", "{error:?}");
+    due_rows(&mut session, 6, 5);
+    wait_for_effects(&cluster, &mut session, 10, SOON);
+    // Nor does one by somebody who may not.
+    cluster.sql("postgres", "create role somebody login");
+    let error = cluster.connect_as("postgres", "somebody").batch_execute("drop database target").unwrap_err();
+    assert_eq!(error.code().unwrap().code(), "42501");
+    due_rows(&mut session, 11, 5);
+    wait_for_effects(&cluster, &mut session, 15, SOON);
+}
+
+#[test]
+fn enabled_off_stops_and_on_resumes() {
+    let cluster = Cluster::ready(&[]);
+    cluster.sql("postgres", "drop extension jittask");
+    let mut session = cluster.connect("postgres");
+    session.batch_execute(TASKS).unwrap();
+    due_rows(&mut session, 1, 5);
+    wait_for_effects(&cluster, &mut session, 5, SOON);
+    cluster.configure(&Options::default().set("jittask.enabled", "off"));
+    session.batch_execute("select pg_reload_conf()").unwrap();
+    cluster.wait_until("executors to leave", SOON, || {
+        (one::<i64>(&mut session, "select count(*) from jittask.workers where kind = 'executor'") == 0).then_some(())
+    });
+    due_rows(&mut session, 6, 5);
+    let due: String = one(&mut session, "select max(due)::text from contract");
+    cluster.wait_for(SOON, &format!("select clock_timestamp() > timestamptz '{due}' + interval '1 second'"));
+    assert_eq!(one::<i64>(&mut session, "select count(*) from outbox"), 5);
+    cluster.configure(&Options::default().set("jittask.enabled", "on"));
+    session.batch_execute("select pg_reload_conf()").unwrap();
+    wait_for_effects(&cluster, &mut session, 10, Duration::from_secs(5));
+    assert_eq!(one::<i64>(&mut session, "select unaccounted from jittask.accounts"), 0);
+}
