@@ -19,7 +19,10 @@ pub fn check() -> usize {
                  from jittask.task t
                  left join pg_proc p on p.oid = coalesce(
                      (select q.oid from pg_proc q where q.oid = t.function_oid),
-                     case when t.function_name is not null then to_regprocedure(t.function_name)::oid end)
+                     -- Not to_regprocedure, which raises where the argument's type is gone.
+                     (select q.oid from pg_proc q join pg_namespace m on m.oid = q.pronamespace
+                      where t.function_name like '%' || q.proname || '%' and format('%I.%I(%s)', m.nspname, q.proname,
+                          (select string_agg(format_type(a, null), ', ') from unnest(q.proargtypes) a)) = t.function_name))
                  left join pg_class c on c.oid = t.relation::oid
                  left join lateral (
                      select n.name from unnest(t.key_columns::text[] || array[t.definition ->> 'date_column', t.definition ->> 'end_column']) n (name)

@@ -215,6 +215,8 @@ pub struct DeathSlot {
     pub position: AtomicI32,
     /// When it started; microseconds since 1970.
     pub started_at: AtomicI64,
+    /// When the process died; microseconds since 1970.
+    pub noted_at: AtomicI64,
     death: AtomicU32,
 }
 
@@ -395,6 +397,7 @@ impl Shared {
             slot.database.store(run.database, Release);
             slot.position.store(run.position, Release);
             slot.started_at.store(run.started_at, Release);
+            slot.noted_at.store(super::clock::now().0, Release);
             slot.death.store(death as u32, Release);
             slot.entry.store(run.entry, Release);
         }

@@ -49,7 +49,10 @@ pub fn before_commit(flush: fn(), forget: fn()) {
 
 fn register() {
     if !REGISTERED.replace(true) {
-        unsafe { pg_sys::RegisterXactCallback(Some(on_transaction_event), std::ptr::null_mut()) };
+        unsafe {
+            pg_sys::RegisterXactCallback(Some(on_transaction_event), std::ptr::null_mut());
+            pg_sys::RegisterResourceReleaseCallback(Some(on_release), std::ptr::null_mut());
+        }
     }
 }
 
@@ -58,10 +61,23 @@ extern "C-unwind" fn on_transaction_event(event: pg_sys::XactEvent::Type, _argum
     use pg_sys::XactEvent::*;
     match event {
         XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE => before_end(),
-        XACT_EVENT_COMMIT => committed(),
         // A prepared transaction wakes at COMMIT PREPARED, through the utility hook.
         XACT_EVENT_ABORT | XACT_EVENT_PREPARE => undone(),
         _ => {}
+    }
+}
+
+/// After a commit, when its locks are released and what it changed in the catalogs is known: woken earlier, an executor
+/// could still run the old body of a function that this transaction replaced.
+#[pgrx::pg_guard]
+extern "C-unwind" fn on_release(
+    phase: pg_sys::ResourceReleasePhase::Type,
+    is_commit: bool,
+    is_top_level: bool,
+    _argument: *mut c_void,
+) {
+    if is_commit && is_top_level && phase == pg_sys::ResourceReleasePhase::RESOURCE_RELEASE_AFTER_LOCKS {
+        committed();
     }
 }
 

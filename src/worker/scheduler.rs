@@ -87,6 +87,7 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
         slot.failures.store(0, Release);
         let retry = dispatch(shared, slot, &pass, &mut starts);
         let next = pass.next.min(retry).min(watch::deadlines(shared, database.to_u32()));
+        let next = next.min(watch::next_death(shared, database.to_u32()));
         let next = if pass.is_asleep { next } else { next.min(retention.work()) };
         let now = clock::now().0;
         if !pass.watches

@@ -4,10 +4,13 @@
 use super::attempt;
 use crate::catalog::health;
 use crate::pg::clock;
-use crate::pg::shmem::{Interruption, Shared};
+use crate::pg::shmem::{Death, Interruption, Shared};
 use schedule::Instant;
 use std::sync::atomic::Ordering::*;
 
+/// A process that is told to end by a shutdown of the server is not alone: the scheduler dies within this too, and
+/// nothing is counted. Microseconds.
+const SHUTDOWN_MICROS: i64 = 300_000;
 /// A run that goes on this long after it was interrupted is ended with its process.
 const GRACE: i64 = 4_000_000;
 
@@ -43,11 +46,18 @@ pub fn came_up(shared: &Shared, database: u32, now: Instant) {
     }
     for died in shared.deaths.iter().filter(|died| died.database.load(Acquire) == database) {
         let (entry, position, death) = (died.entry.load(Acquire), died.position.load(Acquire), died.death());
-        if entry > 0 {
+        if entry > 0 && (death == Death::Crash || now.0 - died.noted_at.load(Acquire) > SHUTDOWN_MICROS) {
             died.entry.store(0, Release);
             attempt::died(entry, position, Instant(died.started_at.load(Acquire)), death);
         }
     }
+}
+
+/// When the next death is to be counted.
+pub fn next_death(shared: &Shared, database: u32) -> i64 {
+    let waiting =
+        shared.deaths.iter().filter(|died| died.database.load(Acquire) == database && died.entry.load(Acquire) > 0);
+    waiting.map(|died| died.noted_at.load(Acquire) + SHUTDOWN_MICROS + 1000).min().unwrap_or(i64::MAX)
 }
 
 /// Nothing is run here for the time being.
