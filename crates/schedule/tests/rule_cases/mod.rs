@@ -93,6 +93,11 @@ fn build((zone, rule, moves, calendar, (pick, delta, form), (k, before, width)):
         let days = days.into_iter().map(|(day, works)| (local.date() + TimeDelta::days(day), works));
         Holidays { shift, calendar: Rc::new(Calendar::new(weekend, days)) }
     });
+    // Rules that never come cost 400 years of search each time; tables have them.
+    if schedule.rule.as_ref().is_some_and(|rule| rule.check(base, zone).is_err()) {
+        schedule.rule = None;
+        schedule.cycle = Cycle::Daily;
+    }
     let near = schedule.occurrences(base, zone, None, EVER).take(k + 1).last().map_or(at, |found| found.due_at);
     let from = Instant(near.0 - before);
     Case { zone, schedule, base, from, until: Instant(from.0 + width) }
