@@ -31,6 +31,11 @@ pub(crate) fn from_civil_micros(micros: i64) -> Reach<NaiveDateTime> {
     DateTime::from_timestamp_micros(micros).map(|utc| utc.naive_utc()).ok_or(OutOfRange::by_sign(micros))
 }
 
+/// As [`from_civil_micros`], but what leaves the range is its nearer end.
+pub(crate) fn nearest_civil(micros: i64) -> NaiveDateTime {
+    from_civil_micros(micros).unwrap_or(if micros < 0 { NaiveDateTime::MIN } else { NaiveDateTime::MAX })
+}
+
 /// `date` so many months later (or earlier): the same day of the month, or the month's last if there is no such day.
 pub(crate) fn add_months(date: NaiveDate, months: i64) -> Reach<NaiveDate> {
     let side = OutOfRange::by_sign(months);

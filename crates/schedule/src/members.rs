@@ -3,7 +3,7 @@
 
 use chrono::NaiveDateTime;
 
-use crate::civil::{OutOfRange, add_days, add_days_at, civil_micros, from_civil_micros, midnight};
+use crate::civil::{OutOfRange, add_days, add_days_at, civil_micros, midnight, nearest_civil};
 use crate::interrupt::tick;
 use crate::inverse::member_low;
 use crate::rule::Kind;
@@ -49,7 +49,7 @@ impl<'a> Members<'a> {
         let Some(start) = Start::new(schedule.moves(), base, zone) else { return Members::Empty };
         match kind {
             Some(Kind::Recur(recur)) => {
-                let Some(low) = member_low(schedule, zone, from) else { return Members::Empty };
+                let Some(low) = member_low(schedule, zone, from.max(Instant::MIN)) else { return Members::Empty };
                 let based = recur.based_on(start.local);
                 Members::Recur(Box::new(RecurMembers::new(based, schedule.moves(), zone, start, low)))
             }
@@ -220,7 +220,7 @@ pub(crate) struct CronMembers<'a> {
 impl<'a> CronMembers<'a> {
     fn new(cron: &'a Cron, zone: &'a dyn Zone, start: Start, first: i64) -> CronMembers<'a> {
         let (least, greatest) = offsets_near(zone, first);
-        let low = from_civil_micros(first.saturating_add(least)).unwrap_or(NaiveDateTime::MIN);
+        let low = nearest_civil(first.saturating_add(least));
         // Near a change a local time may be due after one that follows it; what is too early is passed over.
         let low = if least == greatest { low } else { add_days_at(low, -1).unwrap_or(NaiveDateTime::MIN) };
         let day = cron.next_day(low.date());

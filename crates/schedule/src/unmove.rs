@@ -4,7 +4,7 @@
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 
 use crate::calendar::{Holidays, Shift};
-use crate::civil::{add_days, civil_micros, from_civil_micros, last_of_day, midnight};
+use crate::civil::{add_days, civil_micros, last_of_day, midnight, nearest_civil};
 use crate::zone::{Zone, offsets_near};
 use crate::{Instant, Schedule};
 
@@ -51,8 +51,8 @@ impl Local {
     /// side: a time in a gap is due on another day than its own.
     fn of(zone: &dyn Zone, first: Instant, last: Instant) -> Local {
         let (first_offsets, last_offsets) = (offsets_near(zone, first.0), offsets_near(zone, last.0));
-        let low = from_civil_micros(first.0.saturating_add(first_offsets.0)).unwrap_or(NaiveDateTime::MIN);
-        let high = from_civil_micros(last.0.saturating_add(last_offsets.1)).unwrap_or(NaiveDateTime::MAX);
+        let low = nearest_civil(first.0.saturating_add(first_offsets.0));
+        let high = nearest_civil(last.0.saturating_add(last_offsets.1));
         if first_offsets.0 == first_offsets.1 && first_offsets == last_offsets {
             return Local { low, high };
         }

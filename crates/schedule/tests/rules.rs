@@ -3,10 +3,13 @@
 mod zones;
 
 use std::cell::Cell;
+use std::rc::Rc;
 use std::time::{Duration, Instant as Clock};
 
-use chrono::NaiveTime;
-use schedule::{Base, ColumnKind, Cycle, Instant, Rule, Schedule, Span, set_interrupt_check};
+use chrono::{NaiveDate, NaiveTime};
+use schedule::{
+    Base, Calendar, ColumnKind, Cycle, Holidays, Instant, Rule, Schedule, Shift, Span, set_interrupt_check,
+};
 use zones::{LORD_HOWE, Listed, NEW_YORK, UTC, date, local, show, time, utc};
 
 const EVER: Instant = Instant(i64::MIN);
@@ -281,6 +284,55 @@ fn every_search_ends_soon() {
             }
         }
     }
+}
+
+#[test]
+fn extreme_windows_and_bases_do_not_fail() {
+    let rules = [
+        "every 1 second",
+        "FREQ=YEARLY;BYDAY=1MO",
+        "FREQ=WEEKLY;BYDAY=MO,SU;COUNT=9",
+        "cron: 0 9 * * 1",
+        "cron: 30 * L * *",
+    ];
+    let shifts =
+        [None, Some(Shift::Following), Some(Shift::Preceding), Some(Shift::ModifiedFollowing), Some(Shift::Drop)];
+    let calendar = Rc::new(Calendar::new([false, false, false, false, false, true, true], []));
+    let bases = [Base::Date(NaiveDate::MAX), Base::Date(date("2026-01-31")), Base::Instant(Instant(i64::MAX))];
+    for (text, shift) in rules.iter().flat_map(|text| shifts.map(|shift| (text, shift))) {
+        let mut schedule = custom(text);
+        schedule.holidays = shift.map(|shift| Holidays { shift, calendar: Rc::clone(&calendar) });
+        for (from, until) in [(i64::MIN, i64::MAX), (i64::MIN, i64::MIN), (i64::MAX - 1, i64::MAX), (-1, 1)] {
+            let (from, until) = (Instant(from), Instant(until));
+            for kind in [ColumnKind::Date, ColumnKind::Local, ColumnKind::Instant] {
+                schedule.bases(kind, &NEW_YORK, from, until, Some(local("2026-01-01 00:00:00")));
+                schedule.bases(kind, &NEW_YORK, from, until, None);
+                schedule.upper_limit(kind, &NEW_YORK, until);
+            }
+            for base in bases {
+                let next = schedule.occurrences(base, &NEW_YORK, None, from).next();
+                assert!(next.is_none_or(|next| next.due_at >= from), "{text}");
+                schedule.last_before(base, &NEW_YORK, None, Instant(-1), from);
+            }
+        }
+    }
+}
+
+#[test]
+fn seconds_over_a_long_holiday_stay_bounded() {
+    let free = (1..=7).map(|day| (NaiveDate::from_ymd_opt(2026, 10, day).expect("a date"), false));
+    let calendar = Rc::new(Calendar::new([false; 7], free));
+    let holidays = Holidays { shift: Shift::Following, calendar };
+    let schedule = Schedule { holidays: Some(holidays), ..custom("every 1 minute") };
+    let base = Base::Local(local("1970-01-01 00:00:00"));
+    let began = Clock::now();
+    let next = schedule.occurrences(base, &NEW_YORK, None, utc("2026-10-05 00:00:00")).next();
+    assert_eq!(
+        next.map(|o| (show(o.nominal_at), show(o.due_at))),
+        Some(("2026-10-08 04:00:00".to_owned(), "2026-10-08 04:00:00".to_owned()))
+    );
+    let slowest = if cfg!(debug_assertions) { Duration::from_secs(1) } else { Duration::from_millis(50) };
+    assert!(began.elapsed() < slowest, "took {:?}", began.elapsed());
 }
 
 thread_local! {
