@@ -58,6 +58,8 @@ pub struct Database {
     pub keep_out_until: AtomicI64,
     /// Since when it is served without a gap; what was due before is late because nobody was there. Microseconds since 1970.
     pub up_since: AtomicI64,
+    /// The role as which an executor could not connect, 0 for none: told to the scheduler.
+    pub refused_owner: AtomicU32,
     /// Failed starts in a row.
     pub failures: AtomicU32,
     /// The scheduler.

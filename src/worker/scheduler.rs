@@ -45,11 +45,22 @@ struct Pass {
     watches: bool,
 }
 
-/// Where owners' executors failed to start.
+/// Owners as whom executors could not connect: how often in a row, and when to try again.
 #[derive(Default)]
 struct Starts {
-    last: HashMap<Oid, usize>,
     failures: HashMap<Oid, (u32, i64)>,
+}
+
+impl Starts {
+    /// Takes word of a failure.
+    fn note(&mut self, slot: &Database) {
+        let refused = slot.refused_owner.swap(0, AcqRel);
+        if refused != 0 {
+            let owner = Oid::from(refused);
+            let failures = self.failures.get(&owner).map_or(1, |(count, _)| count + 1);
+            self.failures.insert(owner, (failures, clock::now().0 + (500_000_i64 << failures.min(7))));
+        }
+    }
 }
 
 #[unsafe(no_mangle)]
@@ -214,6 +225,7 @@ fn find_planning(shared: &Shared, now: Instant, pass: &mut Pass) {
 /// Wakes or starts executors; when to try again, at the latest.
 fn dispatch(shared: &Shared, slot: &Database, pass: &Pass, starts: &mut Starts) -> i64 {
     let database = slot.oid.load(Acquire);
+    starts.note(slot);
     let mut owners: Vec<(Oid, bool)> = pass.owners.clone();
     owners.sort_by_key(|(owner, look)| (owner.to_u32(), !look));
     owners.dedup_by_key(|(owner, _)| *owner);
@@ -222,6 +234,9 @@ fn dispatch(shared: &Shared, slot: &Database, pass: &Pass, starts: &mut Starts) 
     for (owner, look) in owners {
         let mine: Vec<&Executor> =
             shared.executors_of(database).filter(|slot| slot.owner.load(Acquire) == owner.to_u32()).collect();
+        if mine.iter().any(|executor| executor.connected.load(Acquire)) {
+            starts.failures.remove(&owner);
+        }
         if look && let Some(executor) = mine.iter().find(|slot| !slot.busy.load(Acquire)).or(mine.first()) {
             executor.look.store(true, Release);
         }
@@ -271,18 +286,7 @@ enum Started {
     NotYet(i64),
 }
 
-fn start(shared: &Shared, database: u32, owner: Oid, look: bool, starts: &mut Starts, now: i64) -> Started {
-    if let Some(index) = starts.last.get(&owner) {
-        let before = &shared.executors[*index];
-        if before.owner.load(Acquire) == owner.to_u32() && !before.process.is_alive() && !before.connected.load(Acquire)
-        {
-            let failures = starts.failures.get(&owner).map_or(1, |(count, _)| count + 1);
-            starts.failures.insert(owner, (failures, now + (500_000_i64 << failures.min(7))));
-            starts.last.remove(&owner);
-        } else if before.connected.load(Acquire) {
-            starts.failures.remove(&owner);
-        }
-    }
+fn start(shared: &Shared, database: u32, owner: Oid, look: bool, starts: &Starts, now: i64) -> Started {
     if let Some((_, not_before)) = starts.failures.get(&owner).filter(|(_, not_before)| now < *not_before) {
         return Started::NotYet(*not_before);
     }
@@ -297,7 +301,6 @@ fn start(shared: &Shared, database: u32, owner: Oid, look: bool, starts: &mut St
     slot.look.store(look, Release);
     slot.busy.store(true, Release);
     if worker::start("jittask executor", "jittask executor", c"jittask_executor", index, worker::pid()) {
-        starts.last.insert(owner, index);
         return Started::Yes;
     }
     slot.process.leave();

@@ -58,6 +58,12 @@ extern "C-unwind" fn leave(_code: i32, argument: pgrx::pg_sys::Datum) {
     let Some(shared) = shmem::shared() else { return };
     let slot = &shared.executors[argument.value()];
     let database = slot.database.load(Acquire);
+    let home = shared.databases.iter().find(|slot| slot.oid.load(Acquire) == database);
+    if !slot.connected.load(Acquire)
+        && let Some(home) = home
+    {
+        home.refused_owner.store(slot.owner.load(Acquire), Release);
+    }
     if slot.started_at.load(Acquire) != 0 && !is_kept_out(shared, database) {
         let timed_out =
             slot.take_interruption(slot.entry.load(Acquire), slot.position.load(Acquire)) == Interruption::Timeout;
@@ -76,8 +82,8 @@ extern "C-unwind" fn leave(_code: i32, argument: pgrx::pg_sys::Datum) {
     slot.busy.store(false, Release);
     slot.process.leave();
     // Whoever waits for a slot, or for the rest of this one's work, is dispatched anew.
-    if let Some(database) = shared.databases.iter().find(|slot| slot.oid.load(Acquire) == database) {
-        database.scheduler.wake();
+    if let Some(home) = home {
+        home.scheduler.wake();
     }
 }
 
