@@ -81,3 +81,14 @@ create function jittask.import_task(definition jsonb, replace boolean default fa
 language c volatile as 'MODULE_PATHNAME', 'import_task_wrapper';
 comment on function jittask.import_task(jsonb, boolean) is
     'creates a task from what export_task wrote, or with replace alters the one of that name; returns its name';
+
+create function jittask.simulate(task text, from_at timestamptz, until_at timestamptz)
+returns table (row_key jsonb, nominal_at timestamptz, due_at timestamptz)
+language c volatile as 'MODULE_PATHNAME', 'simulate_wrapper';
+comment on function jittask.simulate(text, timestamptz, timestamptz) is
+    'what would be due from from_at on and before until_at, on the rows as they are; for the owner alone';
+
+create function jittask.explain_row(task text, row_key jsonb) returns table (step text, detail text)
+language c volatile as 'MODULE_PATHNAME', 'explain_row_wrapper';
+comment on function jittask.explain_row(text, jsonb) is
+    'why this row runs, ran, or will not, step by step; for the owner alone';

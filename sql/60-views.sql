@@ -29,7 +29,10 @@ select t.name, t.title, t.description, t.kind, pg_get_userbyid(t.owner) as owner
             when t.kind = 'scheduled' and s.due_at is null and n.due_at is null then 'finished'
             when t.kind = 'date_field' and (t.definition ->> 'end_at')::timestamptz < now() and n.due_at is null then 'finished'
             else 'active' end as state,
-       coalesce(t.problem, t.plan_problem, case when not t.enabled then t.note end) as problem,
+       coalesce(t.problem, t.plan_problem, case when not t.enabled then t.note end,
+           case when t.definition ->> 'skip_holidays' = 'true' and l.covered_until < current_date + 60
+                then format('the holidays of calendar "%s" are known only until %s: load_holidays brings more', l.calendar, l.covered_until)
+                end) as problem,
        t.relation as table_name, (t.definition ->> 'date_column')::name as date_column,
        t.schedule, t.definition ->> 'time_zone' as time_zone, n.due_at as next_due_at,
        c.last_started_at, c.last_status, coalesce(c.completed, 0) as completed, coalesce(c.failed, 0) as failed,
@@ -37,6 +40,7 @@ select t.name, t.title, t.description, t.kind, pg_get_userbyid(t.owner) as owner
        coalesce(c.passed_over, 0) as passed_over, t.definition
 from jittask.task t
 left join jittask.series s on s.task_id = t.id
+left join jittask.calendar_load l on l.calendar = coalesce(t.definition ->> 'calendar', 'default')
 left join lateral (select min(a.due_at) as due_at from jittask.agenda a where a.task_id = t.id) n on true
 left join lateral (
     select sum(y.completed)::bigint as completed, sum(y.failed)::bigint as failed, sum(y.skipped)::bigint as skipped,

@@ -3,7 +3,7 @@
 
 use super::control::drop_triggers;
 use super::create::{self, Table};
-use super::{checks, name, replan, require_preloaded};
+use super::{checks, name, replan, require_preloaded, with_lock_limit};
 use crate::catalog::definition::{Definition, TaskKind};
 use crate::catalog::filter::{self, Filter};
 use crate::catalog::function::Function;
@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 
 #[pg_extern(sql = false)]
 fn alter_task(name: Option<String>, changes: Option<pgrx::JsonB>) {
-    sql::session(|| alter(name, changes.map(|changes| changes.0)).or_raise())
+    sql::session(|| with_lock_limit(|| alter(name, changes.map(|changes| changes.0))).or_raise())
 }
 
 fn alter(name: Option<String>, changes: Option<Value>) -> Result<()> {

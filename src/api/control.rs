@@ -1,7 +1,6 @@
 //! Working with tasks: pause, resume, drop, run now. In the caller's transaction.
 
-use super::create::limit_lock_wait;
-use super::require_preloaded;
+use super::{require_preloaded, with_lock_limit};
 use crate::catalog::definition::TaskKind;
 use crate::catalog::key::{self, NO_ROW};
 use crate::catalog::record::{self, Outcome, Record};
@@ -15,7 +14,7 @@ use schedule::{Base, Instant, Occurrence};
 
 #[pg_extern(sql = false)]
 fn pause_task(name: Option<String>, note: Option<String>) {
-    sql::session(|| pause(name, note).or_raise())
+    sql::session(|| with_lock_limit(|| pause(name, note)).or_raise())
 }
 
 fn pause(name: Option<String>, note: Option<String>) -> Result<()> {
@@ -28,7 +27,7 @@ fn pause(name: Option<String>, note: Option<String>) -> Result<()> {
 
 #[pg_extern(sql = false)]
 fn resume_task(name: Option<String>, make_up: Option<pgrx::datum::Interval>) {
-    sql::session(|| resume(name, make_up).or_raise())
+    sql::session(|| with_lock_limit(|| resume(name, make_up)).or_raise())
 }
 
 fn resume(name: Option<String>, make_up: Option<pgrx::datum::Interval>) -> Result<()> {
@@ -93,7 +92,7 @@ fn plan_series(task: &Task, from: Instant) -> Result<()> {
 
 #[pg_extern(sql = false)]
 fn drop_task(name: Option<String>, keep_records: Option<bool>) {
-    sql::session(|| drop(name, keep_records.unwrap_or(true)).or_raise())
+    sql::session(|| with_lock_limit(|| drop(name, keep_records.unwrap_or(true))).or_raise())
 }
 
 fn drop(name: Option<String>, keep_records: bool) -> Result<()> {
@@ -132,8 +131,6 @@ fn drop(name: Option<String>, keep_records: bool) -> Result<()> {
 /// The triggers belong to the table; they go with the extension owner's rights, since the task's owner may have lost his.
 pub(super) fn drop_triggers(task: &Task) -> Result<()> {
     let Some(relation) = task.relation else { return Ok(()) };
-    let settings = user::Settings::begin();
-    limit_lock_wait(&settings);
     user::as_extension_owner(|| {
         let rows = sql::once(
             "select format('drop trigger %I on %s', g.tgname, g.tgrelid::regclass) from pg_trigger g
@@ -147,7 +144,6 @@ pub(super) fn drop_triggers(task: &Task) -> Result<()> {
             }
         }
     });
-    settings.end();
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Creating tasks, in the caller's transaction: every check first, then the task, its internal function, its triggers
 //! and, for a scheduled task, its first occurrence. Whatever fails takes all of it back.
 
-use super::{checks, name, require_preloaded};
+use super::{checks, name, require_preloaded, with_lock_limit};
 use crate::catalog::definition::{Definition, TaskKind, column_kind};
 use crate::catalog::function::{self, Function};
 use crate::catalog::key::{KeyColumn, NO_ROW};
@@ -24,7 +24,9 @@ fn define_task(kind: Oid, relation: Option<Oid>, definition: pgrx::JsonB) -> Str
         _ => TaskKind::Scheduled,
     };
     sql::session(|| {
-        Definition::parse(definition.0).and_then(|definition| define(kind, relation, definition)).or_raise()
+        Definition::parse(definition.0)
+            .and_then(|definition| with_lock_limit(|| define(kind, relation, definition)))
+            .or_raise()
     })
 }
 
@@ -257,8 +259,6 @@ impl Table {
         let call = format!("execute function jittask.capture_row({})", arguments.join(", "));
         let due = format!("jittask.due_soon({token}, new.{column})");
         let changed = self.changed(definition);
-        let settings = user::Settings::begin();
-        limit_lock_wait(&settings);
         for (kind, event, when) in
             [("insert", "insert", due.clone()), ("update", "update", format!("({changed}) and {due}"))]
         {
@@ -271,7 +271,6 @@ impl Table {
                 &[],
             );
         }
-        settings.end();
         Ok(())
     }
 
@@ -296,13 +295,5 @@ impl Table {
             row("old"),
             row("new")
         )
-    }
-}
-
-/// The table's lock is waited for one second, unless the session has set its own lock_timeout.
-pub(super) fn limit_lock_wait(settings: &user::Settings) {
-    let own: Option<String> = sql::once("select pg_catalog.current_setting('lock_timeout')", &[]).get(0, 1);
-    if own.as_deref() == Some("0") {
-        settings.set(c"lock_timeout", c"1s");
     }
 }

@@ -11,10 +11,12 @@ mod preview;
 mod read;
 mod records;
 mod replan;
+mod simulate;
 mod source;
 mod status;
 
 use crate::error::{Error, Kind, Result};
+use crate::pg::{sql, user};
 
 /// 55000 where the library was not preloaded: without it nothing would ever run.
 fn require_preloaded() -> Result<()> {
@@ -22,4 +24,16 @@ fn require_preloaded() -> Result<()> {
         Error::new(Kind::State, "jittask is not in shared_preload_libraries")
             .hint("Add jittask to shared_preload_libraries in postgresql.conf and restart the server.")
     })
+}
+
+/// Locks, a table's or a task's, are waited for one second (55P03), unless the session has set its own lock_timeout.
+fn with_lock_limit<T>(body: impl FnOnce() -> T) -> T {
+    let settings = user::Settings::begin();
+    let own: Option<String> = sql::once("select pg_catalog.current_setting('lock_timeout')", &[]).get(0, 1);
+    if own.as_deref() == Some("0") {
+        settings.set(c"lock_timeout", c"1s");
+    }
+    let result = body();
+    settings.end();
+    result
 }

@@ -42,7 +42,8 @@ fn preview(
     TableIterator::new(rows)
 }
 
-fn timestamp(at: Instant) -> TimestampWithTimeZone {
+/// An instant as SQL shows it; beyond PostgreSQL's range infinity.
+pub(super) fn timestamp(at: Instant) -> TimestampWithTimeZone {
     TimestampWithTimeZone::try_from(clock::to_pg(at)).unwrap_or_else(|_| TimestampWithTimeZone::positive_infinity())
 }
 
@@ -84,7 +85,7 @@ fn rows_upcoming(task: Task, count: usize, row_key: Option<serde_json::Value>, n
 }
 
 /// The first `count` occurrences due in the window, over all rows or of the one with this key.
-fn due_between(
+pub(super) fn due_between(
     resolved: &Resolved,
     only: Option<&str>,
     count: usize,

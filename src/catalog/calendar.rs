@@ -103,6 +103,17 @@ pub fn hold(name: &str) -> bool {
     .is_empty()
 }
 
+/// The name of a holiday, as it counts.
+pub fn name_of_day(calendar: &str, day: NaiveDate) -> Option<String> {
+    user::as_extension_owner(|| {
+        let rows = sql::run(
+            "select name from jittask.calendar_days where calendar = $1 and day = $2::date and kind = 'holiday'",
+            &[sql::arg(calendar), sql::arg(day.to_string())],
+        );
+        rows.get(0, 1)
+    })
+}
+
 /// Is the day `plus` days after `day` a working day? With that day. None: there is no such calendar.
 pub fn is_working(name: &str, day: Date, plus: i32) -> Option<(bool, Date)> {
     user::as_extension_owner(|| {

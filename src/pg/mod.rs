@@ -12,6 +12,7 @@ pub mod lock;
 pub mod notify;
 pub mod session;
 pub mod shmem;
+pub mod slots;
 pub mod sql;
 pub mod trigger;
 pub mod tuple;

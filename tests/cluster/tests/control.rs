@@ -187,3 +187,44 @@ fn run_task_runs_whatever_schedule_filter_and_pause_say() {
     session.batch_execute("begin; select jittask.run_task('clock'); rollback").unwrap();
     assert_eq!(one::<i64>(&mut session, "select sum(abs(unaccounted))::bigint from jittask.accounts"), 0);
 }
+
+/// Another session has the table: creating and altering give up after a second, and leave nothing.
+#[test]
+fn a_busy_table_is_55p03_and_leaves_nothing() {
+    let cluster = Cluster::ready(&[]);
+    cluster.app_sql(CONTRACTS);
+    cluster.app_sql("select jittask.create_date_task('there', 'contract', 'due', 'run')");
+    let mut session = cluster.app();
+    let left =
+        "select (select count(*) from jittask.tasks) + (select count(*) from pg_trigger where tgname like 'jittask%')
+        + (select count(*) from pg_proc where pronamespace = 'jittask_filter'::regnamespace)";
+    let before = one::<i64>(&mut session, left);
+    let mut holder = cluster.app();
+    holder.batch_execute("begin; lock table contract in access exclusive mode").unwrap();
+    for statement in [
+        "select jittask.create_date_task('plain', 'contract', 'due', 'run')",
+        "select jittask.create_date_task('filtered', 'contract', 'due', 'run', filter => 'id > 3')",
+        "select jittask.alter_task('there', '{\"filter\": \"id > 3\"}')",
+        "select jittask.drop_task('there')",
+    ] {
+        let error = session.batch_execute(statement).unwrap_err();
+        assert_eq!(error.code().unwrap().code(), "55P03", "{statement}");
+    }
+    holder.batch_execute("commit").unwrap();
+    assert_eq!(one::<i64>(&mut session, left), before);
+}
+
+/// What ran, and why another row will not, in words.
+#[test]
+fn explain_row_tells_what_has_run() {
+    let cluster = Cluster::ready(&[]);
+    cluster.app_sql(CONTRACTS);
+    cluster.app_sql(
+        "select jittask.create_date_task('there', 'contract', 'due', 'run');
+         insert into contract values (1, now() + interval '1 second')",
+    );
+    cluster.wait_for(SOON, "select count(*) = 1 from jittask.records where status = 'completed'");
+    let mut session = cluster.app();
+    let verdict = "select detail from jittask.explain_row('there', '{\"id\": 1}') where step = 'verdict'";
+    assert!(one::<String>(&mut session, verdict).starts_with("ran for "));
+}

@@ -1,0 +1,212 @@
+//! `simulate` and `explain_row`: what would be due, and why a row runs, ran or will not. For the owner alone, since they
+//! evaluate his filter. They read only, by the scheduler's own code.
+
+use super::preview::{due_between, timestamp};
+use crate::catalog::calendar;
+use crate::catalog::definition::TaskKind;
+use crate::catalog::key;
+use crate::catalog::record;
+use crate::catalog::resolved::Resolved;
+use crate::catalog::{agenda, task};
+use crate::error::{Error, Kind, OrRaise, Result};
+use crate::pg::{clock, sql};
+use pgrx::datum::TimestampWithTimeZone;
+use pgrx::iter::TableIterator;
+use pgrx::prelude::*;
+use schedule::{Base, Instant, Occurrence};
+
+/// Most rows that a simulation returns.
+const MOST: usize = 1_000_000;
+/// Occurrences that an explanation looks at, on each side of now.
+const EXPLAINED: usize = 3;
+
+/// What would be due in `[from_at, until_at)` on the rows as they are.
+#[pg_extern(sql = false)]
+#[allow(clippy::type_complexity)] // a row of SQL
+fn simulate(
+    name: Option<String>,
+    from_at: Option<TimestampWithTimeZone>,
+    until_at: Option<TimestampWithTimeZone>,
+) -> TableIterator<
+    'static,
+    (
+        name!(row_key, Option<pgrx::JsonB>),
+        name!(nominal_at, TimestampWithTimeZone),
+        name!(due_at, TimestampWithTimeZone),
+    ),
+> {
+    let found = sql::session(|| simulated(name, instant(from_at), instant(until_at)).or_raise());
+    let rows: Vec<_> = found
+        .into_iter()
+        .map(|(next, key)| (key.map(pgrx::JsonB), timestamp(next.nominal_at), timestamp(next.due_at)))
+        .collect();
+    TableIterator::new(rows)
+}
+
+fn instant(at: Option<TimestampWithTimeZone>) -> Option<Instant> {
+    at.and_then(IntoDatum::into_datum).map(|datum| clock::from_pg(datum.value() as i64))
+}
+
+type Simulated = Vec<(Occurrence, Option<serde_json::Value>)>;
+
+fn simulated(name: Option<String>, from: Option<Instant>, until: Option<Instant>) -> Result<Simulated> {
+    let task = task::find_own(name.as_deref())?;
+    let required =
+        |at: Option<Instant>, name: &str| at.ok_or_else(|| Error::new(Kind::Null, format!("{name} must not be null")));
+    let (from, until) = (required(from, "from_at")?.max(Instant::MIN), required(until, "until_at")?.min(Instant::MAX));
+    if task.kind == TaskKind::Scheduled {
+        let timing = task.timing()?;
+        let base = Base::Instant(timing.start_at.unwrap_or(from));
+        let due = timing.schedule.occurrences(base, &timing.zone, timing.end_at, from);
+        return Ok(due.take_while(|next| next.due_at < until).take(MOST).map(|next| (next, None)).collect());
+    }
+    let resolved = task.resolve()?;
+    let found = due_between(&resolved, None, MOST, from, until);
+    Ok(found.into_iter().map(|(next, key)| (next, Some(resolved.row_key(&key)))).collect())
+}
+
+/// Why this row runs, ran, or will not: one step a line.
+#[pg_extern(sql = false)]
+fn explain_row(
+    name: Option<String>,
+    row_key: Option<pgrx::JsonB>,
+) -> TableIterator<'static, (name!(step, String), name!(detail, String))> {
+    TableIterator::new(sql::session(|| explained(name, row_key.map(|key| key.0)).or_raise()))
+}
+
+type Steps = Vec<(String, String)>;
+
+fn explained(name: Option<String>, row_key: Option<serde_json::Value>) -> Result<Steps> {
+    let task = task::find_own(name.as_deref())?;
+    if task.kind == TaskKind::Scheduled {
+        return Err(Error::new(Kind::Invalid, format!("task \"{}\" is a scheduled task and has no rows", task.name))
+            .hint("jittask.preview shows what is next."));
+    }
+    let row_key = row_key.ok_or_else(|| Error::new(Kind::Null, "row_key must not be null"))?;
+    let resolved = task.resolve()?;
+    let key = key::from_json(&row_key, &resolved.key)?;
+    let mut explanation = Explanation { resolved: &resolved, key, steps: Vec::new() };
+    explanation.row();
+    Ok(explanation.steps)
+}
+
+struct Explanation<'a> {
+    resolved: &'a Resolved,
+    key: String,
+    steps: Steps,
+}
+
+impl Explanation<'_> {
+    fn say(&mut self, step: &str, detail: impl Into<String>) {
+        self.steps.push((step.to_string(), detail.into()));
+    }
+
+    fn row(&mut self) {
+        let resolved = self.resolved;
+        let rows = sql::once(&statement(resolved), &key::values_of(&self.key, &resolved.key));
+        if rows.is_empty() {
+            return self.say("row", format!("there is no such row in {}: it does not run", resolved.target.sql_name));
+        }
+        let date = rows.text(0, 1);
+        self.say("column", format!("{} is {}", resolved.column, date.as_deref().unwrap_or("null")));
+        let Some((base, end)) = resolved.base_and_end(&rows, 0, 1) else {
+            return self.say("verdict", "a row without a date, or with one that is out of reach, is never due");
+        };
+        let zone = resolved.task.definition.time_zone.clone().unwrap_or_default();
+        self.say("schedule", format!("{}, in {zone}", resolved.task.definition.line()));
+        if let Some(end) = end {
+            self.say("end", format!("nothing is due after {}", self.local(end)));
+        }
+        let is_met = rows.get::<bool>(0, 3).unwrap_or(false);
+        if let Some(filter) = &resolved.task.definition.filter {
+            self.say("filter", format!("{filter} is {}", if is_met { "met" } else { "not met" }));
+        }
+        self.occurrences(base, end, is_met);
+    }
+
+    fn occurrences(&mut self, base: Base, end: Option<Instant>, is_met: bool) {
+        let (timing, now) = (&self.resolved.timing, clock::transaction_start());
+        let (schedule, zone) = (&timing.schedule, &timing.zone);
+        let mut near = Vec::new();
+        let mut before = now;
+        while let Some(past) =
+            schedule.last_before(base, zone, end, before, Instant::MIN).filter(|_| near.len() < EXPLAINED)
+        {
+            before = past.due_at;
+            near.insert(0, past);
+        }
+        near.extend(schedule.occurrences(base, zone, end, now).take(EXPLAINED));
+        if near.is_empty() {
+            let beyond = end.is_some_and(|_| schedule.occurrences(base, zone, None, Instant::MIN).next().is_some());
+            let why =
+                if beyond { "the row's end comes before it is due the first time" } else { "the row is never due" };
+            return self.say("verdict", why);
+        }
+        for occurrence in near {
+            self.occurrence(occurrence, now, is_met);
+        }
+    }
+
+    fn occurrence(&mut self, occurrence: Occurrence, now: Instant, is_met: bool) {
+        self.say("nominal", self.local(occurrence.nominal_at));
+        if occurrence.due_at != occurrence.nominal_at {
+            let why = self.day_off(occurrence.nominal_at);
+            self.say("holiday", format!("{why}: moves to {}", self.local(occurrence.due_at)));
+        }
+        let verdict = self.verdict(occurrence, now, is_met);
+        self.say("verdict", verdict);
+    }
+
+    fn verdict(&self, occurrence: Occurrence, now: Instant, is_met: bool) -> String {
+        let task = &self.resolved.task;
+        let due = self.local(occurrence.due_at);
+        let identity = (key::hash(&self.key), occurrence.nominal_at);
+        if let Some(known) = record::known(task.id, &[identity]).get(&0) {
+            let status = record::ended(known.id).map_or_else(String::new, |ended| ended.status);
+            return match status.as_str() {
+                "completed" => format!("ran for {due} and never runs again for it (record {})", known.id),
+                _ => format!("{status} for {due} (record {})", known.id),
+            };
+        }
+        if agenda::pending(task.id, occurrence.nominal_at, occurrence.nominal_at).contains(&identity) {
+            return format!("is in the agenda for {due}");
+        }
+        let window = schedule::span_micros(self.resolved.timing.catch_up_window);
+        match (occurrence.due_at < now, is_met) {
+            (true, _) if occurrence.due_at < task.counts_from => {
+                format!("was due {due}, before the task counts: does not run")
+            }
+            (true, _) if now.0 - occurrence.due_at.0 > window => {
+                format!("was due {due}, longer ago than catch_up_window: does not run")
+            }
+            (_, false) => format!("does not run {due} unless the filter is met then"),
+            (true, true) => format!("was due {due}; it is found at the next scan"),
+            (false, true) => format!("runs {due}, if the row is still so"),
+        }
+    }
+
+    fn local(&self, at: Instant) -> String {
+        let local = schedule::to_local(&self.resolved.timing.zone, at);
+        local.map_or_else(|| at.0.to_string(), |local| local.format("%Y-%m-%d %H:%M:%S%.f").to_string())
+    }
+
+    /// `2026-02-17 is no working day (Chinese New Year)`.
+    fn day_off(&self, at: Instant) -> String {
+        let Some(local) = schedule::to_local(&self.resolved.timing.zone, at) else { return String::new() };
+        let calendar = self.resolved.task.definition.calendar.as_deref().unwrap_or(calendar::DEFAULT);
+        let name = calendar::name_of_day(calendar, local.date()).unwrap_or_else(|| "weekend".to_string());
+        format!("{} is no working day ({name})", local.date())
+    }
+}
+
+/// `date column, end column, filter` of one row.
+fn statement(resolved: &Resolved) -> String {
+    let end =
+        resolved.end.as_ref().map_or_else(|| "null::pg_catalog.date".to_string(), |(name, _)| resolved.qualified(name));
+    let filter = resolved.filter_condition().unwrap_or_else(|| "true".to_string());
+    let column = |i: usize, name: &str| format!("{} operator(pg_catalog.=) ${}", resolved.qualified(name), i + 1);
+    let key: Vec<String> = resolved.key.iter().enumerate().map(|(i, part)| column(i, &part.name)).collect();
+    let (date, table) = (resolved.column_sql(), &resolved.target.sql_name);
+    let alias = task::ROW_ALIAS;
+    format!("select {date}, {end}, {filter} from {table} as {alias} where {}", key.join(" and "))
+}

@@ -1,0 +1,304 @@
+//! What shared memory is made of: processes, databases, executors, runs that died, planning limits. All zeros is the
+//! empty state of each; only atomics, so no lock is ever held across anything that can raise.
+
+use pgrx::pg_sys;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
+
+/// A process of ours, or pid 0.
+#[repr(C)]
+pub struct Process {
+    /// 0 while the slot is free.
+    pub pid: AtomicI32,
+    pub(super) latch: AtomicUsize,
+    /// Microseconds since 1970.
+    pub since: AtomicI64,
+    /// Microseconds since 1970.
+    pub heartbeat: AtomicI64,
+}
+
+/// What a database's slot says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum DatabaseState {
+    /// Nobody looked yet, or something changed: the launcher starts a scheduler that looks.
+    Unknown = 0,
+    /// A scheduler is starting or running.
+    Served = 1,
+    /// The extension is not there.
+    Absent = 2,
+    /// Nothing due before `wake_at`.
+    Asleep = 3,
+}
+
+/// One database.
+#[repr(C)]
+pub struct Database {
+    /// 0 while the slot is free.
+    pub oid: AtomicU32,
+    pub(super) state: AtomicU32,
+    /// Microseconds since 1970; when asleep.
+    pub wake_at: AtomicI64,
+    /// Set by a commit that changed the agenda or the tasks.
+    pub changed: AtomicBool,
+    /// Set by a commit that changed objects: tasks may have lost or regained what they need.
+    pub schema_changed: AtomicBool,
+    /// Set while another owner waits for an executor slot.
+    pub slot_wanted: AtomicBool,
+    /// No worker may connect before this (somebody drops, renames or copies the database). Microseconds since 1970.
+    pub keep_out_until: AtomicI64,
+    /// Since when it is served without a gap; what was due before is late because nobody was there. Microseconds since 1970.
+    pub up_since: AtomicI64,
+    /// The role as which an executor could not connect, 0 for none: told to the scheduler.
+    pub refused_owner: AtomicU32,
+    /// Failed starts in a row.
+    pub failures: AtomicU32,
+    /// The scheduler.
+    pub scheduler: Process,
+}
+
+/// One executor.
+#[repr(C)]
+pub struct Executor {
+    /// The process.
+    pub process: Process,
+    /// Its database.
+    pub database: AtomicU32,
+    /// The role it is connected as.
+    pub owner: AtomicU32,
+    /// At work on an entry, or planning.
+    pub busy: AtomicBool,
+    /// The connection as the owner came about.
+    pub connected: AtomicBool,
+    /// Set by the scheduler: there may be something to plan.
+    pub look: AtomicBool,
+    /// The task of the claimed entry, 0 for none.
+    pub task: AtomicI32,
+    /// The claimed agenda entry, 0 for none. Claims leave it alone even while no transaction holds it.
+    pub entry: AtomicI64,
+    /// 1-based position in the entry of the row now executing; 0: the whole entry.
+    pub position: AtomicI32,
+    /// Keys in the entry.
+    pub total: AtomicI32,
+    /// When the row (or batch) started; 0 = nothing executing. Microseconds since 1970.
+    pub started_at: AtomicI64,
+    /// When its time is up. Microseconds since 1970.
+    pub deadline: AtomicI64,
+    /// Why it was interrupted: an [`Interruption`], and which row was meant.
+    interruption: AtomicU32,
+    meant_entry: AtomicI64,
+    meant_position: AtomicI32,
+}
+
+impl Limit {
+    /// Is it still this task's? A planner may hold it longer than the task lives.
+    pub fn is_of(&self, token: i64) -> bool {
+        self.token.load(Acquire) == token as u64
+    }
+
+    pub(super) fn clear(&self) {
+        let fields =
+            [&self.limit, &self.planned_to, &self.closed_to, &self.signature, &self.scanned_at, &self.retry_at];
+        fields.iter().for_each(|field| field.store(0, Release));
+        self.closing_xid.store(0, Release);
+    }
+}
+
+/// Why a run was interrupted by one of us.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Interruption {
+    /// Not by us.
+    None = 0,
+    /// Its time was up.
+    Timeout = 1,
+    /// By cancel_record.
+    Cancelled = 2,
+    /// It was another row that was meant.
+    Another = 3,
+}
+
+impl Executor {
+    /// Interrupts what it executes, if that is still `entry` at `position`.
+    pub fn interrupt(&self, entry: i64, position: i32, why: Interruption) -> bool {
+        let is_there = self.entry.load(Acquire) == entry
+            && self.position.load(Acquire) == position
+            && self.started_at.load(Acquire) != 0;
+        if is_there {
+            self.mean(entry, position, why);
+            self.process.signal(2);
+        }
+        is_there
+    }
+
+    /// Ends the process of a run that did not heed its interruption.
+    pub fn terminate(&self, why: Interruption) {
+        self.mean(self.entry.load(Acquire), self.position.load(Acquire), why);
+        self.process.signal(15);
+    }
+
+    fn mean(&self, entry: i64, position: i32, why: Interruption) {
+        self.meant_entry.store(entry, Release);
+        self.meant_position.store(position, Release);
+        self.interruption.store(why as u32, Release);
+    }
+
+    /// Why the run of this row was interrupted; asked once.
+    pub fn take_interruption(&self, entry: i64, position: i32) -> Interruption {
+        let why = self.interruption.swap(0, AcqRel);
+        let is_meant = self.meant_entry.load(Acquire) == entry && self.meant_position.load(Acquire) == position;
+        match (why, is_meant) {
+            (0, _) => Interruption::None,
+            (_, false) => Interruption::Another,
+            (1, true) => Interruption::Timeout,
+            (_, true) => Interruption::Cancelled,
+        }
+    }
+
+    /// Nothing executes any more.
+    pub fn rest(&self) {
+        self.started_at.store(0, Release);
+        self.deadline.store(0, Release);
+        self.position.store(0, Release);
+        super::flight::note(0, 0, 0);
+    }
+}
+
+/// What is planned for one date-field task.
+#[repr(C)]
+pub struct Limit {
+    /// 0 free, 1 was used once.
+    pub(super) token: AtomicU64,
+    /// Column values above this are not due before the horizon: days or microseconds since 2000, as in the datum.
+    pub limit: AtomicI64,
+    /// Everything due before this is in the agenda or being captured. Microseconds since 1970.
+    pub planned_to: AtomicI64,
+    /// The window up to here is closed: no writer under an older limit is left. Microseconds since 1970.
+    pub closed_to: AtomicI64,
+    /// The window between may be closed by a scan that sees all transactions below this as ended.
+    pub closing_xid: AtomicU64,
+    /// The table's change counters before the last full pass.
+    pub signature: AtomicI64,
+    /// Last scan, microseconds since 1970.
+    pub scanned_at: AtomicI64,
+    /// After a failure: not planned again before this. Microseconds since 1970.
+    pub retry_at: AtomicI64,
+}
+
+/// How a process that was executing came to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Death {
+    /// It brought the server down.
+    Crash = 0,
+    /// By pg_terminate_backend, or by itself.
+    Terminated = 1,
+    /// It did not heed its timeout.
+    Timeout = 2,
+}
+
+/// A run whose process died, until its database's scheduler has counted the attempt.
+#[repr(C)]
+pub struct DeathSlot {
+    /// 0: free.
+    pub entry: AtomicI64,
+    /// The database.
+    pub database: AtomicU32,
+    /// 1-based position in the entry; 0: all of it.
+    pub position: AtomicI32,
+    /// When it started; microseconds since 1970.
+    pub started_at: AtomicI64,
+    /// When the process died; microseconds since 1970.
+    pub noted_at: AtomicI64,
+    pub(super) death: AtomicU32,
+}
+
+impl DeathSlot {
+    /// How.
+    pub fn death(&self) -> Death {
+        match self.death.load(Acquire) {
+            1 => Death::Terminated,
+            2 => Death::Timeout,
+            _ => Death::Crash,
+        }
+    }
+}
+
+impl Process {
+    /// Enters the calling process.
+    pub fn enter(&self) {
+        let now = super::clock::now().0;
+        self.since.store(now, Relaxed);
+        self.heartbeat.store(now, Relaxed);
+        self.latch.store(unsafe { pg_sys::MyLatch } as usize, Release);
+        self.pid.store(unsafe { pg_sys::MyProcPid }, Release);
+    }
+
+    /// Reserves the slot for a process that is about to start. False if it is taken.
+    pub fn reserve(&self) -> bool {
+        let reserved = self.pid.compare_exchange(0, -1, AcqRel, Acquire).is_ok();
+        if reserved {
+            self.since.store(super::clock::now().0, Relaxed);
+        }
+        reserved
+    }
+
+    /// Frees a reservation from before `limit` whose process was never seen.
+    pub fn leave_if_never_came(&self, limit: i64) {
+        if self.since.load(Relaxed) < limit {
+            let _ = self.pid.compare_exchange(-1, 0, AcqRel, Acquire);
+        }
+    }
+
+    /// Takes the calling process out.
+    pub fn leave(&self) {
+        self.latch.store(0, Release);
+        self.pid.store(0, Release);
+    }
+
+    /// Wakes the process if there is one. A process that ended leaves its latch in shared memory: a stray wake.
+    pub fn wake(&self) -> bool {
+        let latch = self.latch.load(Acquire) as *mut pg_sys::Latch;
+        if !latch.is_null() {
+            unsafe { pg_sys::SetLatch(latch) };
+        }
+        !latch.is_null()
+    }
+
+    /// Sends a signal if there is a process.
+    pub fn signal(&self, signal: i32) {
+        let pid = self.pid.load(Acquire);
+        if pid > 0 {
+            unsafe extern "C" {
+                fn kill(pid: i32, signal: i32) -> i32;
+            }
+            unsafe { kill(pid, signal) };
+        }
+    }
+
+    /// Is there a process?
+    pub fn is_alive(&self) -> bool {
+        self.pid.load(Acquire) != 0
+    }
+
+    /// Marks a sign of life.
+    pub fn beat(&self) {
+        self.heartbeat.store(super::clock::now().0, Relaxed);
+    }
+}
+
+impl Database {
+    /// The state.
+    pub fn state(&self) -> DatabaseState {
+        match self.state.load(Acquire) {
+            1 => DatabaseState::Served,
+            2 => DatabaseState::Absent,
+            3 => DatabaseState::Asleep,
+            _ => DatabaseState::Unknown,
+        }
+    }
+
+    /// Sets the state.
+    pub fn set_state(&self, state: DatabaseState) {
+        self.state.store(state as u32, Release);
+    }
+}
