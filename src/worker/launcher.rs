@@ -35,11 +35,19 @@ extern "C-unwind" fn jittask_launcher(_argument: pgrx::pg_sys::Datum) {
     shared.launcher.enter();
     note_crashes(shared);
     loop {
-        worker::reload_if_asked();
+        if worker::reload_if_asked() {
+            wake_all(shared);
+        }
         shared.launcher.beat();
         let next = if settings::ENABLED.get() { look(shared) } else { clock::now().0 + LOOK_EVERY };
         worker::wait_until(Instant(next));
     }
+}
+
+/// Settings changed: a database that sleeps because jittask was off, or by an old horizon, is looked at again.
+fn wake_all(shared: &Shared) {
+    let asleep = shared.databases.iter().filter(|slot| slot.state() == DatabaseState::Asleep);
+    asleep.for_each(|slot| slot.set_state(DatabaseState::Unknown));
 }
 
 /// What executors were executing when one of them took the server down.

@@ -81,6 +81,10 @@ fn a_killed_executor_leaves_nothing_half_done() {
         println!("kill {kill}: executor {pid}, {done} effects are visible");
         let killed_at = Instant::now();
         cluster.kill9(pid);
+        // Until the postmaster has noticed, another executor may go on for a moment, and look like the recovery.
+        cluster.wait_until("the server to go down", Duration::from_secs(30), || {
+            session.simple_query("select 1").is_err().then_some(())
+        });
         cluster.wait_until("work to go on", Duration::from_secs(30), || {
             let mut session = cluster.try_connect("postgres", "app").ok()?;
             session.query_one("select count(*) from outbox", &[]).ok().filter(|row| row.get::<_, i64>(0) > done)

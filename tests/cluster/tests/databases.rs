@@ -206,3 +206,26 @@ fn enabled_off_stops_and_on_resumes() {
     wait_for_effects(&cluster, &mut session, 10, Duration::from_secs(5));
     assert_eq!(one::<i64>(&mut session, "select unaccounted from jittask.accounts"), 0);
 }
+
+/// While jittask is off the scheduler leaves; a reload brings it back at once, not when it meant to wake.
+#[test]
+fn what_falls_due_after_off_and_on_runs_without_any_write() {
+    let cluster = Cluster::ready(&[]);
+    cluster.sql("postgres", "drop extension jittask");
+    let mut session = cluster.connect("postgres");
+    session.batch_execute(TASKS).unwrap();
+    session
+        .batch_execute(
+            "create function tick() returns void language sql as $$ insert into outbox values (0) $$;
+             select jittask.create_scheduled_task('tick', now() + interval '4 seconds', 'tick')",
+        )
+        .unwrap();
+    cluster.configure(&Options::default().set("jittask.enabled", "off"));
+    session.batch_execute("select pg_reload_conf()").unwrap();
+    cluster.wait_until("the scheduler to leave", SOON, || {
+        (one::<i64>(&mut session, "select count(*) from jittask.workers where kind <> 'launcher'") == 0).then_some(())
+    });
+    cluster.configure(&Options::default().set("jittask.enabled", "on"));
+    session.batch_execute("select pg_reload_conf()").unwrap();
+    wait_for_effects(&cluster, &mut session, 1, Duration::from_secs(10));
+}
