@@ -7,8 +7,9 @@ use schedule::Instant;
 pub fn is_here() -> bool {
     user::as_extension_owner(|| {
         let rows = sql::run(
-            "select exists (select 1 from jittask.home h, pg_control_system() c, pg_database d
-                 where d.datname = current_database() and h.system_identifier = c.system_identifier and h.database = d.oid)",
+            // A restored dump brings its own row beside the one that CREATE EXTENSION made: then this is a copy.
+            "select coalesce(bool_and(h.system_identifier = c.system_identifier and h.database = d.oid), false)
+             from jittask.home h, pg_control_system() c, pg_database d where d.datname = current_database()",
             &[],
         );
         rows.get(0, 1).unwrap_or(false)
@@ -26,8 +27,9 @@ pub fn is_database_owner() -> bool {
 /// Makes this database the tasks' own. Everything counts from `now`: what the copy brought along as due before is left out.
 pub fn move_here(now: Instant) {
     user::as_extension_owner(|| {
+        sql::run("delete from jittask.home", &[]);
         sql::run(
-            "update jittask.home set system_identifier = c.system_identifier, database = d.oid
+            "insert into jittask.home select c.system_identifier, d.oid
              from pg_control_system() c, pg_database d where d.datname = current_database()",
             &[],
         );

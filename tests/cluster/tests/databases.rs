@@ -229,3 +229,27 @@ fn what_falls_due_after_off_and_on_runs_without_any_write() {
     session.batch_execute("select pg_reload_conf()").unwrap();
     wait_for_effects(&cluster, &mut session, 1, Duration::from_secs(10));
 }
+
+/// A copy by TEMPLATE, and a restored dump, which brings the row of its origin along: nothing runs before activate().
+#[test]
+fn a_copied_database_waits_for_activate() {
+    let cluster = Cluster::ready(&[]);
+    cluster.sql("postgres", "drop extension jittask");
+    cluster.sql("postgres", TASKS);
+    cluster.sql("postgres", "create database copy template postgres");
+    let mut copy = cluster.connect("copy");
+    let problem = "select coalesce(array_to_string(problems, ' '), '') from jittask.status()";
+    assert!(one::<String>(&mut copy, problem).contains("jittask.activate()"));
+    due_rows(&mut copy, 1, 3);
+    let due: String = one(&mut copy, "select max(due)::text from contract");
+    cluster.wait_for(SOON, &format!("select clock_timestamp() > timestamptz '{due}' + interval '1 second'"));
+    assert_eq!(one::<i64>(&mut copy, "select count(*) from outbox"), 0);
+    copy.batch_execute("select jittask.activate()").unwrap();
+    due_rows(&mut copy, 4, 2);
+    cluster.wait_until("the new rows", SOON, || {
+        (one::<i64>(&mut copy, "select count(*) from outbox where id > 3") == 2).then_some(())
+    });
+    assert_eq!(one::<String>(&mut copy, problem), "");
+    copy.batch_execute("insert into jittask.home values (1, 1)").unwrap();
+    assert!(one::<String>(&mut copy, problem).contains("jittask.activate()"));
+}
