@@ -54,7 +54,8 @@ pub fn one(me: &Me, last_task: &mut i32, was_idle: bool) -> bool {
         Ok(Step::NoExtension) => worker::exit(0),
         Ok(Step::OtherTask(task)) => {
             separate(task, last_task);
-            true
+            // Not a run: whether the executor was idle still stands.
+            return one(me, last_task, was_idle);
         }
         Err(failure) => {
             events::forget();
