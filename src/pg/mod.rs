@@ -7,6 +7,7 @@ pub mod clock;
 pub mod counters;
 pub mod current_run;
 pub mod databases;
+pub mod digest;
 pub mod expression;
 pub mod flight;
 pub mod invoke;
