@@ -8,7 +8,7 @@ use schedule::{Instant, Occurrence};
 use std::collections::HashSet;
 
 /// Most keys in one entry. Ids step by 1,024, so that every key has one.
-pub const ENTRY_KEYS: usize = 500;
+pub const ENTRY_KEYS: usize = 1000;
 
 /// A claimed entry.
 #[derive(Clone, Debug)]

@@ -4,16 +4,18 @@
 use super::Me;
 use super::call::{Call, Judged};
 use super::late::{self, Lateness};
+use super::prepare::{self, Prepared};
 use crate::catalog::agenda::{self, Entry};
 use crate::catalog::function::Takes;
 use crate::catalog::health;
 use crate::catalog::record::{self, Outcome, Record};
 use crate::catalog::tally::{self, Counts, Writer};
-use crate::catalog::task::{self, Task};
+use crate::catalog::task::Task;
 use crate::pg::{clock, flight, user, worker, xact};
 use crate::worker::events;
 use schedule::Instant;
 use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::atomic::Ordering::*;
 
 /// How rows are kept apart.
@@ -55,8 +57,8 @@ pub fn run(me: &Me, entry: &Entry, mode: Mode) {
     let mut batch =
         Batch { me, entry, mode, records: Vec::new(), aside: Vec::new(), last_started: None, timeout: i64::MAX };
     STARTED_AT.set(clock::now());
-    let task = task::by_id(entry.task);
-    match task {
+    let prepared = prepare::task(me, entry.task);
+    match prepared.as_ref().map(|prepared| &prepared.task) {
         None => batch.all(|| Outcome::Cancelled("dropped")),
         Some(task) if task.is_dropped => batch.all(|| Outcome::Cancelled("dropped")),
         Some(task) if !task.enabled && !entry.forced => {
@@ -67,17 +69,17 @@ pub fn run(me: &Me, entry: &Entry, mode: Mode) {
         }
         // Waits until what it needs is back.
         Some(task) if task.problem.is_some() => return agenda::postpone(entry.id, None),
-        Some(task) => match batch.overlap(&task) {
+        Some(task) => match batch.overlap(task) {
             Overlap::Skip => batch.all(|| Outcome::Skipped("overlap")),
             Overlap::Wait => return agenda::postpone(entry.id, Some(Instant(clock::now().0 + 100_000))),
-            Overlap::Go => match late::judge(me, entry, &task) {
+            Overlap::Go => match late::judge(me, entry, task) {
                 Lateness::PassedOver => {
                     let count = entry.keys.len() as i64;
                     let counts = Counts { entered: -count, passed_over: count, ..Default::default() };
                     tally::add(entry.task, Writer::Executor(me.index), counts, None);
                     return agenda::delete(entry.id);
                 }
-                Lateness::Run(superseded) => return batch.execute(task, &superseded),
+                Lateness::Run(superseded) => return batch.execute(prepared, &superseded),
             },
         },
     }
@@ -109,17 +111,17 @@ impl Batch<'_> {
         }
     }
 
-    fn execute(mut self, task: Task, superseded: &[bool]) {
-        worker::report(Some(&format!("jittask: {}", task.name)));
+    fn execute(mut self, prepared: Option<Rc<Prepared>>, superseded: &[bool]) {
+        let Some(prepared) = prepared else { return };
+        worker::report(Some(&format!("jittask: {}", prepared.task.name)));
         let done = self.done();
-        self.timeout = task.timing().map_or(i64::MAX, |timing| schedule::span_micros(timing.timeout));
+        self.timeout = prepared.plan().map_or(i64::MAX, |plan| plan.timeout);
         let skips: Vec<bool> = done.iter().zip(superseded).map(|(done, superseded)| *done || *superseded).collect();
-        let id = task.id;
-        let mut call = match Call::prepare(task, self.entry) {
+        let mut call = match Call::prepare(prepared, self.entry) {
             Ok(call) => call,
             Err(problem) => {
                 // Nothing was tried, so no attempt is counted.
-                health::mark(id, problem.message());
+                health::mark(self.entry.task, problem.message());
                 return agenda::postpone(self.entry.id, None);
             }
         };
