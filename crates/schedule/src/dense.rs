@@ -87,7 +87,7 @@ impl<'a> Windows<'a> {
         match first.and_then(|first| first.local.or_else(|| to_local(zone, first.at))) {
             Some(first) => {
                 let low = nearest_civil(from.0.saturating_add(offsets_near(zone, from.0).0));
-                walk.enter(low.date().max(holidays.floor(first.date())));
+                walk.enter(low.date().max(walk.floor(first.date())));
                 if walk.day == low.date() {
                     walk.start = i64::from(low.time().num_seconds_from_midnight()) * 1_000_000;
                 }
@@ -163,7 +163,7 @@ impl<'a> Windows<'a> {
         self.unused = if self.is_used { 0 } else { self.unused + 1 };
         self.is_done = self.unused > MAX_DROPPED_DAYS;
         let tomorrow = add_days(self.day, 1).unwrap_or(NaiveDate::MAX);
-        self.enter(tomorrow.max(self.holidays.floor(next)));
+        self.enter(tomorrow.max(self.floor(next)));
     }
 
     /// Begins the first working day on or after `date`.
@@ -178,6 +178,13 @@ impl<'a> Windows<'a> {
         let (first, last) = self.holidays.sources(day).unwrap_or((day, day));
         let days = first.iter_days().take_while(|source| *source <= last);
         self.sources = days.filter(|source| self.holidays.moved(*source) == Some(day)).collect();
+    }
+
+    /// No member of this date, or after one of it, moves to an earlier day. Clocks that go back over midnight show the day
+    /// before once more.
+    fn floor(&self, date: NaiveDate) -> NaiveDate {
+        let slack = if self.is_calm(date) { 0 } else { -1 };
+        self.holidays.floor(add_days(date, slack).unwrap_or(date))
     }
 
     fn is_calm(&self, date: NaiveDate) -> bool {

@@ -182,8 +182,8 @@ proptest! {
 }
 
 proptest! {
-    // Each case counts thousands of members one by one.
-    #![proptest_config(proptest::test_runner::Config { cases: config().cases / 10, ..config() })]
+    // Each case counts tens of thousands of members one by one.
+    #![proptest_config(proptest::test_runner::Config { cases: config().cases.div_ceil(100), ..config() })]
 
     #[test]
     fn what_comes_every_few_seconds_moves_like_anything_else(case in dense_case()) {
