@@ -24,6 +24,7 @@
 mod command;
 mod lifecycle;
 mod options;
+mod page;
 mod ready;
 mod session;
 mod template;
