@@ -24,6 +24,7 @@
 mod command;
 mod lifecycle;
 mod options;
+pub mod processes;
 mod ready;
 mod session;
 mod template;
@@ -32,5 +33,6 @@ mod tree;
 pub use lifecycle::{Cluster, Mode};
 pub use options::Options;
 pub use postgres;
+pub use processes::Process;
 pub use ready::{all, one};
 pub use tree::Tree;
