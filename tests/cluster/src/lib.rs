@@ -22,14 +22,17 @@
 #![forbid(unsafe_code)]
 
 mod command;
+mod contracts;
 mod lifecycle;
 mod options;
 pub mod processes;
 mod ready;
 mod session;
+mod standby;
 mod template;
 mod tree;
 
+pub use contracts::{CONTRACTS, fall_due};
 pub use lifecycle::{Cluster, Mode};
 pub use options::Options;
 pub use postgres;

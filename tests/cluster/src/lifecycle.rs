@@ -72,13 +72,22 @@ impl Cluster {
 
     /// A running cluster as described.
     pub fn with_options(options: &Options) -> Self {
-        let tree = Tree::from_env();
-        let mut cluster = Self { tree, port: 0, postmaster: None, dir: temp_dir() };
-        cluster.tree.hand_over(cluster.dir.path());
+        let mut cluster = Self::in_new_dir(Tree::from_env());
         template::provide(&cluster.tree, &cluster.datadir());
         cluster.configure(options);
         cluster.start_again();
         cluster
+    }
+
+    fn in_new_dir(tree: Tree) -> Self {
+        let cluster = Self { tree, port: 0, postmaster: None, dir: temp_dir() };
+        cluster.tree.hand_over(cluster.dir.path());
+        cluster
+    }
+
+    /// Another server of the same programs, whose data directory is still to be made.
+    pub(crate) fn unborn(&self) -> Self {
+        Self::in_new_dir(self.tree.clone())
     }
 
     /// Adds lines to `postgresql.conf`; they count after a reload or restart.

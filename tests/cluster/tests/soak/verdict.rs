@@ -41,7 +41,8 @@ pub fn judge(cluster: &Cluster, ddl: bool) -> Verdict {
             "create temporary table was_due as {};
              create temporary table done as select task, key, due_at, count(*) as times from outbox group by 1, 2, 3;
              create temporary table told as
-             select task, coalesce((row_key ->> 'id')::bigint, 0) as key, due_at, count(*) as times, min(status) as status, max(attempt) as attempt
+             select task, coalesce((row_key ->> 'id')::bigint, 0) as key, due_at, count(*) as times, min(status) as status, max(attempt) as attempt,
+                    min(concat_ws(' ', reason, started_at, finished_at, error_code, error)) as more
              from jittask.records where status not in ('pending', 'executing', 'overdue') and task ~ '^(d|tick)\\d+$' group by 1, 2, 3;
              analyze was_due; analyze done; analyze told;",
             was_due(last)
@@ -79,7 +80,7 @@ fn was_due(last: DateTime<Utc>) -> String {
 fn each_once(session: &mut Client, last: DateTime<Utc>) {
     let wrong = session
         .query(
-            "select format('%s %s %s: %s effects, %s records %s', task, key, due_at, coalesce(done.times, 0), coalesce(told.times, 0), told.status)
+            "select format('%s %s %s: %s effects, %s records %s %s', task, key, due_at, coalesce(done.times, 0), coalesce(told.times, 0), told.status, told.more)
              from was_due full join done using (task, key, due_at) full join told using (task, key, due_at)
              where (done.times, told.times, told.status) is distinct from (1, 1, 'completed'::jittask.record_status) and due_at <= $1
              order by due_at limit 20",
