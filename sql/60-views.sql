@@ -7,7 +7,7 @@ select r.id, t.name as task, t.title, t.kind, jittask.make_row_key(t.key_columns
        r.finished_at - r.started_at as duration, r.started_at - r.due_at as delay, r.result,
        r.error_code, r.error, r.error_context, r.reason, pg_get_userbyid(t.owner) as owner, r.pid
 from (
-    select e.id, e.task_id, e.key, e.nominal_at, e.due_at, e.status, e.attempt::int as attempt, e.started_at, e.finished_at,
+    select e.id, e.task_id, e.key, e.nominal_at, coalesce(e.due_at, e.nominal_at) as due_at, e.status, e.attempt::int as attempt, e.started_at, e.finished_at,
            e.result, e.error_code, e.error, e.error_context, e.reason, e.pid
     from jittask.record e
     union all

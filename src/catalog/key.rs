@@ -5,6 +5,7 @@ use super::target::shown_type;
 use crate::error::{Error, Kind, Result};
 use crate::pg::{sql, tuple, value};
 use pgrx::pg_sys::Oid;
+use schedule::Instant;
 use serde_json::Value;
 
 /// One column of a row key.
@@ -19,9 +20,25 @@ pub struct KeyColumn {
 /// The key of the only "row" that a scheduled task has.
 pub const NO_ROW: &str = "";
 
-/// The hash that the records are unique by: XXH3, 128 bits, seed 0, over the key's text.
-pub fn hash(key: &str) -> u128 {
-    xxhash_rust::xxh3::xxh3_128(key.as_bytes())
+/// The hash that a task's records are unique by, with the nominal instant: XXH3, 128 bits, over the key's text, seeded by
+/// the task's id. In SQL `jittask.key_hash`.
+pub fn hash(task: i32, key: &str) -> u128 {
+    xxhash_rust::xxh3::xxh3_128_with_seed(key.as_bytes(), task as u64)
+}
+
+/// An occurrence of a row of one task, in 16 bytes, for sets of them.
+pub fn identity(hash: u128, nominal_at: Instant) -> u128 {
+    // A multiple of an odd number: as good as a hash over both.
+    hash.wrapping_add((nominal_at.0 as u128).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))
+}
+
+/// A stored key as people see it: `{"id": 42}`.
+pub fn shown<'a>(key: &str, columns: impl ExactSizeIterator<Item = &'a str>) -> Value {
+    let values = match serde_json::from_str(key).unwrap_or_default() {
+        Value::Array(values) if columns.len() > 1 => values,
+        one => vec![one],
+    };
+    Value::Object(columns.map(str::to_string).zip(values).collect())
 }
 
 /// The plain texts of a key's values, one for each column.
