@@ -67,14 +67,7 @@ fn end(cluster: &Cluster, session: &mut Client, attempt: i32, statement: &str) -
     let query = format!(
         "select format('%s %s', status, error_code) from jittask.records where status <> 'executing' and attempt = {attempt}"
     );
-    let state = cluster.wait_until("the end to be recorded", SOON, || {
-        println!(
-            "{:?} {:?}",
-            all::<String>(session, "select format('%s', r) from jittask.records r"),
-            all::<String>(session, "select format('%s', r) from jittask.workers r")
-        );
-        all::<String>(session, &query).pop()
-    });
+    let state = cluster.wait_until("the end to be recorded", SOON, || all::<String>(session, &query).pop());
     println!("{statement}: {state}, after {:?}", begun.elapsed());
     assert!(begun.elapsed() < Duration::from_secs(1), "{statement} took {:?}", begun.elapsed());
     state
