@@ -168,7 +168,9 @@ impl Explanation<'_> {
                 _ => format!("{status} for {due} (record {})", known.id),
             };
         }
-        if agenda::pending(task.id, occurrence.nominal_at, occurrence.nominal_at).contains(&key::identity(identity.0, identity.1)) {
+        if agenda::pending(task.id, occurrence.nominal_at, occurrence.nominal_at)
+            .contains(&key::identity(identity.0, identity.1))
+        {
             return format!("is in the agenda for {due}");
         }
         let window = schedule::span_micros(self.resolved.timing.catch_up_window);

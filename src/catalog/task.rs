@@ -124,6 +124,16 @@ pub fn by_id(id: i32) -> Option<Task> {
     (!rows.is_empty()).then(|| from_row(&rows, 0).ok()).flatten()
 }
 
+/// Is a task held back, by a pause or for want of something? Whoever lets it go on waits from here until the transaction
+/// ends, and so sees what it did. None: somebody does just that, or else changes it.
+pub fn hold_if_held_back(id: i32) -> Option<bool> {
+    user::as_extension_owner(|| {
+        let statement =
+            "select not enabled or problem is not null from jittask.task where id = $1 for share skip locked";
+        sql::run(statement, &[sql::arg(id)]).get(0, 1)
+    })
+}
+
 /// The date-field tasks of an owner that are at work.
 pub fn planned_for(owner: Oid) -> Vec<Task> {
     let rows = user::as_extension_owner(|| {

@@ -152,7 +152,9 @@ fn pass(shared: &Shared) -> Pass {
         return asleep;
     }
     let counted = watch::came_up(shared, database, now);
-    let mut pass = Pass { is_asleep: false, counted, ..asleep };
+    // What was counted may be retried, but is left out of this pass: once it is forgotten, another one.
+    let next = if counted.is_empty() { asleep.next } else { now.0 };
+    let mut pass = Pass { is_asleep: false, counted, next, ..asleep };
     let settings = user::Settings::begin();
     settings.set(c"lock_timeout", c"1s");
     top_up(now, &mut pass);

@@ -71,7 +71,12 @@ pub fn one(me: &Me, last_task: &mut i32, was_idle: bool) -> bool {
         }
     };
     events::tell();
-    CLAIMED.replace(None);
+    let claimed = CLAIMED.take();
+    if let Some(entry) = claimed.filter(|_| batch::was_broken())
+        && let Err(failure) = xact::run(|| batch::look_again(&entry))
+    {
+        warning!("jittask cannot look again at a broken task: {}", failure.message);
+    }
     current_run::set(None);
     me.slot.rest();
     me.slot.task.store(0, Release);
