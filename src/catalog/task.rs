@@ -145,6 +145,16 @@ pub fn version(id: i32) -> Option<Version> {
     Some(Version { row: rows.get(0, 1)?, calendar: rows.at(0, 2) })
 }
 
+/// Is a task held back, by a pause or for want of something? Whoever lets it go on waits from here until the transaction
+/// ends, and so sees what it did. None: somebody does just that, or else changes it.
+pub fn hold_if_held_back(id: i32) -> Option<bool> {
+    user::as_extension_owner(|| {
+        let statement =
+            "select not enabled or problem is not null from jittask.task where id = $1 for share skip locked";
+        sql::run(statement, &[sql::arg(id)]).get(0, 1)
+    })
+}
+
 /// The date-field tasks of an owner that are at work.
 pub fn planned_for(owner: Oid) -> Vec<Task> {
     let rows = user::as_extension_owner(|| {

@@ -10,7 +10,7 @@ use crate::catalog::function::Takes;
 use crate::catalog::health;
 use crate::catalog::record::{self, Outcome, Record};
 use crate::catalog::tally::{self, Counts, Writer};
-use crate::catalog::task::Task;
+use crate::catalog::task::{self, Task};
 use crate::pg::{clock, flight, user, worker, xact};
 use crate::worker::events;
 use schedule::Instant;
@@ -34,11 +34,26 @@ const BATCH_MICROS: i64 = 100_000;
 
 thread_local! {
     static STARTED_AT: Cell<Instant> = const { Cell::new(Instant(0)) };
+    static MARKED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// When the row that ran last started.
 pub fn started_at() -> Instant {
     STARTED_AT.get()
+}
+
+/// After the commit of a run: if it found its task broken, what was missing may have come back before that was noted, and
+/// nobody would look again. In a transaction of the caller's.
+pub fn look_again(entry: &Entry) {
+    let task = task::by_id(entry.task).filter(|task| task.problem.is_some());
+    if task.is_some_and(|task| Call::prepare(task, entry).is_ok()) {
+        health::heal(entry.task);
+    }
+}
+
+/// Did the run find its task broken? Asked once.
+pub fn was_broken() -> bool {
+    MARKED.take()
 }
 
 struct Batch<'a> {
@@ -61,14 +76,17 @@ pub fn run(me: &Me, entry: &Entry, mode: Mode) {
     match prepared.as_ref().map(|prepared| &prepared.task) {
         None => batch.all(|| Outcome::Cancelled("dropped")),
         Some(task) if task.is_dropped => batch.all(|| Outcome::Cancelled("dropped")),
-        Some(task) if !task.enabled && !entry.forced => {
-            if entry.attempt > 0 {
+        Some(task) if task.problem.is_some() || !(task.enabled || entry.forced) => {
+            if task::hold_if_held_back(task.id) != Some(true) {
+                // It is just being let go.
+                return agenda::postpone(entry.id, Some(Instant(clock::now().0 + 100_000)));
+            }
+            // Waits until the task is resumed, or what it needs is back.
+            if task.enabled || entry.forced || entry.attempt > 0 {
                 return agenda::postpone(entry.id, None);
             }
             batch.all(|| Outcome::Skipped("paused"));
         }
-        // Waits until what it needs is back.
-        Some(task) if task.problem.is_some() => return agenda::postpone(entry.id, None),
         Some(task) => match batch.overlap(task) {
             Overlap::Skip => batch.all(|| Outcome::Skipped("overlap")),
             Overlap::Wait => return agenda::postpone(entry.id, Some(Instant(clock::now().0 + 100_000))),
@@ -122,6 +140,7 @@ impl Batch<'_> {
             Err(problem) => {
                 // Nothing was tried, so no attempt is counted.
                 health::mark(self.entry.task, problem.message());
+                MARKED.set(true);
                 return agenda::postpone(self.entry.id, None);
             }
         };

@@ -152,7 +152,7 @@ fn soon(next: i64) -> i64 {
 }
 
 fn next_run_at(me: &Me) -> Option<Instant> {
-    xact::run(|| agenda::next_run_at(me.owner)).unwrap_or(None)
+    xact::run(|| agenda::next_run_at(me.owner, &me.others_in_hand())).unwrap_or(None)
 }
 
 /// Another owner waits and all slots are taken: an idle executor goes, a busy one if its owner has more than its share.
