@@ -237,22 +237,26 @@ fn dispatch(shared: &Shared, slot: &Database, pass: &Pass, starts: &mut Starts) 
         if mine.iter().any(|executor| executor.connected.load(Acquire)) {
             starts.failures.remove(&owner);
         }
-        if look && let Some(executor) = mine.iter().find(|slot| !slot.busy.load(Acquire)).or(mine.first()) {
-            executor.look.store(true, Release);
-        }
-        mine.iter().for_each(|executor| {
+        let asked = mine.iter().find(|slot| !slot.busy.load(Acquire)).or(mine.first()).filter(|_| look);
+        let is_asked_again = asked.is_some_and(|executor| executor.look.swap(true, AcqRel));
+        // A busy one looks by itself when it is done.
+        let idle: Vec<&&Executor> = mine.iter().filter(|executor| !executor.busy.load(Acquire)).collect();
+        idle.iter().for_each(|executor| {
             executor.process.wake();
         });
-        if mine.iter().any(|executor| !executor.busy.load(Acquire)) {
+        if !idle.is_empty() {
             continue;
         }
         let now = clock::now().0;
         if !mine.is_empty() {
             let in_hand: Vec<i64> = mine.iter().map(|executor| executor.entry.load(Acquire)).collect();
             let (waiting, since) = xact::run(|| agenda::waiting(owner, Instant(now), &in_hand)).unwrap_or((0, None));
-            if waiting < 3 && since.is_none_or(|since| now - since.0 < HELP_AFTER) {
-                // The one that is busy may be done in a moment.
-                retry = retry.min(now + HELP_AFTER);
+            let waits = since.is_some_and(|since| now - since.0 >= HELP_AFTER);
+            if waiting < 3 && !waits && !is_asked_again {
+                // The one that is busy may be done in a moment. What is in its hands already needs no second look.
+                if look || since.is_some() {
+                    retry = retry.min(now + HELP_AFTER);
+                }
                 continue;
             }
         }

@@ -192,6 +192,8 @@ impl Batch<'_> {
             };
             match outcome {
                 Ok(outcome) => self.note(position, Some(started_at), outcome),
+                // Interrupted: not to be tried again alone, as if nothing had been.
+                Err(failure) if failure.sqlstate == super::claim::CANCELLED => failure.raise(),
                 Err(_) => self.aside.push(position),
             }
         }
