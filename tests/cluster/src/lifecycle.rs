@@ -71,7 +71,11 @@ impl Cluster {
 
     /// A running cluster as described.
     pub fn with_options(options: &Options) -> Self {
-        let tree = Tree::from_env();
+        Self::on(Tree::from_env(), options)
+    }
+
+    /// The same on another installed server than the environment names.
+    pub fn on(tree: Tree, options: &Options) -> Self {
         let mut cluster = Self { tree, port: 0, postmaster: None, dir: temp_dir() };
         cluster.tree.hand_over(cluster.dir.path());
         template::provide(&cluster.tree, &cluster.datadir());
