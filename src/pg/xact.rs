@@ -72,6 +72,18 @@ pub fn savepoint<T>(body: impl FnOnce() -> T) -> Result<T, Failure> {
     }
 }
 
+/// Runs `body` under a snapshot taken now, which sees what the transaction did before: as a statement of its own would.
+pub fn statement<T>(body: impl FnOnce() -> T) -> T {
+    unsafe {
+        pg_sys::CommandCounterIncrement();
+        pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
+    }
+    let value = body();
+    // After an ERROR the abort of the (sub)transaction drops the snapshot.
+    unsafe { pg_sys::PopActiveSnapshot() };
+    value
+}
+
 /// Fires the deferred triggers and checks that are queued, now. Inside a savepoint they then fail for one row.
 pub fn settle_deferred() {
     super::sql::run("set constraints all immediate", &[]);

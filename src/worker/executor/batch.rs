@@ -111,7 +111,7 @@ impl Batch<'_> {
 
     fn execute(mut self, task: Task, superseded: &[bool]) {
         worker::report(Some(&format!("jittask: {}", task.name)));
-        let done = record::recorded(self.entry.task, self.entry.occurrence.nominal_at, &self.entry.keys);
+        let done = self.done();
         self.timeout = task.timing().map_or(i64::MAX, |timing| schedule::span_micros(timing.timeout));
         let skips: Vec<bool> = done.iter().zip(superseded).map(|(done, superseded)| *done || *superseded).collect();
         let id = task.id;
@@ -138,6 +138,7 @@ impl Batch<'_> {
             self.one_by_one(&mut call, &skips)
         };
         settings.end();
+        call.close();
         // Keys that were recorded already were in the agenda twice: they do not count again.
         let twice = done[..until].iter().filter(|done| **done).count() as i64;
         tally::add(
@@ -149,12 +150,24 @@ impl Batch<'_> {
         self.finish(until);
     }
 
+    /// Keys recorded already: they were in the agenda twice. Nearly never, and the records' unique key tells; so the first
+    /// try does not look.
+    fn done(&self) -> Vec<bool> {
+        if self.mode == Mode::Together {
+            return vec![false; self.entry.keys.len()];
+        }
+        record::recorded(self.entry.task, self.entry.occurrence.nominal_at, &self.entry.keys)
+    }
+
     /// Row after row; how many of the keys are done with.
     fn one_by_one(&mut self, call: &mut Call, skips: &[bool]) -> usize {
         let begun = clock::now();
         for (position, skip) in skips.iter().enumerate() {
             if *skip {
                 continue;
+            }
+            if self.mode != Mode::Alone {
+                call.read_ahead(&self.entry.keys, position, self.mode == Mode::Savepoints);
             }
             let started_at = self.show(position + 1);
             if self.mode != Mode::Alone && position > 0 && started_at.0 - begun.0 > BATCH_MICROS {
@@ -170,7 +183,10 @@ impl Batch<'_> {
             };
             match outcome {
                 Ok(outcome) => self.note(position, Some(started_at), outcome),
-                Err(_) => self.aside.push(position),
+                Err(_) => {
+                    self.aside.push(position);
+                    call.renew();
+                }
             }
         }
         self.entry.keys.len()
@@ -179,9 +195,7 @@ impl Batch<'_> {
     /// The whole entry in one call.
     fn together(&mut self, call: &mut Call, skips: &[bool]) {
         let started_at = self.show(0);
-        let keys: Vec<(usize, &str)> =
-            (0..self.entry.keys.len()).filter(|i| !skips[*i]).map(|i| (i, self.entry.keys[i].as_str())).collect();
-        for (position, judged) in call.rows(&keys) {
+        for (position, judged) in call.rows(&self.entry.keys, |position| skips[position]) {
             match judged {
                 Judged::Done(result) => self.note(position, Some(started_at), Outcome::Completed(result)),
                 Judged::Skip(reason) => self.note(position, Some(started_at), Outcome::Skipped(reason)),

@@ -4,6 +4,7 @@
 mod batch;
 mod call;
 mod claim;
+mod fetch;
 mod late;
 mod plan;
 mod scan;
