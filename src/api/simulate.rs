@@ -172,7 +172,7 @@ impl Explanation<'_> {
     fn verdict(&self, occurrence: Occurrence, now: Instant, is_met: bool) -> String {
         let task = &self.resolved.task;
         let due = self.local(occurrence.due_at);
-        let identity = (key::hash(&self.key), occurrence.nominal_at);
+        let identity = (key::hash(task.id, &self.key), occurrence.nominal_at);
         if let Some(known) = record::known(task.id, &[identity]).get(&0) {
             let status = record::ended(known.id).map_or_else(String::new, |ended| ended.status);
             return match status.as_str() {
@@ -180,7 +180,9 @@ impl Explanation<'_> {
                 _ => format!("{status} for {due} (record {})", known.id),
             };
         }
-        if agenda::pending(task.id, occurrence.nominal_at, occurrence.nominal_at).contains(&identity) {
+        if agenda::pending(task.id, occurrence.nominal_at, occurrence.nominal_at)
+            .contains(&key::identity(identity.0, identity.1))
+        {
             return format!("is in the agenda for {due}");
         }
         let window = schedule::span_micros(self.resolved.timing.catch_up_window);

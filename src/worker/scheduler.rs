@@ -43,6 +43,8 @@ struct Pass {
     owners: Vec<(Oid, bool)>,
     /// There are date-field tasks, whose tables are watched.
     watches: bool,
+    /// Deaths that it has counted; entries.
+    counted: Vec<i64>,
 }
 
 /// Owners as whom executors could not connect: how often in a row, and when to try again.
@@ -88,8 +90,10 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
                 next: clock::now().0 + 1_000_000,
                 owners: Vec::new(),
                 watches: true,
+                counted: Vec::new(),
             }
         });
+        watch::forget(shared, &pass.counted);
         events::tell();
         worker::report(None);
         if pass.is_absent {
@@ -131,8 +135,14 @@ extern "C-unwind" fn leave(_code: i32, argument: pgrx::pg_sys::Datum) {
 
 fn pass(shared: &Shared) -> Pass {
     let now = clock::now();
-    let asleep =
-        Pass { is_absent: false, is_asleep: true, next: now.0 + 2 * SLEEP_AFTER, owners: Vec::new(), watches: false };
+    let asleep = Pass {
+        is_absent: false,
+        is_asleep: true,
+        next: now.0 + 2 * SLEEP_AFTER,
+        owners: Vec::new(),
+        watches: false,
+        counted: Vec::new(),
+    };
     if user::extension().is_none() {
         return Pass { is_absent: true, ..asleep };
     }
@@ -141,12 +151,14 @@ fn pass(shared: &Shared) -> Pass {
         watch::went_down(shared, database);
         return asleep;
     }
-    watch::came_up(shared, database, now);
-    let mut pass = Pass { is_asleep: false, ..asleep };
+    let counted = watch::came_up(shared, database, now);
+    // What was counted may be retried, but is left out of this pass: once it is forgotten, another one.
+    let next = if counted.is_empty() { asleep.next } else { now.0 };
+    let mut pass = Pass { is_asleep: false, counted, next, ..asleep };
     let settings = user::Settings::begin();
     settings.set(c"lock_timeout", c"1s");
     top_up(now, &mut pass);
-    for (owner, run_at) in agenda::next_by_owner() {
+    for (owner, run_at) in agenda::next_by_owner(&shared.in_hand(database, None)) {
         if run_at.0 <= now.0 + EARLY {
             pass.owners.push((owner, false));
             pass.next = pass.next.min(now.0 + 1_000_000);
@@ -248,9 +260,15 @@ fn dispatch(shared: &Shared, slot: &Database, pass: &Pass, starts: &mut Starts) 
         }
         let now = clock::now().0;
         if !mine.is_empty() {
-            let in_hand: Vec<i64> = mine.iter().map(|executor| executor.entry.load(Acquire)).collect();
+            let in_hand = shared.in_hand(database, None);
             let (waiting, since) = xact::run(|| agenda::waiting(owner, Instant(now), &in_hand)).unwrap_or((0, None));
-            if waiting < 3 && since.is_none_or(|since| now - since.0 < HELP_AFTER) {
+            // Who is at one row for long cannot plan either.
+            let is_stuck = |executor: &&Executor| {
+                let started_at = executor.started_at.load(Acquire);
+                started_at != 0 && now - started_at > HELP_AFTER
+            };
+            let cannot_look = look && mine.iter().all(is_stuck);
+            if waiting < 3 && !cannot_look && since.is_none_or(|since| now - since.0 < HELP_AFTER) {
                 // The one that is busy may be done in a moment.
                 retry = retry.min(now + HELP_AFTER);
                 continue;

@@ -4,6 +4,7 @@
 use super::Me;
 use super::call::{Call, Judged};
 use super::late::{self, Lateness};
+use super::prepare::{self, Prepared};
 use crate::catalog::agenda::{self, Entry};
 use crate::catalog::function::Takes;
 use crate::catalog::health;
@@ -14,6 +15,7 @@ use crate::pg::{clock, flight, user, worker, xact};
 use crate::worker::events;
 use schedule::Instant;
 use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::atomic::Ordering::*;
 
 /// How rows are kept apart.
@@ -32,11 +34,26 @@ const BATCH_MICROS: i64 = 100_000;
 
 thread_local! {
     static STARTED_AT: Cell<Instant> = const { Cell::new(Instant(0)) };
+    static MARKED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// When the row that ran last started.
 pub fn started_at() -> Instant {
     STARTED_AT.get()
+}
+
+/// After the commit of a run: if it found its task broken, what was missing may have come back before that was noted, and
+/// nobody would look again. In a transaction of the caller's.
+pub fn look_again(entry: &Entry) {
+    let task = task::by_id(entry.task).filter(|task| task.problem.is_some());
+    if task.is_some_and(|task| Call::prepare(task, entry).is_ok()) {
+        health::heal(entry.task);
+    }
+}
+
+/// Did the run find its task broken? Asked once.
+pub fn was_broken() -> bool {
+    MARKED.take()
 }
 
 struct Batch<'a> {
@@ -55,29 +72,32 @@ pub fn run(me: &Me, entry: &Entry, mode: Mode) {
     let mut batch =
         Batch { me, entry, mode, records: Vec::new(), aside: Vec::new(), last_started: None, timeout: i64::MAX };
     STARTED_AT.set(clock::now());
-    let task = task::by_id(entry.task);
-    match task {
+    let prepared = prepare::task(me, entry.task);
+    match prepared.as_ref().map(|prepared| &prepared.task) {
         None => batch.all(|| Outcome::Cancelled("dropped")),
         Some(task) if task.is_dropped => batch.all(|| Outcome::Cancelled("dropped")),
-        Some(task) if !task.enabled && !entry.forced => {
-            if entry.attempt > 0 {
+        Some(task) if task.problem.is_some() || !(task.enabled || entry.forced) => {
+            if task::hold_if_held_back(task.id) != Some(true) {
+                // It is just being let go.
+                return agenda::postpone(entry.id, Some(Instant(clock::now().0 + 100_000)));
+            }
+            // Waits until the task is resumed, or what it needs is back.
+            if task.enabled || entry.forced || entry.attempt > 0 {
                 return agenda::postpone(entry.id, None);
             }
             batch.all(|| Outcome::Skipped("paused"));
         }
-        // Waits until what it needs is back.
-        Some(task) if task.problem.is_some() => return agenda::postpone(entry.id, None),
-        Some(task) => match batch.overlap(&task) {
+        Some(task) => match batch.overlap(task) {
             Overlap::Skip => batch.all(|| Outcome::Skipped("overlap")),
             Overlap::Wait => return agenda::postpone(entry.id, Some(Instant(clock::now().0 + 100_000))),
-            Overlap::Go => match late::judge(me, entry, &task) {
+            Overlap::Go => match late::judge(me, entry, task) {
                 Lateness::PassedOver => {
                     let count = entry.keys.len() as i64;
                     let counts = Counts { entered: -count, passed_over: count, ..Default::default() };
                     tally::add(entry.task, Writer::Executor(me.index), counts, None);
                     return agenda::delete(entry.id);
                 }
-                Lateness::Run(superseded) => return batch.execute(task, &superseded),
+                Lateness::Run(superseded) => return batch.execute(prepared, &superseded),
             },
         },
     }
@@ -109,17 +129,18 @@ impl Batch<'_> {
         }
     }
 
-    fn execute(mut self, task: Task, superseded: &[bool]) {
-        worker::report(Some(&format!("jittask: {}", task.name)));
-        let done = record::recorded(self.entry.task, self.entry.occurrence.nominal_at, &self.entry.keys);
-        self.timeout = task.timing().map_or(i64::MAX, |timing| schedule::span_micros(timing.timeout));
+    fn execute(mut self, prepared: Option<Rc<Prepared>>, superseded: &[bool]) {
+        let Some(prepared) = prepared else { return };
+        worker::report(Some(&format!("jittask: {}", prepared.task.name)));
+        let done = self.done();
+        self.timeout = prepared.plan().map_or(i64::MAX, |plan| plan.timeout);
         let skips: Vec<bool> = done.iter().zip(superseded).map(|(done, superseded)| *done || *superseded).collect();
-        let id = task.id;
-        let mut call = match Call::prepare(task, self.entry) {
+        let mut call = match Call::prepare(prepared, self.entry) {
             Ok(call) => call,
             Err(problem) => {
                 // Nothing was tried, so no attempt is counted.
-                health::mark(id, problem.message());
+                health::mark(self.entry.task, problem.message());
+                MARKED.set(true);
                 return agenda::postpone(self.entry.id, None);
             }
         };
@@ -138,6 +159,7 @@ impl Batch<'_> {
             self.one_by_one(&mut call, &skips)
         };
         settings.end();
+        call.close();
         // Keys that were recorded already were in the agenda twice: they do not count again.
         let twice = done[..until].iter().filter(|done| **done).count() as i64;
         tally::add(
@@ -149,12 +171,24 @@ impl Batch<'_> {
         self.finish(until);
     }
 
+    /// Keys recorded already: they were in the agenda twice. Nearly never, and the records' unique key tells; so the first
+    /// try does not look.
+    fn done(&self) -> Vec<bool> {
+        if self.mode == Mode::Together {
+            return vec![false; self.entry.keys.len()];
+        }
+        record::recorded(self.entry.task, self.entry.occurrence.nominal_at, &self.entry.keys)
+    }
+
     /// Row after row; how many of the keys are done with.
     fn one_by_one(&mut self, call: &mut Call, skips: &[bool]) -> usize {
         let begun = clock::now();
         for (position, skip) in skips.iter().enumerate() {
             if *skip {
                 continue;
+            }
+            if self.mode != Mode::Alone {
+                call.read_ahead(&self.entry.keys, position, self.mode == Mode::Savepoints);
             }
             let started_at = self.show(position + 1);
             if self.mode != Mode::Alone && position > 0 && started_at.0 - begun.0 > BATCH_MICROS {
@@ -170,7 +204,10 @@ impl Batch<'_> {
             };
             match outcome {
                 Ok(outcome) => self.note(position, Some(started_at), outcome),
-                Err(_) => self.aside.push(position),
+                Err(_) => {
+                    self.aside.push(position);
+                    call.renew();
+                }
             }
         }
         self.entry.keys.len()
@@ -179,9 +216,7 @@ impl Batch<'_> {
     /// The whole entry in one call.
     fn together(&mut self, call: &mut Call, skips: &[bool]) {
         let started_at = self.show(0);
-        let keys: Vec<(usize, &str)> =
-            (0..self.entry.keys.len()).filter(|i| !skips[*i]).map(|i| (i, self.entry.keys[i].as_str())).collect();
-        for (position, judged) in call.rows(&keys) {
+        for (position, judged) in call.rows(&self.entry.keys, |position| skips[position]) {
             match judged {
                 Judged::Done(result) => self.note(position, Some(started_at), Outcome::Completed(result)),
                 Judged::Skip(reason) => self.note(position, Some(started_at), Outcome::Skipped(reason)),

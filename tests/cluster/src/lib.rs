@@ -22,16 +22,21 @@
 #![forbid(unsafe_code)]
 
 mod command;
+mod contracts;
 mod lifecycle;
 mod options;
 mod page;
+pub mod processes;
 mod ready;
 mod session;
+mod standby;
 mod template;
 mod tree;
 
+pub use contracts::{CONTRACTS, fall_due};
 pub use lifecycle::{Cluster, Mode};
 pub use options::Options;
 pub use postgres;
+pub use processes::Process;
 pub use ready::{all, one};
 pub use tree::Tree;
