@@ -242,6 +242,15 @@ pub fn delete(id: i64) {
     user::as_extension_owner(|| sql::run("delete from jittask.agenda where id = $1", &[sql::arg(id)]));
 }
 
+/// Does an earlier occurrence of the task wait for its first attempt, or is it in hand?
+pub fn has_earlier(task: i32, due_at: Instant) -> bool {
+    user::as_extension_owner(|| {
+        let statement =
+            "select 1 from jittask.agenda where task_id = $1 and due_at < $2 and attempt = 0 and not forced limit 1";
+        !sql::run(statement, &[sql::arg(task), sql::at(due_at)]).is_empty()
+    })
+}
+
 /// Lets a claimed entry wait until `run_at`; None: until its task is resumed.
 pub fn postpone(id: i64, run_at: Option<Instant>) {
     user::as_extension_owner(|| {

@@ -72,7 +72,12 @@ impl Cluster {
 
     /// A running cluster as described.
     pub fn with_options(options: &Options) -> Self {
-        let mut cluster = Self::in_new_dir(Tree::from_env());
+        Self::on(Tree::from_env(), options)
+    }
+
+    /// The same on another installed server than the environment names.
+    pub fn on(tree: Tree, options: &Options) -> Self {
+        let mut cluster = Self::in_new_dir(tree);
         template::provide(&cluster.tree, &cluster.datadir());
         cluster.configure(options);
         cluster.start_again();
