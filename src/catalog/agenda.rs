@@ -307,24 +307,25 @@ pub fn retry_later(id: i64, attempt: i32, started_at: Instant, failure: &Failure
     });
 }
 
-/// The owner's next instant to run something, or None.
-pub fn next_run_at(owner: Oid) -> Option<Instant> {
+/// The owner's next instant to run something that is not in hand elsewhere, or None.
+pub fn next_run_at(owner: Oid, in_hand: &[i64]) -> Option<Instant> {
     user::as_extension_owner(|| {
         sql::run(
-            "select run_at from jittask.agenda where owner = $1 and run_at < 'infinity' order by run_at limit 1",
-            &[sql::datum(REGROLEOID, Some(owner.into()))],
+            "select run_at from jittask.agenda where owner = $1 and run_at < 'infinity' and id <> all($2) order by run_at limit 1",
+            &[sql::datum(REGROLEOID, Some(owner.into())), sql::arg(in_hand.to_vec())],
         )
         .at(0, 1)
     })
 }
 
-/// For each owner that has entries: the earliest instant to run one.
-pub fn next_by_owner() -> Vec<(Oid, Instant)> {
+/// For each owner that has entries not in hand: the earliest instant to run one.
+pub fn next_by_owner(in_hand: &[i64]) -> Vec<(Oid, Instant)> {
     let rows = user::as_extension_owner(|| {
         sql::run(
             "select o.owner::oid, n.run_at from (select distinct owner from jittask.task) o
-             cross join lateral (select a.run_at from jittask.agenda a where a.owner = o.owner and a.run_at < 'infinity' order by a.run_at limit 1) n",
-            &[],
+             cross join lateral (select a.run_at from jittask.agenda a where a.owner = o.owner and a.run_at < 'infinity' and a.id <> all($1)
+                                 order by a.run_at limit 1) n",
+            &[sql::arg(in_hand.to_vec())],
         )
     });
     (0..rows.len()).filter_map(|row| Some((rows.get(row, 1)?, rows.at(row, 2)?))).collect()

@@ -146,7 +146,8 @@ fn pass(shared: &Shared) -> Pass {
     let settings = user::Settings::begin();
     settings.set(c"lock_timeout", c"1s");
     top_up(now, &mut pass);
-    for (owner, run_at) in agenda::next_by_owner() {
+    let in_hand: Vec<i64> = shared.executors_of(database).map(|slot| slot.entry.load(Acquire)).collect();
+    for (owner, run_at) in agenda::next_by_owner(&in_hand) {
         if run_at.0 <= now.0 + EARLY {
             pass.owners.push((owner, false));
             pass.next = pass.next.min(now.0 + 1_000_000);
@@ -260,8 +261,10 @@ fn dispatch(shared: &Shared, slot: &Database, pass: &Pass, starts: &mut Starts) 
                 continue;
             }
         }
-        // The last free slot is for an owner who has none.
-        if !mine.is_empty() && free_slots(shared) < 2 {
+        // The last slot that can be had is for an owner who has none; and one that is starting comes first.
+        let is_starting = mine.iter().any(|executor| !executor.connected.load(Acquire));
+        if is_starting || (!mine.is_empty() && slots_to_be_had(shared, owner) < 2) {
+            retry = retry.min(now + 100_000);
             continue;
         }
         match start(shared, database, owner, look, starts, now) {
@@ -277,9 +280,14 @@ fn dispatch(shared: &Shared, slot: &Database, pass: &Pass, starts: &mut Starts) 
     retry
 }
 
-fn free_slots(shared: &Shared) -> usize {
+/// Free ones, and those of idle executors, which go when another owner needs theirs.
+fn slots_to_be_had(shared: &Shared, owner: Oid) -> usize {
     let most = settings::MAX_EXECUTORS.get() as usize;
-    shared.executors[..most].iter().filter(|slot| !slot.process.is_alive()).count()
+    let is_idle = |slot: &Executor| slot.owner.load(Acquire) != owner.to_u32() && !slot.busy.load(Acquire);
+    let slots = &shared.executors[..most];
+    let is_free = slots.iter().any(|slot| !slot.process.is_alive());
+    let count = slots.iter().filter(|slot| !slot.process.is_alive() || is_idle(slot)).count();
+    if is_free { count } else { 0 }
 }
 
 enum Started {

@@ -100,7 +100,7 @@ fn separate(task: i32, last_task: &mut i32) {
 
 impl Me {
     /// Entries that other executors have claimed, also between two of their transactions.
-    fn others_in_hand(&self) -> Vec<i64> {
+    pub fn others_in_hand(&self) -> Vec<i64> {
         let others = self.shared.executors_of(self.database).filter(|slot| !std::ptr::eq(*slot, self.slot));
         // A run whose process died is left alone until the scheduler has counted that.
         let died = self.shared.deaths.iter().filter(|died| died.database.load(Acquire) == self.database);

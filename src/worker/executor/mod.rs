@@ -144,7 +144,8 @@ fn soon(next: i64) -> i64 {
 }
 
 fn next_run_at(me: &Me) -> Option<Instant> {
-    xact::run(|| agenda::next_run_at(me.owner)).unwrap_or(None)
+    let in_hand = me.others_in_hand();
+    xact::run(|| agenda::next_run_at(me.owner, &in_hand)).unwrap_or(None)
 }
 
 /// Another owner waits and all slots are taken: an idle executor goes, a busy one if its owner has more than its share.

@@ -46,6 +46,7 @@ impl Mode {
 pub struct Cluster {
     tree: Tree,
     port: u16,
+    address_space_kb: Option<u64>,
     postmaster: Option<Child>,
     dir: TempDir,
 }
@@ -72,7 +73,8 @@ impl Cluster {
     /// A running cluster as described.
     pub fn with_options(options: &Options) -> Self {
         let tree = Tree::from_env();
-        let mut cluster = Self { tree, port: 0, postmaster: None, dir: temp_dir() };
+        let address_space_kb = options.address_space_kb;
+        let mut cluster = Self { tree, port: 0, address_space_kb, postmaster: None, dir: temp_dir() };
         cluster.tree.hand_over(cluster.dir.path());
         template::provide(&cluster.tree, &cluster.datadir());
         cluster.configure(options);
@@ -177,7 +179,10 @@ impl Cluster {
     fn launch(&mut self) -> Result<(), String> {
         let log = File::options().create(true).append(true).open(self.log_path()).map_err(|error| error.to_string())?;
         let errors = log.try_clone().map_err(|error| error.to_string())?;
-        let mut command = self.tree.command("postgres");
+        let mut command = match self.address_space_kb {
+            Some(most) => self.tree.limited_command("postgres", most),
+            None => self.tree.command("postgres"),
+        };
         command.arg("-D").arg(self.datadir()).arg("-p").arg(self.port.to_string()).arg("-k").arg(self.dir.path());
         let child =
             command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn().map_err(|error| error.to_string())?;
