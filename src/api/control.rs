@@ -77,9 +77,10 @@ fn plan_series(task: &Task, from: Instant) -> Result<()> {
     let from = planned.map_or(from, |last| from.max(Instant(last.due_at.0 + 1)));
     let base = Base::Instant(timing.start_at.unwrap_or(from));
     // A series that has ended keeps no last occurrence: the agenda and the records tell.
-    let (pending, hash) = (agenda::pending(task.id, from, Instant::MAX), key::hash(NO_ROW));
+    let (pending, hash) = (agenda::pending(task.id, from, Instant::MAX), key::hash(task.id, NO_ROW));
     let is_new = |next: &Occurrence| {
-        !pending.contains(&(hash, next.nominal_at)) && record::known(task.id, &[(hash, next.nominal_at)]).is_empty()
+        !pending.contains(&key::identity(hash, next.nominal_at))
+            && record::known(task.id, &[(hash, next.nominal_at)]).is_empty()
     };
     let next = timing.schedule.occurrences(base, &timing.zone, timing.end_at, from).find(is_new);
     if let Some(next) = next {

@@ -1,5 +1,6 @@
 //! What the views read from shared memory and from the executor itself.
 
+use crate::catalog::key;
 use crate::pg::{clock, current_run as run, shmem, user, worker};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::TableIterator;
@@ -98,9 +99,10 @@ fn current_run() -> TableIterator<
     let rows: Vec<_> = run::get()
         .into_iter()
         .map(|run| {
-            let key = run.row_key.map(pgrx::JsonB);
+            let columns = run.key_columns.iter().map(String::as_str);
+            let key = run.key.map(|key| pgrx::JsonB(key::shown(&key, columns)));
             (
-                run.task,
+                run.task.to_string(),
                 run.record_id,
                 key,
                 timestamp(run.occurrence.nominal_at.0),

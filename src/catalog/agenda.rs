@@ -8,7 +8,7 @@ use schedule::{Instant, Occurrence};
 use std::collections::HashSet;
 
 /// Most keys in one entry. Ids step by 1,024, so that every key has one.
-pub const ENTRY_KEYS: usize = 500;
+pub const ENTRY_KEYS: usize = 1000;
 
 /// A claimed entry.
 #[derive(Clone, Debug)]
@@ -98,9 +98,9 @@ pub fn insert_forced(owner: Oid, task: i32, key: &str) -> i64 {
              from (select greatest(clock_timestamp(),
                        (select max(a.nominal_at) + interval '1 microsecond' from jittask.agenda a where a.task_id = $2 and a.forced),
                        (select max(r.nominal_at) + interval '1 microsecond' from jittask.record r
-                        where r.task_id = $2 and r.key_hash = $4 and r.nominal_at >= clock_timestamp())) as at) n
+                        where r.task_id = $2 and r.key = $3 and r.nominal_at >= clock_timestamp())) as at) n
              returning id",
-            &[sql::datum(REGROLEOID, Some(owner.into())), sql::arg(task), sql::arg(key), sql::uuid(key::hash(key))],
+            &[sql::datum(REGROLEOID, Some(owner.into())), sql::arg(task), sql::arg(key)],
         );
         rows.get(0, 1).unwrap_or_default()
     })
@@ -130,16 +130,30 @@ pub fn insert_again(owner: Oid, task: i32, id: i64, occurrence: Occurrence, key:
     });
 }
 
-/// The occurrences of a task that are in the agenda with a nominal instant in `[from, until]`, by key hash.
-pub fn pending(task: i32, from: Instant, until: Instant) -> HashSet<(u128, Instant)> {
-    let rows = user::as_extension_owner(|| {
-        sql::run(
-            "select a.nominal_at, k.key from jittask.agenda a cross join lateral unnest(a.keys) k (key)
-             where a.task_id = $1 and a.nominal_at between $2 and $3",
+/// The occurrences of a task that are in the agenda with a nominal instant in `[from, until]`, by [`key::identity`]. There
+/// may be millions: they are read in portions.
+pub fn pending(task: i32, from: Instant, until: Instant) -> HashSet<u128> {
+    user::as_extension_owner(|| {
+        let mut known = HashSet::new();
+        let mut entries = sql::cursor(
+            "select nominal_at, keys from jittask.agenda where task_id = $1 and nominal_at between $2 and $3",
             &[sql::arg(task), sql::at(from), sql::at(until)],
-        )
-    });
-    (0..rows.len()).filter_map(|row| Some((key::hash(&rows.get::<String>(row, 2)?), rows.at(row, 1)?))).collect()
+        );
+        loop {
+            let rows = entries.fetch(20);
+            for row in 0..rows.len() {
+                let Some(nominal_at) = rows.at(row, 1) else { continue };
+                let keys = rows.get::<pgrx::Array<&str>>(row, 2);
+                let keys = keys.iter().flat_map(|keys| keys.iter_deny_null());
+                known.extend(keys.map(|key| key::identity(key::hash(task, key), nominal_at)));
+            }
+            if rows.is_empty() {
+                break;
+            }
+        }
+        entries.close();
+        known
+    })
 }
 
 /// The keys of a task that have another occurrence due after `from` and before `until`.
@@ -307,7 +321,7 @@ pub fn retry_later(id: i64, attempt: i32, started_at: Instant, failure: &Failure
     });
 }
 
-/// The owner's next instant to run something that is not in hand elsewhere, or None.
+/// The owner's next instant to run something that is not in hand already, or None.
 pub fn next_run_at(owner: Oid, in_hand: &[i64]) -> Option<Instant> {
     user::as_extension_owner(|| {
         sql::run(
@@ -318,13 +332,13 @@ pub fn next_run_at(owner: Oid, in_hand: &[i64]) -> Option<Instant> {
     })
 }
 
-/// For each owner that has entries not in hand: the earliest instant to run one.
+/// For each owner that has entries which are not in hand: the earliest instant to run one.
 pub fn next_by_owner(in_hand: &[i64]) -> Vec<(Oid, Instant)> {
     let rows = user::as_extension_owner(|| {
         sql::run(
             "select o.owner::oid, n.run_at from (select distinct owner from jittask.task) o
-             cross join lateral (select a.run_at from jittask.agenda a where a.owner = o.owner and a.run_at < 'infinity' and a.id <> all($1)
-                                 order by a.run_at limit 1) n",
+             cross join lateral (select a.run_at from jittask.agenda a
+                                 where a.owner = o.owner and a.run_at < 'infinity' and a.id <> all($1) order by a.run_at limit 1) n",
             &[sql::arg(in_hand.to_vec())],
         )
     });

@@ -177,11 +177,23 @@ fn signature(schema: &str, name: &str, takes: Takes, target: Option<&Target>) ->
     format!("{}({argument})", pgrx::spi::quote_qualified_identifier(schema, name))
 }
 
-/// The name to call it by now (it may have been renamed), or why it must not be called.
-pub fn callable(oid: Oid, signature: &str, owner: Oid) -> std::result::Result<String, String> {
+/// A function as it is to be called now.
+#[derive(Clone)]
+pub struct Callable {
+    /// Its OID: another one than the task's after a restore.
+    pub oid: Oid,
+    /// Qualified and quoted; it may have been renamed.
+    pub name: String,
+    /// May the current role execute it?
+    pub is_allowed: bool,
+}
+
+/// The task's function as it is now, or why it must not be called.
+pub fn callable(oid: Oid, signature: &str, owner: Oid) -> std::result::Result<Callable, String> {
     let rows = user::with_pinned_path(|| {
         sql::run(
-            "select p.oid, p.proowner, n.nspname::text, p.proname::text from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+            "select p.oid, p.proowner, n.nspname::text, p.proname::text, has_function_privilege(p.oid, 'EXECUTE')
+             from pg_proc p join pg_namespace n on n.oid = p.pronamespace
              where p.oid = coalesce(
                  (select q.oid from pg_proc q where q.oid = $1),
                  -- Not to_regprocedure, which raises where the argument's type is gone.
@@ -190,14 +202,18 @@ pub fn callable(oid: Oid, signature: &str, owner: Oid) -> std::result::Result<St
             &[sql::arg(oid), sql::arg(signature)],
         )
     });
-    match rows.get::<Oid>(0, 2) {
-        None => Err(format!("function {signature} does not exist any more")),
-        Some(now) if now != owner => {
+    match (rows.get::<Oid>(0, 1), rows.get::<Oid>(0, 2)) {
+        (Some(_), Some(now)) if now != owner => {
             Err(format!("function {signature} has another owner than when the task was created (service_changed)"))
         }
-        Some(_) => Ok(pgrx::spi::quote_qualified_identifier(
-            rows.get::<String>(0, 3).unwrap_or_default(),
-            rows.get::<String>(0, 4).unwrap_or_default(),
-        )),
+        (Some(oid), Some(_)) => Ok(Callable {
+            oid,
+            name: pgrx::spi::quote_qualified_identifier(
+                rows.get::<String>(0, 3).unwrap_or_default(),
+                rows.get::<String>(0, 4).unwrap_or_default(),
+            ),
+            is_allowed: rows.get(0, 5).unwrap_or(false),
+        }),
+        _ => Err(format!("function {signature} does not exist any more")),
     }
 }

@@ -3,8 +3,9 @@
 
 use super::target::shown_type;
 use crate::error::{Error, Kind, Result};
-use crate::pg::{sql, tuple, value};
+use crate::pg::{digest, sql, tuple, value};
 use pgrx::pg_sys::Oid;
+use schedule::Instant;
 use serde_json::Value;
 
 /// One column of a row key.
@@ -19,9 +20,27 @@ pub struct KeyColumn {
 /// The key of the only "row" that a scheduled task has.
 pub const NO_ROW: &str = "";
 
-/// The hash that the records are unique by: XXH3, 128 bits, seed 0, over the key's text.
-pub fn hash(key: &str) -> u128 {
-    xxhash_rust::xxh3::xxh3_128(key.as_bytes())
+/// The hash that records are unique by, with the nominal instant. In SQL `jittask.key_hash`.
+pub fn hash(task: i32, key: &str) -> u128 {
+    digest::of(task, key.as_bytes())
+}
+
+/// An occurrence of a row of one task, in 16 bytes, for sets of them.
+pub fn identity(hash: u128, nominal_at: Instant) -> u128 {
+    // Not a sum of both: the hash of a short key is the key, and differences of keys and of instants could meet.
+    let mut bytes = [0; 24];
+    bytes[..16].copy_from_slice(&hash.to_le_bytes());
+    bytes[16..].copy_from_slice(&nominal_at.0.to_le_bytes());
+    xxhash_rust::xxh3::xxh3_128(&bytes)
+}
+
+/// A stored key as people see it: `{"id": 42}`.
+pub fn shown<'a>(key: &str, columns: impl ExactSizeIterator<Item = &'a str>) -> Value {
+    let values = match serde_json::from_str(key).unwrap_or_default() {
+        Value::Array(values) if columns.len() > 1 => values,
+        one => vec![one],
+    };
+    Value::Object(columns.map(str::to_string).zip(values).collect())
 }
 
 /// The plain texts of a key's values, one for each column.

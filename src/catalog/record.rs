@@ -2,8 +2,11 @@
 
 use super::key;
 use crate::pg::boundary::Failure;
-use crate::pg::{sql, user};
+use crate::pg::{bulk, clock, lock, sql, user, worker};
+use pgrx::IntoDatum;
+use pgrx::pg_sys::{Datum, Oid};
 use schedule::{Instant, Occurrence};
+use std::cell::Cell;
 
 /// Texts of users' functions are kept up to this many bytes.
 const TEXT_LIMIT: usize = 8192;
@@ -52,51 +55,94 @@ pub struct Record {
     pub outcome: Outcome,
 }
 
-/// Writes the records of one task and one occurrence instant, in one statement. Raises 23505 if one of them exists.
+/// Writes the records of one task and one occurrence instant. Raises 23505 if one of them exists.
 pub fn insert(task: i32, occurrence: Occurrence, is_forced: bool, records: &[Record]) {
     if records.is_empty() {
         return;
     }
-    let texts = |of: fn(&Record) -> Option<String>| -> sql::Arg {
-        sql::arg(records.iter().map(of).collect::<Vec<Option<String>>>())
-    };
     user::as_extension_owner(|| {
-        sql::run(
-            "insert into jittask.record (id, task_id, nominal_at, due_at, started_at, finished_at, key_hash, status, pid, attempt, forced, key,
-                 result, error_code, error, error_context, reason)
-             select u.id, $1, $2, $3, nullif(u.started, '-infinity'), u.finished, u.hash, u.status::jittask.record_status,
-                 case when u.started > '-infinity' then pg_backend_pid() end, u.attempt, $16, u.key,
-                 u.result, u.code, u.error, u.context, u.reason
-             from unnest($4::bigint[], $5::timestamptz[], $6::timestamptz[], $7::uuid[], $8::text[], $9::int[], $10::text[],
-                 $11::text[], $12::text[], $13::text[], $14::text[], $15::text[])
-                 u (id, started, finished, hash, status, attempt, key, result, code, error, context, reason)",
-            &[
-                sql::arg(task),
-                sql::at(occurrence.nominal_at),
-                sql::at(occurrence.due_at),
-                sql::arg(records.iter().map(|record| record.id).collect::<Vec<i64>>()),
-                sql::ats(records.iter().map(|record| record.started_at.unwrap_or(Instant(i64::MIN)))),
-                sql::ats(records.iter().map(|record| record.finished_at)),
-                sql::uuids(records.iter().map(|record| key::hash(&record.key))),
-                sql::arg(records.iter().map(|record| record.outcome.status().to_string()).collect::<Vec<String>>()),
-                sql::arg(records.iter().map(|record| record.attempt).collect::<Vec<i32>>()),
-                sql::arg(records.iter().map(|record| record.key.clone()).collect::<Vec<String>>()),
-                texts(|record| match &record.outcome {
-                    Outcome::Completed(result) => result.as_deref().map(cut),
-                    _ => None,
-                }),
-                texts(|record| failure(record).map(|failure| failure.sqlstate.clone())),
-                texts(|record| failure(record).map(|failure| cut(&failure.message))),
-                texts(|record| failure(record).and_then(context_text)),
-                texts(|record| match &record.outcome {
-                    Outcome::Skipped(reason) | Outcome::Cancelled(reason) => Some(reason.to_string()),
-                    Outcome::Interrupted(_) => Some("cancelled".to_string()),
-                    _ => None,
-                }),
-                sql::arg(is_forced),
-            ],
-        )
+        let Some(table) = lock::relation(c"record") else { return };
+        let status = Statuses::look_up();
+        let at = |at: Instant| clock::to_pg(at).into_datum();
+        let text = |text: Option<&str>| text.map(cut).and_then(IntoDatum::into_datum);
+        bulk::insert(
+            table,
+            records.iter().map(|record| {
+                let failure = failure(record);
+                [
+                    record.id.into_datum(),
+                    at(occurrence.nominal_at),
+                    (occurrence.due_at != occurrence.nominal_at).then(|| at(occurrence.due_at)).flatten(),
+                    record.started_at.and_then(at),
+                    at(record.finished_at),
+                    task.into_datum(),
+                    Some(status.of(&record.outcome)),
+                    record.started_at.and_then(|_| worker::pid().into_datum()),
+                    (record.attempt as i16).into_datum(),
+                    is_forced.into_datum(),
+                    record.key.as_str().into_datum(),
+                    text(match &record.outcome {
+                        Outcome::Completed(result) => result.as_deref(),
+                        _ => None,
+                    }),
+                    failure.map(|failure| failure.sqlstate.as_str()).and_then(IntoDatum::into_datum),
+                    text(failure.map(|failure| failure.message.as_str())),
+                    failure.and_then(context_text).and_then(IntoDatum::into_datum),
+                    match &record.outcome {
+                        Outcome::Skipped(reason) | Outcome::Cancelled(reason) => reason.into_datum(),
+                        Outcome::Interrupted(_) => "cancelled".into_datum(),
+                        _ => None,
+                    },
+                ]
+            }),
+        );
     });
+}
+
+/// The labels of `jittask.record_status` as the server stores them.
+#[derive(Clone, Copy)]
+struct Statuses {
+    extension: Option<Oid>,
+    completed: Oid,
+    failed: Oid,
+    skipped: Oid,
+    cancelled: Oid,
+}
+
+thread_local! {
+    static STATUSES: Cell<Option<Statuses>> = const { Cell::new(None) };
+}
+
+impl Statuses {
+    /// Once for each incarnation of the extension.
+    fn look_up() -> Statuses {
+        let extension = user::extension();
+        if let Some(known) = STATUSES.get().filter(|known| known.extension == extension) {
+            return known;
+        }
+        let label = |label: &str| {
+            let statement = "select oid from pg_enum where enumtypid = 'jittask.record_status'::regtype and enumlabel = $1::text::name";
+            sql::run(statement, &[sql::arg(label)]).get(0, 1).unwrap_or(Oid::INVALID)
+        };
+        let statuses = Statuses {
+            extension,
+            completed: label("completed"),
+            failed: label("failed"),
+            skipped: label("skipped"),
+            cancelled: label("cancelled"),
+        };
+        STATUSES.set(Some(statuses));
+        statuses
+    }
+
+    fn of(&self, outcome: &Outcome) -> Datum {
+        Datum::from(match outcome {
+            Outcome::Completed(_) => self.completed,
+            Outcome::Failed(_) => self.failed,
+            Outcome::Skipped(_) => self.skipped,
+            Outcome::Cancelled(_) | Outcome::Interrupted(_) => self.cancelled,
+        })
+    }
 }
 
 fn failure(record: &Record) -> Option<&Failure> {
@@ -136,8 +182,8 @@ pub fn known(task: i32, wanted: &[(u128, Instant)]) -> std::collections::HashMap
         sql::run(
             "select u.i, r.id, r.status = 'skipped' and r.reason in ('row_changed', 'filter', 'row_deleted')
              from unnest($2::uuid[], $3::timestamptz[]) with ordinality u (hash, nominal, i)
-             cross join lateral (select * from jittask.record r where r.task_id = $1 and r.key_hash = u.hash
-                 and r.nominal_at = u.nominal offset 0) r", // offset 0: one look-up a key, also in a plan made when the table was empty
+             cross join lateral (select * from jittask.record r where jittask.key_hash(r.task_id, r.key) = u.hash
+                 and r.nominal_at = u.nominal and r.task_id = $1 offset 0) r", // offset 0: one look-up a key, also in a plan made when the table was empty
             &[
                 sql::arg(task),
                 sql::uuids(wanted.iter().map(|(hash, _)| *hash)),
@@ -163,7 +209,7 @@ pub fn take_back(id: i64) -> bool {
 
 /// The keys, of these, whose occurrence is recorded already: by position.
 pub fn recorded(task: i32, nominal_at: Instant, keys: &[String]) -> Vec<bool> {
-    let wanted: Vec<(u128, Instant)> = keys.iter().map(|key| (key::hash(key), nominal_at)).collect();
+    let wanted: Vec<(u128, Instant)> = keys.iter().map(|key| (key::hash(task, key), nominal_at)).collect();
     let known = known(task, &wanted);
     (0..keys.len()).map(|index| known.contains_key(&index)).collect()
 }
@@ -172,7 +218,8 @@ pub fn recorded(task: i32, nominal_at: Instant, keys: &[String]) -> Vec<bool> {
 pub fn skipped_by_pause(task: i32, since: Instant) -> Vec<(i64, Occurrence, String)> {
     let rows = user::as_extension_owner(|| {
         sql::run(
-            "select id, nominal_at, due_at, key from jittask.record where task_id = $1 and status = 'skipped' and reason = 'paused' and due_at >= $2 order by due_at, id",
+            "select id, nominal_at, coalesce(due_at, nominal_at), key from jittask.record where task_id = $1 and status = 'skipped' and reason = 'paused'
+                 and (due_at >= $2 or due_at is null and nominal_at >= $2) order by 3, 1",
             &[sql::arg(task), sql::at(since)],
         )
     });
@@ -202,7 +249,7 @@ pub struct Ended {
 pub fn ended(id: i64) -> Option<Ended> {
     let rows = user::as_extension_owner(|| {
         sql::run(
-            "select task_id, nominal_at, due_at, forced, key, status::text from jittask.record where id = $1",
+            "select task_id, nominal_at, coalesce(due_at, nominal_at), forced, key, status::text from jittask.record where id = $1",
             &[sql::arg(id)],
         )
     });
@@ -225,13 +272,13 @@ pub fn reopen(id: i64) -> bool {
 /// is left of dropped tasks that have no record any more. Returns how many records went.
 pub fn remove_older(cutoff: Instant, count: i64) -> i64 {
     user::as_extension_owner(|| {
-        // An occurrence ends after it was due, so the index on due_at leads to the oldest.
+        // An occurrence ends after it was due, so the oldest are the first in the index by time.
         let removed = sql::run(
             "delete from jittask.record where id in (
                  select r.id from jittask.record r join jittask.task t on t.id = r.task_id
-                 where r.due_at < $1 and r.finished_at < least($1,
+                 where r.nominal_at < $1 and r.finished_at < least($1,
                      clock_timestamp() - coalesce((t.definition ->> 'catch_up_window')::interval, '1 year'))
-                 order by r.due_at limit $2 for update of r skip locked)",
+                 order by r.nominal_at limit $2 for update of r skip locked)",
             &[sql::at(cutoff), sql::arg(count)],
         );
         let gone = "t.dropped_at < $1 and not exists (select 1 from jittask.record r where r.task_id = t.id)

@@ -119,11 +119,6 @@ impl Resolved {
 
     /// `{"id": 42}`.
     pub fn row_key(&self, key: &str) -> serde_json::Value {
-        let parsed: serde_json::Value = serde_json::from_str(key).unwrap_or_default();
-        let values = match parsed {
-            serde_json::Value::Array(values) if self.key.len() > 1 => values,
-            one => vec![one],
-        };
-        serde_json::Value::Object(self.key.iter().map(|column| column.name.clone()).zip(values).collect())
+        super::key::shown(key, self.key.iter().map(|column| column.name.as_str()))
     }
 }

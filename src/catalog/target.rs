@@ -38,6 +38,10 @@ pub struct Target {
     pub row_array: Oid,
     /// Who owns it.
     pub owner: Oid,
+    /// Row security is on.
+    pub has_policies: bool,
+    /// Its rows may have values that are stored out of line.
+    pub has_large_values: bool,
 }
 
 impl Target {
@@ -45,7 +49,8 @@ impl Target {
     pub fn open(relation: Oid) -> Result<Target> {
         let rows = user::with_pinned_path(|| {
             sql::run(
-                "select c.relname::text, n.nspname::text, c.relkind::text, c.reltype, t.typarray, c.relowner, c.relpersistence::text
+                "select c.relname::text, n.nspname::text, c.relkind::text, c.reltype, t.typarray, c.relowner, c.relpersistence::text,
+                     c.relrowsecurity, c.relkind <> 'r' or c.reltoastrelid <> 0
                  from pg_class c join pg_namespace n on n.oid = c.relnamespace left join pg_type t on t.oid = c.reltype
                  where c.oid = $1",
                 &[sql::arg(relation)],
@@ -76,6 +81,8 @@ impl Target {
             row_type: rows.get(0, 4).unwrap_or(invalid),
             row_array: rows.get(0, 5).unwrap_or(invalid),
             owner: rows.get(0, 6).unwrap_or(invalid),
+            has_policies: rows.get(0, 8).unwrap_or(true),
+            has_large_values: rows.get(0, 9).unwrap_or(true),
         })
     }
 

@@ -2,16 +2,19 @@
 
 use schedule::Occurrence;
 use std::cell::RefCell;
+use std::rc::Rc;
 
 /// What `jittask.current_run()` shows.
 #[derive(Clone, Debug)]
 pub struct Run {
     /// The task's name.
-    pub task: String,
+    pub task: Rc<str>,
     /// None in a batch call.
     pub record_id: Option<i64>,
-    /// None in a batch call and for scheduled tasks.
-    pub row_key: Option<serde_json::Value>,
+    /// As stored; None in a batch call and for scheduled tasks.
+    pub key: Option<String>,
+    /// Names of the key's columns.
+    pub key_columns: Rc<[String]>,
     /// When it is due.
     pub occurrence: Occurrence,
     /// From 1.

@@ -2,12 +2,16 @@
 //! Nothing here knows what a task is.
 
 pub mod boundary;
+pub mod bulk;
 pub mod clock;
 pub mod counters;
 pub mod current_run;
 pub mod databases;
+pub mod digest;
 pub mod expression;
 pub mod flight;
+pub mod invalidation;
+pub mod invoke;
 pub mod lock;
 pub mod notify;
 pub mod session;
@@ -19,6 +23,7 @@ pub mod tuple;
 pub mod user;
 pub mod utility;
 pub mod value;
+pub mod version;
 pub mod wake;
 pub mod worker;
 pub mod xact;

@@ -13,6 +13,13 @@ use std::ffi::{CString, c_char, c_int, c_long};
 #[derive(Clone, Copy)]
 pub struct Arg(Oid, Option<Datum>);
 
+impl Arg {
+    /// The datum.
+    pub fn value(&self) -> Option<Datum> {
+        self.1
+    }
+}
+
 /// Binds a value; `Option` binds NULL.
 pub fn arg<T: IntoDatum>(value: T) -> Arg {
     Arg(T::type_oid(), value.into_datum())
@@ -80,11 +87,6 @@ pub fn uuids(values: impl Iterator<Item = u128>) -> Arg {
 /// Binds an array of rows.
 pub fn row_array(row: Oid, kind: Oid, values: Vec<Datum>) -> Arg {
     array(row, kind, values, -1, false, b'd')
-}
-
-/// Binds a `uuid`.
-pub fn uuid(value: u128) -> Arg {
-    Arg(pg_sys::UUIDOID, Some(uuid_datum(value)))
 }
 
 fn uuid_datum(value: u128) -> Datum {

@@ -173,6 +173,11 @@ pub fn subtransaction() -> u32 {
     unsafe { pg_sys::GetCurrentSubTransactionId() }
 }
 
+/// Bytes of a row, or of another value of variable length.
+pub fn size(value: Datum) -> usize {
+    unsafe { pgrx::varlena::varsize_any(value.cast_mut_ptr()) }
+}
+
 /// The name of a type as SQL writes it, qualified where needed.
 pub fn type_name(kind: Oid) -> String {
     unsafe {

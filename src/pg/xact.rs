@@ -72,6 +72,18 @@ pub fn savepoint<T>(body: impl FnOnce() -> T) -> Result<T, Failure> {
     }
 }
 
+/// Runs `body` under a snapshot taken now, which sees what the transaction did before: as a statement of its own would.
+pub fn statement<T>(body: impl FnOnce() -> T) -> T {
+    unsafe {
+        pg_sys::CommandCounterIncrement();
+        pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
+    }
+    let value = body();
+    // After an ERROR the abort of the (sub)transaction drops the snapshot.
+    unsafe { pg_sys::PopActiveSnapshot() };
+    value
+}
+
 /// Fires the deferred triggers and checks that are queued, now. Inside a savepoint they then fail for one row.
 pub fn settle_deferred() {
     super::sql::run("set constraints all immediate", &[]);
@@ -98,4 +110,9 @@ pub fn snapshot_xmin() -> u64 {
 /// Is a standby or a recovering server?
 pub fn in_recovery() -> bool {
     unsafe { pg_sys::RecoveryInProgress() }
+}
+
+/// Is this transaction read-only? On a standby each is.
+pub fn is_read_only() -> bool {
+    unsafe { pg_sys::XactReadOnly }
 }

@@ -43,6 +43,8 @@ struct Pass {
     owners: Vec<(Oid, bool)>,
     /// There are date-field tasks, whose tables are watched.
     watches: bool,
+    /// Deaths that it has counted; entries.
+    counted: Vec<i64>,
 }
 
 /// Owners as whom executors could not connect: how often in a row, and when to try again.
@@ -88,8 +90,10 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
                 next: clock::now().0 + 1_000_000,
                 owners: Vec::new(),
                 watches: true,
+                counted: Vec::new(),
             }
         });
+        watch::forget(shared, &pass.counted);
         events::tell();
         worker::report(None);
         if pass.is_absent {
@@ -131,8 +135,14 @@ extern "C-unwind" fn leave(_code: i32, argument: pgrx::pg_sys::Datum) {
 
 fn pass(shared: &Shared) -> Pass {
     let now = clock::now();
-    let asleep =
-        Pass { is_absent: false, is_asleep: true, next: now.0 + 2 * SLEEP_AFTER, owners: Vec::new(), watches: false };
+    let asleep = Pass {
+        is_absent: false,
+        is_asleep: true,
+        next: now.0 + 2 * SLEEP_AFTER,
+        owners: Vec::new(),
+        watches: false,
+        counted: Vec::new(),
+    };
     if user::extension().is_none() {
         return Pass { is_absent: true, ..asleep };
     }
@@ -141,13 +151,14 @@ fn pass(shared: &Shared) -> Pass {
         watch::went_down(shared, database);
         return asleep;
     }
-    watch::came_up(shared, database, now);
-    let mut pass = Pass { is_asleep: false, ..asleep };
+    let counted = watch::came_up(shared, database, now);
+    // What was counted may be retried, but is left out of this pass: once it is forgotten, another one.
+    let next = if counted.is_empty() { asleep.next } else { now.0 };
+    let mut pass = Pass { is_asleep: false, counted, next, ..asleep };
     let settings = user::Settings::begin();
     settings.set(c"lock_timeout", c"1s");
     top_up(now, &mut pass);
-    let in_hand: Vec<i64> = shared.executors_of(database).map(|slot| slot.entry.load(Acquire)).collect();
-    for (owner, run_at) in agenda::next_by_owner(&in_hand) {
+    for (owner, run_at) in agenda::next_by_owner(&shared.in_hand(database, None)) {
         if run_at.0 <= now.0 + EARLY {
             pass.owners.push((owner, false));
             pass.next = pass.next.min(now.0 + 1_000_000);
@@ -230,8 +241,11 @@ fn dispatch(shared: &Shared, slot: &Database, pass: &Pass, starts: &mut Starts) 
     let mut owners: Vec<(Oid, bool)> = pass.owners.clone();
     owners.sort_by_key(|(owner, look)| (owner.to_u32(), !look));
     owners.dedup_by_key(|(owner, _)| *owner);
+    let waiting_owners: Vec<Oid> = owners.iter().map(|(owner, _)| *owner).collect();
     let mut retry = i64::MAX;
-    let mut is_wanted = false;
+    let is_wanted =
+        shared.databases.iter().any(|other| other.oid.load(Acquire) != database && other.slot_wanted.load(Acquire));
+    let mut is_wanted_here = false;
     for (owner, look) in owners {
         let mine: Vec<&Executor> =
             shared.executors_of(database).filter(|slot| slot.owner.load(Acquire) == owner.to_u32()).collect();
@@ -250,7 +264,7 @@ fn dispatch(shared: &Shared, slot: &Database, pass: &Pass, starts: &mut Starts) 
         }
         let now = clock::now().0;
         if !mine.is_empty() {
-            let in_hand: Vec<i64> = mine.iter().map(|executor| executor.entry.load(Acquire)).collect();
+            let in_hand = shared.in_hand(database, None);
             let (waiting, since) = xact::run(|| agenda::waiting(owner, Instant(now), &in_hand)).unwrap_or((0, None));
             let waits = since.is_some_and(|since| now - since.0 >= HELP_AFTER);
             if waiting < 3 && !waits && !is_asked_again {
@@ -261,33 +275,30 @@ fn dispatch(shared: &Shared, slot: &Database, pass: &Pass, starts: &mut Starts) 
                 continue;
             }
         }
-        // The last slot that can be had is for an owner who has none; and one that is starting comes first.
-        let is_starting = mine.iter().any(|executor| !executor.connected.load(Acquire));
-        if is_starting || (!mine.is_empty() && slots_to_be_had(shared, owner) < 2) {
+        // The last free slot is for an owner who has none, if there is one with work; and one that is starting comes first.
+        let has_none =
+            |owner: &Oid| !shared.executors_of(database).any(|slot| slot.owner.load(Acquire) == owner.to_u32());
+        let is_kept = free_slots(shared) < 2 && (is_wanted || waiting_owners.iter().any(has_none));
+        if mine.iter().any(|executor| !executor.connected.load(Acquire)) || (!mine.is_empty() && is_kept) {
             retry = retry.min(now + 100_000);
             continue;
         }
         match start(shared, database, owner, look, starts, now) {
             Started::Yes => {}
             Started::NoSlot => {
-                is_wanted |= mine.is_empty();
+                is_wanted_here |= mine.is_empty();
                 retry = retry.min(now + 100_000);
             }
             Started::NotYet(at) => retry = retry.min(at),
         }
     }
-    slot.slot_wanted.store(is_wanted, Release);
+    slot.slot_wanted.store(is_wanted_here, Release);
     retry
 }
 
-/// Free ones, and those of idle executors, which go when another owner needs theirs.
-fn slots_to_be_had(shared: &Shared, owner: Oid) -> usize {
+fn free_slots(shared: &Shared) -> usize {
     let most = settings::MAX_EXECUTORS.get() as usize;
-    let is_idle = |slot: &Executor| slot.owner.load(Acquire) != owner.to_u32() && !slot.busy.load(Acquire);
-    let slots = &shared.executors[..most];
-    let is_free = slots.iter().any(|slot| !slot.process.is_alive());
-    let count = slots.iter().filter(|slot| !slot.process.is_alive() || is_idle(slot)).count();
-    if is_free { count } else { 0 }
+    shared.executors[..most].iter().filter(|slot| !slot.process.is_alive()).count()
 }
 
 enum Started {

@@ -4,6 +4,7 @@
 use super::Me;
 use super::call::{Call, Judged};
 use super::late::{self, Lateness};
+use super::prepare::{self, Prepared};
 use crate::catalog::agenda::{self, Entry};
 use crate::catalog::definition::TaskKind;
 use crate::catalog::function::Takes;
@@ -15,6 +16,7 @@ use crate::pg::{clock, flight, user, worker, xact};
 use crate::worker::events;
 use schedule::Instant;
 use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::atomic::Ordering::*;
 
 /// How rows are kept apart.
@@ -33,11 +35,26 @@ const BATCH_MICROS: i64 = 100_000;
 
 thread_local! {
     static STARTED_AT: Cell<Instant> = const { Cell::new(Instant(0)) };
+    static MARKED: Cell<bool> = const { Cell::new(false) };
 }
 
 /// When the row that ran last started.
 pub fn started_at() -> Instant {
     STARTED_AT.get()
+}
+
+/// After the commit of a run: if it found its task broken, what was missing may have come back before that was noted, and
+/// nobody would look again. In a transaction of the caller's.
+pub fn look_again(me: &Me, entry: &Entry) {
+    let prepared = prepare::task(me, entry.task).filter(|prepared| prepared.task.problem.is_some());
+    if prepared.is_some_and(|prepared| prepared.plan().is_ok()) {
+        health::heal(entry.task);
+    }
+}
+
+/// Did the run find its task broken? Asked once.
+pub fn was_broken() -> bool {
+    MARKED.take()
 }
 
 struct Batch<'a> {
@@ -56,19 +73,22 @@ pub fn run(me: &Me, entry: &Entry, mode: Mode) {
     let mut batch =
         Batch { me, entry, mode, records: Vec::new(), aside: Vec::new(), last_started: None, timeout: i64::MAX };
     STARTED_AT.set(clock::now());
-    let task = task::by_id(entry.task);
-    match task {
+    let prepared = prepare::task(me, entry.task);
+    match prepared.as_ref().map(|prepared| &prepared.task) {
         None => batch.all(|| Outcome::Cancelled("dropped")),
         Some(task) if task.is_dropped => batch.all(|| Outcome::Cancelled("dropped")),
-        Some(task) if !task.enabled && !entry.forced => {
-            if entry.attempt > 0 {
+        Some(task) if task.problem.is_some() || !(task.enabled || entry.forced) => {
+            if task::hold_if_held_back(task.id) != Some(true) {
+                // It is just being let go.
+                return agenda::postpone(entry.id, Some(Instant(clock::now().0 + 100_000)));
+            }
+            // Waits until the task is resumed, or what it needs is back.
+            if task.enabled || entry.forced || entry.attempt > 0 {
                 return agenda::postpone(entry.id, None);
             }
             batch.all(|| Outcome::Skipped("paused"));
         }
-        // Waits until what it needs is back.
-        Some(task) if task.problem.is_some() => return agenda::postpone(entry.id, None),
-        Some(task) => match late::judge(me, entry, &task) {
+        Some(task) => match late::judge(me, entry, task) {
             Lateness::PassedOver => {
                 let count = entry.keys.len() as i64;
                 let counts = Counts { entered: -count, passed_over: count, ..Default::default() };
@@ -76,8 +96,8 @@ pub fn run(me: &Me, entry: &Entry, mode: Mode) {
                 return agenda::delete(entry.id);
             }
             Lateness::Skipped => batch.all(|| Outcome::Skipped("catch_up")),
-            Lateness::Run { superseded, is_late } => match batch.overlap(&task, is_late) {
-                Overlap::Go => return batch.execute(task, &superseded),
+            Lateness::Run { superseded, is_late } => match batch.overlap(task, is_late) {
+                Overlap::Go => return batch.execute(prepared, &superseded),
                 Overlap::Skip => batch.all(|| Outcome::Skipped("overlap")),
                 Overlap::Wait(pause) => return agenda::postpone(entry.id, Some(Instant(clock::now().0 + pause))),
             },
@@ -138,17 +158,18 @@ impl Batch<'_> {
         tally::add(self.entry.task, Writer::Executor(self.me.index), counts, None);
     }
 
-    fn execute(mut self, task: Task, superseded: &[bool]) {
-        worker::report(Some(&format!("jittask: {}", task.name)));
-        let done = record::recorded(self.entry.task, self.entry.occurrence.nominal_at, &self.entry.keys);
-        self.timeout = task.timing().map_or(i64::MAX, |timing| schedule::span_micros(timing.timeout));
+    fn execute(mut self, prepared: Option<Rc<Prepared>>, superseded: &[bool]) {
+        let Some(prepared) = prepared else { return };
+        worker::report(Some(&format!("jittask: {}", prepared.task.name)));
+        let done = self.done();
+        self.timeout = prepared.plan().map_or(i64::MAX, |plan| plan.timeout);
         let skips: Vec<bool> = done.iter().zip(superseded).map(|(done, superseded)| *done || *superseded).collect();
-        let id = task.id;
-        let mut call = match Call::prepare(task, self.entry) {
+        let mut call = match Call::prepare(prepared, self.entry) {
             Ok(call) => call,
             Err(problem) => {
                 // Nothing was tried, so no attempt is counted.
-                health::mark(id, problem.message());
+                health::mark(self.entry.task, problem.message());
+                MARKED.set(true);
                 return agenda::postpone(self.entry.id, None);
             }
         };
@@ -167,8 +188,18 @@ impl Batch<'_> {
             self.one_by_one(&mut call, &skips)
         };
         settings.end();
+        call.close();
         self.forget_twice(&done[..until]);
         self.finish(until);
+    }
+
+    /// Keys recorded already: they were in the agenda twice. Nearly never, and the records' unique key tells; so the first
+    /// try does not look.
+    fn done(&self) -> Vec<bool> {
+        if self.mode == Mode::Together {
+            return vec![false; self.entry.keys.len()];
+        }
+        record::recorded(self.entry.task, self.entry.occurrence.nominal_at, &self.entry.keys)
     }
 
     /// Row after row; how many of the keys are done with.
@@ -177,6 +208,9 @@ impl Batch<'_> {
         for (position, skip) in skips.iter().enumerate() {
             if *skip {
                 continue;
+            }
+            if self.mode != Mode::Alone {
+                call.read_ahead(&self.entry.keys, position, self.mode == Mode::Savepoints);
             }
             let started_at = self.show(position + 1);
             if self.mode != Mode::Alone && position > 0 && started_at.0 - begun.0 > BATCH_MICROS {
@@ -194,7 +228,10 @@ impl Batch<'_> {
                 Ok(outcome) => self.note(position, Some(started_at), outcome),
                 // Interrupted: not to be tried again alone, as if nothing had been.
                 Err(failure) if failure.sqlstate == super::claim::CANCELLED => failure.raise(),
-                Err(_) => self.aside.push(position),
+                Err(_) => {
+                    self.aside.push(position);
+                    call.renew();
+                }
             }
         }
         self.entry.keys.len()
@@ -203,9 +240,7 @@ impl Batch<'_> {
     /// The whole entry in one call.
     fn together(&mut self, call: &mut Call, skips: &[bool]) {
         let started_at = self.show(0);
-        let keys: Vec<(usize, &str)> =
-            (0..self.entry.keys.len()).filter(|i| !skips[*i]).map(|i| (i, self.entry.keys[i].as_str())).collect();
-        for (position, judged) in call.rows(&keys) {
+        for (position, judged) in call.rows(&self.entry.keys, |position| skips[position]) {
             match judged {
                 Judged::Done(result) => self.note(position, Some(started_at), Outcome::Completed(result)),
                 Judged::Skip(reason) => self.note(position, Some(started_at), Outcome::Skipped(reason)),

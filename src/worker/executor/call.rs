@@ -1,17 +1,18 @@
 //! Handing a row to the function: read it as it is now, see that it is still due and meets the filter, call. As the
 //! owner, whatever the function does with the session being undone before the next row.
 
+use super::fetch::{self, Reader, Statements};
+use super::prepare::Prepared;
 use crate::catalog::agenda::Entry;
-use crate::catalog::function::{self, Takes};
-use crate::catalog::key;
+use crate::catalog::function::Takes;
 use crate::catalog::record::Outcome;
 use crate::catalog::resolved::Resolved;
-use crate::catalog::target::Target;
-use crate::catalog::task::{ROW_ALIAS, Task};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::pg::current_run::{self, Run};
-use crate::pg::{sql, tuple, user};
-use schedule::Occurrence;
+use crate::pg::{invoke, sql, user, xact};
+use schedule::{Base, Instant, Occurrence};
+use std::cell::Cell;
+use std::rc::Rc;
 
 /// A row after the call, or why there was none.
 pub enum Judged {
@@ -21,174 +22,230 @@ pub enum Judged {
     Skip(&'static str),
 }
 
-/// A prepared way to run one task's rows.
+/// One task's rows in one transaction.
 pub struct Call {
-    task: Task,
-    resolved: Option<Resolved>,
+    prepared: Rc<Prepared>,
+    reader: Option<Reader>,
+    function: Way,
     occurrence: Occurrence,
     is_forced: bool,
     entry: i64,
     attempt: i32,
-    /// Reads one row by its key.
-    row_statement: String,
-    /// Calls the function.
-    call_statement: String,
+    /// Rows of one entry mostly have the same date: the last answer.
+    last_due: Cell<Option<(Base, Option<Instant>, bool)>>,
+}
+
+/// How the function is called.
+enum Way {
+    Direct(invoke::Function),
+    /// By a statement, where the server has to say something to each call: that it is not allowed, for example.
+    Statement(String),
 }
 
 impl Call {
     /// Looks up the function and the table as they are now.
-    pub fn prepare(task: Task, entry: &Entry) -> Result<Call> {
-        let name = function::callable(task.function.oid, &task.function.signature, task.function.owner)
-            .map_err(|problem| Error::new(Kind::NoFunction, problem))?;
-        check_superuser(&task)?;
-        let resolved = task.relation.is_some().then(|| task.clone().resolve()).transpose()?;
-        let is_date_field = task.kind == crate::catalog::definition::TaskKind::DateField;
-        if is_date_field && resolved.is_none() {
-            return Err(Error::new(
-                Kind::NoTable,
-                format!("the table of task \"{}\" does not exist any more", task.name),
-            ));
-        }
+    pub fn prepare(prepared: Rc<Prepared>, entry: &Entry) -> Result<Call> {
+        let plan = prepared.plan()?;
+        let has_argument = plan.resolved.is_some();
+        let function = if plan.callable.is_allowed && !invoke::is_watched() {
+            Way::Direct(invoke::Function::look_up(plan.callable.oid, has_argument))
+        } else {
+            Way::Statement(format!("select {}({})", plan.callable.name, if has_argument { "$1" } else { "" }))
+        };
         Ok(Call {
-            row_statement: resolved.as_ref().map(row_statement).unwrap_or_default(),
-            call_statement: format!("select {name}({})", if is_date_field { "$1" } else { "" }),
+            reader: plan.statements.as_ref().map(Reader::new),
+            function,
             occurrence: entry.occurrence,
             is_forced: entry.forced,
             entry: entry.id,
             attempt: entry.attempt + 1,
-            resolved,
-            task,
+            last_due: Cell::new(None),
+            prepared,
         })
     }
 
     /// What the function is given.
     pub fn takes(&self) -> Takes {
-        self.task.function.takes
+        self.prepared.task.function.takes
+    }
+
+    /// Reads rows ahead, if it is time before this position. Under savepoints a failure leads to reading one by one.
+    pub fn read_ahead(&mut self, keys: &[String], position: usize, under_savepoint: bool) {
+        let (Some((statements, resolved)), Some(reader)) = (rows_of(&self.prepared), &mut self.reader) else { return };
+        if !reader.is_at_end(position) {
+            return;
+        }
+        if !under_savepoint {
+            reader.read_ahead(statements, resolved, keys, position);
+        } else if xact::savepoint(|| reader.read_ahead(statements, resolved, keys, position)).is_err() {
+            reader.forget();
+        }
+        reader.note_places();
     }
 
     /// Runs one key's occurrence.
     pub fn row(&mut self, key: &str, position: usize) -> Outcome {
-        let Some(resolved) = &self.resolved else {
-            self.announce(Some(position), None);
-            return Outcome::Completed(self.call(&[]));
-        };
-        let rows = self.read(resolved, key);
-        if let Some(reason) = self.unfit(resolved, &rows) {
-            return Outcome::Skipped(reason);
-        }
-        let row_key = resolved.row_key(key);
-        let value = rows.datum(0, 1);
-        let argument = match self.takes() {
-            Takes::Rows => {
-                sql::row_array(resolved.target.row_type, resolved.target.row_array, value.into_iter().collect())
+        let result = xact::statement(|| match self.fit_row(key, position)? {
+            None => {
+                self.announce(Some(position), None);
+                Ok(self.call(None))
             }
-            _ => sql::datum(resolved.target.row_type, value),
+            Some((value, rows)) => {
+                self.announce(Some(position), Some(key.to_string()));
+                let result = self.call(Some(value));
+                drop(rows);
+                Ok(result)
+            }
+        });
+        result.map_or_else(Outcome::Skipped, Outcome::Completed)
+    }
+
+    /// The function's argument for a key, None for a scheduled task's; or why it is not to be run.
+    #[allow(clippy::type_complexity)] // the argument lives in these rows
+    fn fit_row(
+        &self,
+        key: &str,
+        position: usize,
+    ) -> std::result::Result<Option<(sql::Arg, Option<sql::Rows>)>, &'static str> {
+        let (Some((statements, resolved)), Some(reader)) = (rows_of(&self.prepared), &self.reader) else {
+            return Ok(None);
         };
-        self.announce(Some(position), Some(row_key));
-        Outcome::Completed(self.call(&[argument]))
+        if let Some((rows, row)) = reader.ahead(position) {
+            return match self.unfit(resolved, rows, row) {
+                Some(reason) => Err(reason),
+                None => Ok(Some((self.argument(resolved, rows, row), None))),
+            };
+        }
+        let rows = statements.one(resolved, key);
+        match self.unfit(resolved, &rows, 0) {
+            Some(reason) => Err(reason),
+            None => Ok(Some((self.argument(resolved, &rows, 0), Some(rows)))),
+        }
+    }
+
+    fn argument(&self, resolved: &Resolved, rows: &sql::Rows, row: usize) -> sql::Arg {
+        let (target, value) = (&resolved.target, rows.datum(row, fetch::ROW));
+        match self.takes() {
+            Takes::Rows => sql::row_array(target.row_type, target.row_array, value.into_iter().collect()),
+            _ => sql::datum(target.row_type, value),
+        }
     }
 
     /// Runs all keys' occurrences in one call.
-    pub fn rows(&mut self, keys: &[(usize, &str)]) -> Vec<(usize, Judged)> {
-        let Some(resolved) = &self.resolved else { return Vec::new() };
+    pub fn rows(&mut self, keys: &[String], is_skipped: impl Fn(usize) -> bool) -> Vec<(usize, Judged)> {
         let mut judged: Vec<(usize, Judged)> = Vec::new();
-        let (mut fit, mut kept) = (Vec::new(), Vec::new());
-        for (position, key) in keys {
-            let rows = self.read(resolved, key);
-            match self.unfit(resolved, &rows) {
-                Some(reason) => judged.push((*position, Judged::Skip(reason))),
+        let (mut fit, mut values, mut kept) = (Vec::new(), Vec::new(), Vec::new());
+        self.read_all(keys);
+        let (Some((statements, resolved)), Some(reader)) = (rows_of(&self.prepared), &self.reader) else {
+            return judged;
+        };
+        for position in (0..keys.len()).filter(|position| !is_skipped(*position)) {
+            let verdict = xact::statement(|| match reader.ahead(position) {
+                Some((rows, row)) => {
+                    self.unfit(resolved, rows, row).map_or(Ok((rows.datum(row, fetch::ROW), None)), Err)
+                }
                 None => {
-                    fit.push((*position, rows.datum(0, 1)));
-                    kept.push(rows);
+                    let rows = statements.one(resolved, &keys[position]);
+                    self.unfit(resolved, &rows, 0).map_or(Ok((rows.datum(0, fetch::ROW), Some(rows))), Err)
+                }
+            });
+            match verdict {
+                Err(reason) => judged.push((position, Judged::Skip(reason))),
+                Ok((value, rows)) => {
+                    fit.push(position);
+                    values.extend(value);
+                    kept.extend(rows);
                 }
             }
         }
         if !fit.is_empty() {
-            let values = fit.iter().filter_map(|(_, value)| *value).collect();
             let argument = sql::row_array(resolved.target.row_type, resolved.target.row_array, values);
             self.announce(None, None);
-            let result = self.call(&[argument]);
-            judged.extend(fit.iter().map(|(position, _)| (*position, Judged::Done(result.clone()))));
+            let result = xact::statement(|| self.call(Some(argument)));
+            judged.extend(fit.iter().map(|position| (*position, Judged::Done(result.clone()))));
         }
         drop(kept);
         judged
     }
 
-    fn read(&self, resolved: &Resolved, key: &str) -> sql::Rows {
-        sql::run(&self.row_statement, &key::values_of(key, &resolved.key))
+    /// An array holds all rows anyway: no portions.
+    fn read_all(&mut self, keys: &[String]) {
+        if let (Some((statements, resolved)), Some(reader)) = (rows_of(&self.prepared), &mut self.reader) {
+            reader.read_everything();
+            reader.read_ahead(statements, resolved, keys, 0);
+            reader.note_places();
+        }
     }
 
     /// Why the row as it is now is not to be run.
-    fn unfit(&self, resolved: &Resolved, rows: &sql::Rows) -> Option<&'static str> {
+    fn unfit(&self, resolved: &Resolved, rows: &sql::Rows, row: usize) -> Option<&'static str> {
         if rows.is_empty() {
             return Some("row_deleted");
         }
         if self.is_forced {
             return None;
         }
-        let timing = &resolved.timing;
-        let is_due = resolved
-            .base_and_end(rows, 0, 2)
-            .is_some_and(|(base, end)| timing.schedule.contains(base, &timing.zone, end, self.occurrence));
+        let is_due =
+            resolved.base_and_end(rows, row, fetch::BASE).is_some_and(|(base, end)| self.is_due(resolved, base, end));
         if !is_due {
             return Some("row_changed");
         }
-        (!rows.get::<bool>(0, 4).unwrap_or(false)).then_some("filter")
+        (!rows.get::<bool>(row, fetch::FILTER).unwrap_or(false)).then_some("filter")
     }
 
-    fn announce(&self, position: Option<usize>, row_key: Option<serde_json::Value>) {
+    fn is_due(&self, resolved: &Resolved, base: Base, end: Option<Instant>) -> bool {
+        if let Some((.., is_due)) = self.last_due.get().filter(|last| (last.0, last.1) == (base, end)) {
+            return is_due;
+        }
+        let is_due = resolved.timing.schedule.contains(base, &resolved.timing.zone, end, self.occurrence);
+        self.last_due.set(Some((base, end, is_due)));
+        is_due
+    }
+
+    fn announce(&self, position: Option<usize>, key: Option<String>) {
+        let Ok(plan) = self.prepared.plan() else { return };
         current_run::set(Some(Run {
-            task: self.task.name.clone(),
+            task: plan.name.clone(),
             record_id: position.map(|position| self.entry + position as i64),
-            row_key,
+            key,
+            key_columns: plan.key_columns.clone(),
             occurrence: self.occurrence,
             attempt: self.attempt,
         }));
     }
 
-    fn call(&self, arguments: &[sql::Arg]) -> Option<String> {
+    fn call(&self, argument: Option<sql::Arg>) -> Option<String> {
         // What the function sets is undone at the end of the level, before the next row.
         let settings = user::Settings::begin();
-        let rows = sql::run(&self.call_statement, arguments);
-        let result = if rows.kind(1) == pgrx::pg_sys::VOIDOID { None } else { rows.text(0, 1) };
-        drop(rows);
+        let result = match &self.function {
+            Way::Direct(function) => function.call(argument.and_then(|argument| argument.value())),
+            Way::Statement(statement) => {
+                let rows = sql::run(statement, argument.as_slice());
+                if rows.kind(1) == pgrx::pg_sys::VOIDOID { None } else { rows.text(0, 1) }
+            }
+        };
         settings.end();
         current_run::set(None);
         result
     }
+
+    /// After a call that failed: what the function's language keeps between calls may be in disorder.
+    pub fn renew(&mut self) {
+        if let Way::Direct(function) = &mut self.function {
+            function.renew();
+        }
+    }
+
+    /// At the end of the transaction.
+    pub fn close(self) {
+        if let Some(reader) = self.reader {
+            reader.close();
+        }
+    }
 }
 
-/// Every function and operator in it is qualified: it runs under the owner's search_path.
-fn row_statement(resolved: &Resolved) -> String {
-    let end = resolved.end.as_ref().map_or_else(|| "null::date".to_string(), |(name, _)| resolved.qualified(name));
-    let filter = resolved.filter_condition().unwrap_or_else(|| "true".to_string());
-    let key: Vec<String> = resolved
-        .key
-        .iter()
-        .enumerate()
-        .map(|(i, column)| format!("{} operator(pg_catalog.=) ${}", resolved.qualified(&column.name), i + 1))
-        .collect();
-    format!(
-        "select {ROW_ALIAS}.*::{}, {}, {end}, {filter} from {} as {ROW_ALIAS} where {}",
-        tuple::type_name(resolved.target.row_type),
-        resolved.column_sql(),
-        resolved.target.sql_name,
-        key.join(" and ")
-    )
-}
-
-/// A superuser's task runs only what is a superuser's own, also if its owner became one later.
-fn check_superuser(task: &Task) -> Result<()> {
-    if !user::is_superuser_role(task.owner) {
-        return Ok(());
-    }
-    let table_owner = task.relation.map(Target::open).transpose()?.map(|target| target.owner);
-    let is_safe = |owner: pgrx::pg_sys::Oid| user::is_superuser_role(owner);
-    if is_safe(task.function.owner) && table_owner.is_none_or(is_safe) {
-        return Ok(());
-    }
-    Err(Error::new(
-        Kind::Denied,
-        format!("task \"{}\" of a superuser calls or reads what is not a superuser's", task.name),
-    ))
+/// How a date-field task's rows are read.
+fn rows_of(prepared: &Prepared) -> Option<(&Statements, &Resolved)> {
+    let plan = prepared.plan().ok()?;
+    Some((plan.statements.as_ref()?, plan.resolved.as_ref()?))
 }

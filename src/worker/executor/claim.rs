@@ -71,7 +71,12 @@ pub fn one(me: &Me, last_task: &mut i32, was_idle: bool) -> bool {
         }
     };
     events::tell();
-    CLAIMED.replace(None);
+    let claimed = CLAIMED.take();
+    if let Some(entry) = claimed.filter(|_| batch::was_broken())
+        && let Err(failure) = xact::run(|| batch::look_again(me, &entry))
+    {
+        warning!("jittask cannot look again at a broken task: {}", failure.message);
+    }
     current_run::set(None);
     me.slot.rest();
     me.slot.task.store(0, Release);
@@ -101,11 +106,7 @@ fn separate(task: i32, last_task: &mut i32) {
 impl Me {
     /// Entries that other executors have claimed, also between two of their transactions.
     pub fn others_in_hand(&self) -> Vec<i64> {
-        let others = self.shared.executors_of(self.database).filter(|slot| !std::ptr::eq(*slot, self.slot));
-        // A run whose process died is left alone until the scheduler has counted that.
-        let died = self.shared.deaths.iter().filter(|died| died.database.load(Acquire) == self.database);
-        let died = died.map(|died| died.entry.load(Acquire));
-        others.map(|slot| slot.entry.load(Acquire)).chain(died).filter(|entry| *entry > 0).collect()
+        self.shared.in_hand(self.database, Some(self.slot))
     }
 }
 

@@ -27,7 +27,7 @@ pub struct Scan<'a> {
     floor: Instant,
     /// Oldest due time that a captured row may still have.
     captured_floor: Instant,
-    known: HashSet<(u128, Instant)>,
+    known: HashSet<u128>,
     found: Vec<Found>,
     ready: Vec<(Occurrence, String)>,
     counts: Counts,
@@ -219,7 +219,7 @@ impl<'a> Scan<'a> {
         let Some((base, end)) = resolved.base_and_end(rows, row, columns + 1) else { return };
         let Some(key) = key::from_row(rows, row, 1, &resolved.key) else { return };
         let (schedule, zone) = (&resolved.timing.schedule, &resolved.timing.zone);
-        let hash = key::hash(&key);
+        let hash = key::hash(resolved.task.id, &key);
         let due: Vec<Occurrence> = schedule
             .occurrences(base, zone, end, from)
             .take_while(|next| next.due_at < self.until)
@@ -236,13 +236,13 @@ impl<'a> Scan<'a> {
         // All of the past is judged, so that the last one is the last also where another look has found it before.
         for late in schedule::late(resolved.timing.catch_up, past) {
             let (Late::Run(occurrence) | Late::Skip(occurrence)) = late;
-            if !self.known.contains(&(hash, occurrence.nominal_at)) {
+            if !self.known.contains(&key::identity(hash, occurrence.nominal_at)) {
                 let verdict = if matches!(late, Late::Run(_)) { Verdict::Enter } else { Verdict::SkipLate };
                 self.note(occurrence, &key, hash, verdict);
             }
         }
         for occurrence in future {
-            if !self.known.contains(&(hash, occurrence.nominal_at)) {
+            if !self.known.contains(&key::identity(hash, occurrence.nominal_at)) {
                 self.note(*occurrence, &key, hash, Verdict::Enter);
             }
         }
@@ -260,7 +260,7 @@ impl<'a> Scan<'a> {
             found.iter().map(|found| (found.hash, found.occurrence.nominal_at)).collect();
         let known = record::known(task.id, &wanted);
         for (index, found) in found.into_iter().enumerate() {
-            let identity = (found.hash, found.occurrence.nominal_at);
+            let identity = key::identity(found.hash, found.occurrence.nominal_at);
             if self.known.contains(&identity) {
                 continue;
             }
@@ -286,7 +286,7 @@ impl<'a> Scan<'a> {
         let task = &self.resolved.task;
         if record::take_back(id) {
             self.counts.skipped -= 1;
-            self.known.insert((found.hash, found.occurrence.nominal_at));
+            self.known.insert(key::identity(found.hash, found.occurrence.nominal_at));
             agenda::insert_revived(task.owner, task.id, id, found.occurrence, &found.key);
         }
     }
@@ -302,7 +302,7 @@ impl<'a> Scan<'a> {
             outcome: Outcome::Skipped("catch_up"),
         };
         record::insert(self.resolved.task.id, found.occurrence, false, std::slice::from_ref(&record));
-        self.known.insert((found.hash, found.occurrence.nominal_at));
+        self.known.insert(key::identity(found.hash, found.occurrence.nominal_at));
         self.counts.entered += 1;
         self.counts.skipped += 1;
     }

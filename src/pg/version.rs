@@ -1,0 +1,83 @@
+//! Is a row still as it was read? Its place in the heap tells: what a newer snapshot sees there is the same version.
+//!
+//! A place cannot be given to another row meanwhile: the transaction's first snapshot, which stays active, keeps all
+//! versions that anybody has removed since.
+
+use super::boundary;
+use pgrx::pg_sys::{self, Oid};
+use std::collections::HashMap;
+
+/// The heaps of one transaction's rows.
+#[derive(Default)]
+pub struct Versions {
+    heaps: HashMap<u32, Heap>,
+}
+
+struct Heap {
+    /// The file that the places are in: a TRUNCATE or rewrite by the transaction itself makes them void.
+    file: Oid,
+    slot: *mut pg_sys::TupleTableSlot,
+}
+
+/// Where a row version lies.
+#[derive(Clone, Copy)]
+pub struct Place {
+    relation: Oid,
+    tid: pg_sys::ItemPointerData,
+}
+
+impl Place {
+    /// From `tableoid` and `ctid`.
+    ///
+    /// # Safety
+    /// `ctid` must be a datum of type tid.
+    pub unsafe fn new(relation: Oid, ctid: pg_sys::Datum) -> Place {
+        Place { relation, tid: unsafe { *ctid.cast_mut_ptr() } }
+    }
+}
+
+impl Versions {
+    /// Notes a heap that rows were just read from; its lock is held until the transaction ends.
+    pub fn note(&mut self, place: Place) {
+        self.heaps.entry(place.relation.to_u32()).or_insert_with(|| unsafe {
+            let relation = pg_sys::table_open(place.relation, pg_sys::NoLock as i32);
+            let is_heap = !(*relation).rd_tableam.is_null();
+            let slot =
+                if is_heap { pg_sys::table_slot_create(relation, std::ptr::null_mut()) } else { std::ptr::null_mut() };
+            let file = (*(*relation).rd_rel).relfilenode;
+            pg_sys::table_close(relation, pg_sys::NoLock as i32);
+            Heap { file, slot }
+        });
+    }
+
+    /// Does the active snapshot see this very version?
+    pub fn is_current(&self, place: Place) -> bool {
+        let Some(heap) = self.heaps.get(&place.relation.to_u32()) else { return false };
+        if heap.slot.is_null() {
+            return false;
+        }
+        unsafe {
+            let relation = pg_sys::table_open(place.relation, pg_sys::NoLock as i32);
+            let is_same_file = (*(*relation).rd_rel).relfilenode == heap.file;
+            let fetch = (*(*relation).rd_tableam).tuple_fetch_row_version;
+            let (slot, snapshot) = (heap.slot, pg_sys::GetActiveSnapshot());
+            let mut tid = place.tid;
+            let tid = &raw mut tid;
+            let is_seen = is_same_file
+                && boundary::catch(|| fetch.is_some_and(|fetch| fetch(relation, tid, snapshot, slot)))
+                    .unwrap_or_else(|failure| failure.raise());
+            if let Some(clear) = (*(*slot).tts_ops).clear {
+                clear(slot);
+            }
+            pg_sys::table_close(relation, pg_sys::NoLock as i32);
+            is_seen
+        }
+    }
+
+    /// Lets go of them, before the transaction ends.
+    pub fn close(self) {
+        for heap in self.heaps.values().filter(|heap| !heap.slot.is_null()) {
+            unsafe { pg_sys::ExecDropSingleTupleTableSlot(heap.slot) };
+        }
+    }
+}
