@@ -275,10 +275,12 @@ fn dispatch(shared: &Shared, slot: &Database, pass: &Pass, starts: &mut Starts) 
                 continue;
             }
         }
-        // The last free slot is for an owner who has none, if there is one with work.
+        // The last free slot is for an owner who has none, if there is one with work; and one that is starting comes first.
         let has_none =
             |owner: &Oid| !shared.executors_of(database).any(|slot| slot.owner.load(Acquire) == owner.to_u32());
-        if !mine.is_empty() && free_slots(shared) < 2 && (is_wanted || waiting_owners.iter().any(has_none)) {
+        let is_kept = free_slots(shared) < 2 && (is_wanted || waiting_owners.iter().any(has_none));
+        if mine.iter().any(|executor| !executor.connected.load(Acquire)) || (!mine.is_empty() && is_kept) {
+            retry = retry.min(now + 100_000);
             continue;
         }
         match start(shared, database, owner, look, starts, now) {
