@@ -8,6 +8,7 @@ use crate::pg::{clock, sql, user, wake, worker};
 use crate::settings;
 use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
+use schedule::Instant;
 use std::sync::atomic::Ordering::*;
 
 /// Executors are called stuck when all of them have been at one row for this long. Microseconds.
@@ -90,19 +91,21 @@ fn of_the_server() -> Vec<String> {
 /// All slots taken by runs that do not end.
 fn stuck(shared: &shmem::Shared) -> Option<String> {
     let (now, most) = (clock::now().0, settings::MAX_EXECUTORS.get() as usize);
-    let runs: Vec<(i32, i32)> = shared.executors[..most]
+    let runs: Vec<(i32, i32, i64)> = shared.executors[..most]
         .iter()
         .filter(|slot| {
             let started = slot.started_at.load(Acquire);
             slot.process.is_alive() && started != 0 && now - started > STUCK_AFTER
         })
-        .map(|slot| (slot.process.pid.load(Acquire), slot.task.load(Acquire)))
+        .map(|slot| (slot.process.pid.load(Acquire), slot.task.load(Acquire), slot.started_at.load(Acquire)))
         .collect();
     if runs.len() < most {
         return None;
     }
-    let named: Vec<String> =
-        runs.iter().map(|(pid, task)| status::run_name(*pid, *task, user::current(), sees_all())).collect();
+    let named: Vec<String> = runs
+        .iter()
+        .map(|(pid, task, at)| status::run_name(*pid, *task, Instant(*at), user::current(), sees_all()))
+        .collect();
     Some(format!("all {most} executors have been busy with one row each for a while: {}", named.join(", ")))
 }
 

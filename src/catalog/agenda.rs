@@ -8,7 +8,7 @@ use schedule::{Instant, Occurrence};
 use std::collections::HashSet;
 
 /// Most keys in one entry. Ids step by 1,024, so that every key has one.
-pub const ENTRY_KEYS: usize = 500;
+pub const ENTRY_KEYS: usize = 1000;
 
 /// A claimed entry.
 #[derive(Clone, Debug)]
@@ -242,6 +242,15 @@ pub fn delete(id: i64) {
     user::as_extension_owner(|| sql::run("delete from jittask.agenda where id = $1", &[sql::arg(id)]));
 }
 
+/// Does an earlier occurrence of the task wait for its first attempt, or is it in hand?
+pub fn has_earlier(task: i32, due_at: Instant) -> bool {
+    user::as_extension_owner(|| {
+        let statement =
+            "select 1 from jittask.agenda where task_id = $1 and due_at < $2 and attempt = 0 and not forced limit 1";
+        !sql::run(statement, &[sql::arg(task), sql::at(due_at)]).is_empty()
+    })
+}
+
 /// Lets a claimed entry wait until `run_at`; None: until its task is resumed.
 pub fn postpone(id: i64, run_at: Option<Instant>) {
     user::as_extension_owner(|| {
@@ -312,24 +321,25 @@ pub fn retry_later(id: i64, attempt: i32, started_at: Instant, failure: &Failure
     });
 }
 
-/// The owner's next instant to run something, or None.
-pub fn next_run_at(owner: Oid) -> Option<Instant> {
+/// The owner's next instant to run something that is not in hand already, or None.
+pub fn next_run_at(owner: Oid, in_hand: &[i64]) -> Option<Instant> {
     user::as_extension_owner(|| {
         sql::run(
-            "select run_at from jittask.agenda where owner = $1 and run_at < 'infinity' order by run_at limit 1",
-            &[sql::datum(REGROLEOID, Some(owner.into()))],
+            "select run_at from jittask.agenda where owner = $1 and run_at < 'infinity' and id <> all($2) order by run_at limit 1",
+            &[sql::datum(REGROLEOID, Some(owner.into())), sql::arg(in_hand.to_vec())],
         )
         .at(0, 1)
     })
 }
 
-/// For each owner that has entries: the earliest instant to run one.
-pub fn next_by_owner() -> Vec<(Oid, Instant)> {
+/// For each owner that has entries which are not in hand: the earliest instant to run one.
+pub fn next_by_owner(in_hand: &[i64]) -> Vec<(Oid, Instant)> {
     let rows = user::as_extension_owner(|| {
         sql::run(
             "select o.owner::oid, n.run_at from (select distinct owner from jittask.task) o
-             cross join lateral (select a.run_at from jittask.agenda a where a.owner = o.owner and a.run_at < 'infinity' order by a.run_at limit 1) n",
-            &[],
+             cross join lateral (select a.run_at from jittask.agenda a
+                                 where a.owner = o.owner and a.run_at < 'infinity' and a.id <> all($1) order by a.run_at limit 1) n",
+            &[sql::arg(in_hand.to_vec())],
         )
     });
     (0..rows.len()).filter_map(|row| Some((rows.get(row, 1)?, rows.at(row, 2)?))).collect()

@@ -1,7 +1,7 @@
 //! Calendars: which days are working days. Days that were loaded and days that a person set are kept apart; where both
 //! say something of a day, the person is right.
 
-use crate::pg::{sql, user};
+use crate::pg::{sql, user, xact};
 use chrono::{NaiveDate, TimeDelta};
 use pgrx::datum::Date;
 use pgrx::pg_sys::Oid;
@@ -94,13 +94,12 @@ pub fn changed_at(name: &str) -> Option<Instant> {
     })
 }
 
-/// Keeps a calendar from being dropped until the transaction ends; for whoever is about to refer to it. False: no such
-/// calendar.
+/// Keeps a calendar from being dropped until the transaction ends; for whoever is about to refer to it. A read-only
+/// transaction, as all are on a standby, will not, and may not lock rows. False: no such calendar.
 pub fn hold(name: &str) -> bool {
-    !user::as_extension_owner(|| {
-        sql::run("select 1 from jittask.calendar where name = $1 for key share", &[sql::arg(name)])
-    })
-    .is_empty()
+    let lock = if xact::is_read_only() { "" } else { "for key share" };
+    let statement = format!("select 1 from jittask.calendar where name = $1 {lock}");
+    !user::as_extension_owner(|| sql::run(&statement, &[sql::arg(name)])).is_empty()
 }
 
 /// The name of a holiday, as it counts.

@@ -48,3 +48,10 @@ pub fn mark(id: i32, problem: &str) {
     let statement = "update jittask.task set problem = $2 where id = $1 and problem is distinct from $2";
     user::as_extension_owner(|| sql::run(statement, &[sql::arg(id), sql::arg(super::record::cut(problem))]));
 }
+
+/// Nothing is missing any more.
+pub fn heal(id: i32) {
+    let statement = "update jittask.task set problem = null where id = $1";
+    user::as_extension_owner(|| sql::run(statement, &[sql::arg(id)]));
+    super::agenda::hold_retries(id, false);
+}

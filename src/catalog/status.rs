@@ -2,6 +2,7 @@
 
 use crate::pg::{sql, user};
 use pgrx::pg_sys::Oid;
+use schedule::Instant;
 
 /// Counts over the tasks that the asking role may see.
 #[derive(Default)]
@@ -63,13 +64,15 @@ pub fn read(role: Oid, all: bool) -> Counts {
 }
 
 /// A run in words: its task's name only where the role may know it.
-pub fn run_name(pid: i32, task: i32, role: Oid, all: bool) -> String {
+pub fn run_name(pid: i32, task: i32, started_at: Instant, role: Oid, all: bool) -> String {
     let rows = user::as_extension_owner(|| {
         sql::run(
-            &format!("{MINE} select name from mine where id = $3"),
-            &[sql::arg(role), sql::arg(all), sql::arg(task)],
+            &format!(
+                "{MINE} select format('process %s%s since %s', $3, (select format(' with task \"%s\"', name) from mine where id = $4),
+                     date_trunc('second', $5::timestamptz))"
+            ),
+            &[sql::arg(role), sql::arg(all), sql::arg(pid), sql::arg(task), sql::at(started_at)],
         )
     });
-    let name: Option<String> = rows.get(0, 1);
-    name.map_or_else(|| format!("process {pid}"), |name| format!("process {pid} with task \"{name}\""))
+    rows.get(0, 1).unwrap_or_default()
 }

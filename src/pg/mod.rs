@@ -10,6 +10,7 @@ pub mod databases;
 pub mod digest;
 pub mod expression;
 pub mod flight;
+pub mod invalidation;
 pub mod invoke;
 pub mod lock;
 pub mod notify;

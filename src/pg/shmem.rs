@@ -138,6 +138,15 @@ impl Shared {
     pub fn executors_of(&self, database: u32) -> impl Iterator<Item = &Executor> {
         self.executors.iter().filter(move |slot| slot.process.is_alive() && slot.database.load(Acquire) == database)
     }
+
+    /// Entries that executors of the database, but for `except`, have claimed, also between two of their transactions.
+    /// One whose process died is left alone until the scheduler has counted that.
+    pub fn in_hand(&self, database: u32, except: Option<&Executor>) -> Vec<i64> {
+        let is_other = |slot: &&Executor| except.is_none_or(|except| !std::ptr::eq(*slot, except));
+        let claimed = self.executors_of(database).filter(is_other).map(|slot| slot.entry.load(Acquire));
+        let died = self.deaths.iter().filter(|died| died.database.load(Acquire) == database);
+        claimed.chain(died.map(|died| died.entry.load(Acquire))).filter(|entry| *entry > 0).collect()
+    }
 }
 
 fn probes(token: i64) -> impl Iterator<Item = usize> {

@@ -111,3 +111,8 @@ pub fn snapshot_xmin() -> u64 {
 pub fn in_recovery() -> bool {
     unsafe { pg_sys::RecoveryInProgress() }
 }
+
+/// Is this transaction read-only? On a standby each is.
+pub fn is_read_only() -> bool {
+    unsafe { pg_sys::XactReadOnly }
+}

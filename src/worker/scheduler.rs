@@ -43,6 +43,8 @@ struct Pass {
     owners: Vec<(Oid, bool)>,
     /// There are date-field tasks, whose tables are watched.
     watches: bool,
+    /// Deaths that it has counted; entries.
+    counted: Vec<i64>,
 }
 
 /// Owners as whom executors could not connect: how often in a row, and when to try again.
@@ -88,8 +90,10 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
                 next: clock::now().0 + 1_000_000,
                 owners: Vec::new(),
                 watches: true,
+                counted: Vec::new(),
             }
         });
+        watch::forget(shared, &pass.counted);
         events::tell();
         worker::report(None);
         if pass.is_absent {
@@ -131,8 +135,14 @@ extern "C-unwind" fn leave(_code: i32, argument: pgrx::pg_sys::Datum) {
 
 fn pass(shared: &Shared) -> Pass {
     let now = clock::now();
-    let asleep =
-        Pass { is_absent: false, is_asleep: true, next: now.0 + 2 * SLEEP_AFTER, owners: Vec::new(), watches: false };
+    let asleep = Pass {
+        is_absent: false,
+        is_asleep: true,
+        next: now.0 + 2 * SLEEP_AFTER,
+        owners: Vec::new(),
+        watches: false,
+        counted: Vec::new(),
+    };
     if user::extension().is_none() {
         return Pass { is_absent: true, ..asleep };
     }
@@ -141,12 +151,14 @@ fn pass(shared: &Shared) -> Pass {
         watch::went_down(shared, database);
         return asleep;
     }
-    watch::came_up(shared, database, now);
-    let mut pass = Pass { is_asleep: false, ..asleep };
+    let counted = watch::came_up(shared, database, now);
+    // What was counted may be retried, but is left out of this pass: once it is forgotten, another one.
+    let next = if counted.is_empty() { asleep.next } else { now.0 };
+    let mut pass = Pass { is_asleep: false, counted, next, ..asleep };
     let settings = user::Settings::begin();
     settings.set(c"lock_timeout", c"1s");
     top_up(now, &mut pass);
-    for (owner, run_at) in agenda::next_by_owner() {
+    for (owner, run_at) in agenda::next_by_owner(&shared.in_hand(database, None)) {
         if run_at.0 <= now.0 + EARLY {
             pass.owners.push((owner, false));
             pass.next = pass.next.min(now.0 + 1_000_000);
@@ -229,47 +241,56 @@ fn dispatch(shared: &Shared, slot: &Database, pass: &Pass, starts: &mut Starts) 
     let mut owners: Vec<(Oid, bool)> = pass.owners.clone();
     owners.sort_by_key(|(owner, look)| (owner.to_u32(), !look));
     owners.dedup_by_key(|(owner, _)| *owner);
+    let waiting_owners: Vec<Oid> = owners.iter().map(|(owner, _)| *owner).collect();
     let mut retry = i64::MAX;
-    let mut is_wanted = false;
+    let is_wanted =
+        shared.databases.iter().any(|other| other.oid.load(Acquire) != database && other.slot_wanted.load(Acquire));
+    let mut is_wanted_here = false;
     for (owner, look) in owners {
         let mine: Vec<&Executor> =
             shared.executors_of(database).filter(|slot| slot.owner.load(Acquire) == owner.to_u32()).collect();
         if mine.iter().any(|executor| executor.connected.load(Acquire)) {
             starts.failures.remove(&owner);
         }
-        if look && let Some(executor) = mine.iter().find(|slot| !slot.busy.load(Acquire)).or(mine.first()) {
-            executor.look.store(true, Release);
-        }
-        mine.iter().for_each(|executor| {
+        let asked = mine.iter().find(|slot| !slot.busy.load(Acquire)).or(mine.first()).filter(|_| look);
+        let is_asked_again = asked.is_some_and(|executor| executor.look.swap(true, AcqRel));
+        // A busy one looks by itself when it is done.
+        let idle: Vec<&&Executor> = mine.iter().filter(|executor| !executor.busy.load(Acquire)).collect();
+        idle.iter().for_each(|executor| {
             executor.process.wake();
         });
-        if mine.iter().any(|executor| !executor.busy.load(Acquire)) {
+        if !idle.is_empty() {
             continue;
         }
         let now = clock::now().0;
         if !mine.is_empty() {
-            let in_hand: Vec<i64> = mine.iter().map(|executor| executor.entry.load(Acquire)).collect();
+            let in_hand = shared.in_hand(database, None);
             let (waiting, since) = xact::run(|| agenda::waiting(owner, Instant(now), &in_hand)).unwrap_or((0, None));
-            if waiting < 3 && since.is_none_or(|since| now - since.0 < HELP_AFTER) {
-                // The one that is busy may be done in a moment.
-                retry = retry.min(now + HELP_AFTER);
+            let waits = since.is_some_and(|since| now - since.0 >= HELP_AFTER);
+            if waiting < 3 && !waits && !is_asked_again {
+                // The one that is busy may be done in a moment. What is in its hands already needs no second look.
+                if look || since.is_some() {
+                    retry = retry.min(now + HELP_AFTER);
+                }
                 continue;
             }
         }
-        // The last free slot is for an owner who has none.
-        if !mine.is_empty() && free_slots(shared) < 2 {
+        // The last free slot is for an owner who has none, if there is one with work.
+        let has_none =
+            |owner: &Oid| !shared.executors_of(database).any(|slot| slot.owner.load(Acquire) == owner.to_u32());
+        if !mine.is_empty() && free_slots(shared) < 2 && (is_wanted || waiting_owners.iter().any(has_none)) {
             continue;
         }
         match start(shared, database, owner, look, starts, now) {
             Started::Yes => {}
             Started::NoSlot => {
-                is_wanted |= mine.is_empty();
+                is_wanted_here |= mine.is_empty();
                 retry = retry.min(now + 100_000);
             }
             Started::NotYet(at) => retry = retry.min(at),
         }
     }
-    slot.slot_wanted.store(is_wanted, Release);
+    slot.slot_wanted.store(is_wanted_here, Release);
     retry
 }
 

@@ -37,18 +37,30 @@ pub fn deadlines(shared: &Shared, database: u32) -> i64 {
 }
 
 /// The database is served from now on, if it was not: what was due before is late because nobody was there. Counts
-/// the attempts of runs whose process died. In the scheduler's transaction.
-pub fn came_up(shared: &Shared, database: u32, now: Instant) {
-    let Some(slot) = shared.database(database) else { return };
+/// the attempts of runs whose process died, and gives their entries, to be forgotten once that is committed: until
+/// then nobody may claim them. In the scheduler's transaction.
+pub fn came_up(shared: &Shared, database: u32, now: Instant) -> Vec<i64> {
+    let Some(slot) = shared.database(database) else { return Vec::new() };
     let is_new = slot.up_since.compare_exchange(0, now.0, AcqRel, Acquire).is_ok();
     if slot.schema_changed.swap(false, AcqRel) || is_new {
         health::check();
     }
+    let mut counted = Vec::new();
     for died in shared.deaths.iter().filter(|died| died.database.load(Acquire) == database) {
         let (entry, position, death) = (died.entry.load(Acquire), died.position.load(Acquire), died.death());
         if entry > 0 && (death == Death::Crash || now.0 - died.noted_at.load(Acquire) > SHUTDOWN_MICROS) {
-            died.entry.store(0, Release);
             attempt::died(entry, position, Instant(died.started_at.load(Acquire)), death);
+            counted.push(entry);
+        }
+    }
+    counted
+}
+
+/// The deaths of these entries are counted, and committed.
+pub fn forget(shared: &Shared, counted: &[i64]) {
+    for died in &shared.deaths {
+        if counted.contains(&died.entry.load(Acquire)) {
+            died.entry.store(0, Release);
         }
     }
 }

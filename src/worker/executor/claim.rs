@@ -71,7 +71,12 @@ pub fn one(me: &Me, last_task: &mut i32, was_idle: bool) -> bool {
         }
     };
     events::tell();
-    CLAIMED.replace(None);
+    let claimed = CLAIMED.take();
+    if let Some(entry) = claimed.filter(|_| batch::was_broken())
+        && let Err(failure) = xact::run(|| batch::look_again(me, &entry))
+    {
+        warning!("jittask cannot look again at a broken task: {}", failure.message);
+    }
     current_run::set(None);
     me.slot.rest();
     me.slot.task.store(0, Release);
@@ -100,42 +105,26 @@ fn separate(task: i32, last_task: &mut i32) {
 
 impl Me {
     /// Entries that other executors have claimed, also between two of their transactions.
-    fn others_in_hand(&self) -> Vec<i64> {
-        let others = self.shared.executors_of(self.database).filter(|slot| !std::ptr::eq(*slot, self.slot));
-        // A run whose process died is left alone until the scheduler has counted that.
-        let died = self.shared.deaths.iter().filter(|died| died.database.load(Acquire) == self.database);
-        let died = died.map(|died| died.entry.load(Acquire));
-        others.map(|slot| slot.entry.load(Acquire)).chain(died).filter(|entry| *entry > 0).collect()
+    pub fn others_in_hand(&self) -> Vec<i64> {
+        self.shared.in_hand(self.database, Some(self.slot))
     }
 }
 
-/// The run's transaction was rolled back. What it was interrupted for, and by which row, decides what comes now.
+/// The run's transaction was rolled back.
 fn after_failure(me: &Me, entry: Entry, failure: Failure) {
-    let position = me.slot.position.load(Acquire);
-    let interruption = me.slot.take_interruption(entry.id, position);
-    me.slot.rest();
-    let is_single = entry.alone || entry.keys.len() == 1;
-    let done = if is_single {
-        xact::run(|| note(me, entry.id, &failure, interruption))
-    } else if failure.sqlstate == CANCELLED && position > 0 {
-        // The row that was executing is at fault; the others run alone.
-        xact::run(|| {
-            put_all_aside(entry.id);
-            note(me, entry.id + i64::from(position - 1), &failure, interruption);
-        })
-    } else {
+    let done = settle(me, &entry, &failure).unwrap_or_else(|| {
         let again = xact::run(|| {
             if let Some(entry) = agenda::hold(entry.id) {
                 batch::run(me, &entry, Mode::Savepoints);
             }
         });
-        me.slot.rest();
-        // The COMMIT failed although each row went well under its savepoint: all of them alone.
-        again.or_else(|_| {
+        again.or_else(|failure| {
             events::forget();
-            xact::run(|| put_all_aside(entry.id))
+            // The COMMIT failed although each row went well under its savepoint: all of them alone.
+            settle(me, &entry, &failure).unwrap_or_else(|| xact::run(|| put_all_aside(entry.id)))
         })
-    };
+    });
+    me.slot.rest();
     // A retry may be due while this executor is busy with something else.
     me.wake_scheduler();
     if let Err(failure) = done {
@@ -144,8 +133,26 @@ fn after_failure(me: &Me, entry: Entry, failure: Failure) {
     }
 }
 
+/// What the failure is counted as, where it is clear which row is at fault: one that ran alone, or the one that was
+/// interrupted. None: the rows have to be tried one by one.
+fn settle(me: &Me, entry: &Entry, failure: &Failure) -> Option<Result<(), Failure>> {
+    let position = me.slot.position.load(Acquire);
+    let interruption = me.slot.take_interruption(entry.id, position);
+    me.slot.rest();
+    if entry.alone || entry.keys.len() == 1 {
+        return Some(xact::run(|| note(me, entry.id, failure, interruption)));
+    }
+    let is_interrupted = failure.sqlstate == CANCELLED || interruption == Interruption::Cancelled;
+    (is_interrupted && position > 0).then(|| {
+        xact::run(|| {
+            put_all_aside(entry.id);
+            note(me, entry.id + i64::from(position - 1), failure, interruption);
+        })
+    })
+}
+
 /// query_canceled: by pg_cancel_backend, the timeout, or cancel_record.
-const CANCELLED: &str = "57014";
+pub const CANCELLED: &str = "57014";
 
 fn put_all_aside(entry: i64) {
     if let Some(entry) = agenda::hold(entry) {
@@ -158,9 +165,8 @@ fn note(me: &Me, entry: i64, failure: &Failure, interruption: Interruption) {
     let Some(entry) = agenda::hold(entry) else { return };
     let writer = Writer::Executor(me.index);
     match interruption {
-        Interruption::Cancelled if failure.sqlstate == CANCELLED => {
-            attempt::cancelled(&entry, failure, batch::started_at(), writer)
-        }
+        // Also where it failed by itself in the same moment: nobody wants it any more.
+        Interruption::Cancelled => attempt::cancelled(&entry, failure, batch::started_at(), writer),
         // Meant for a row that had just ended: this one is not at fault.
         Interruption::Another if failure.sqlstate == CANCELLED => {}
         Interruption::Timeout if failure.sqlstate == CANCELLED => {

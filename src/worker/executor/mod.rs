@@ -7,15 +7,19 @@ mod claim;
 mod fetch;
 mod late;
 mod plan;
+mod prepare;
 mod scan;
 
 use crate::catalog::agenda;
 use crate::pg::shmem::{self, Death, Executor, Interruption, Shared};
-use crate::pg::{clock, flight, user, worker, xact};
+use crate::pg::{clock, flight, invalidation, user, worker, xact};
 use crate::settings;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
+use prepare::Prepared;
 use schedule::Instant;
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::atomic::Ordering::*;
 
 /// What every step of an executor needs to know.
@@ -30,6 +34,8 @@ pub struct Me {
     pub database: u32,
     /// The role it is connected as, and runs as.
     pub owner: Oid,
+    /// What was looked up for the last task.
+    prepared: RefCell<Option<Rc<Prepared>>>,
 }
 
 #[unsafe(no_mangle)]
@@ -49,7 +55,8 @@ extern "C-unwind" fn jittask_executor(argument: pgrx::pg_sys::Datum) {
         error!("jittask executor is not connected as its owner; check ALTER ROLE … SET role");
     }
     slot.connected.store(true, Release);
-    let me = Me { shared, slot, index, database, owner };
+    invalidation::listen();
+    let me = Me { shared, slot, index, database, owner, prepared: RefCell::new(None) };
     work(&me);
     worker::exit(0)
 }
@@ -145,7 +152,7 @@ fn soon(next: i64) -> i64 {
 }
 
 fn next_run_at(me: &Me) -> Option<Instant> {
-    xact::run(|| agenda::next_run_at(me.owner)).unwrap_or(None)
+    xact::run(|| agenda::next_run_at(me.owner, &me.others_in_hand())).unwrap_or(None)
 }
 
 /// Another owner waits and all slots are taken: an idle executor goes, a busy one if its owner has more than its share.

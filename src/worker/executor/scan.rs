@@ -233,12 +233,12 @@ impl<'a> Scan<'a> {
                 self.note(last, &key, hash, Verdict::PassOver);
             }
         }
-        let unknown: Vec<Occurrence> =
-            past.iter().copied().filter(|past| !self.known.contains(&key::identity(hash, past.nominal_at))).collect();
-        for late in schedule::late(resolved.timing.catch_up, &unknown) {
-            match late {
-                Late::Run(occurrence) => self.note(occurrence, &key, hash, Verdict::Enter),
-                Late::Skip(occurrence) => self.note(occurrence, &key, hash, Verdict::SkipLate),
+        // All of the past is judged, so that the last one is the last also where another look has found it before.
+        for late in schedule::late(resolved.timing.catch_up, past) {
+            let (Late::Run(occurrence) | Late::Skip(occurrence)) = late;
+            if !self.known.contains(&key::identity(hash, occurrence.nominal_at)) {
+                let verdict = if matches!(late, Late::Run(_)) { Verdict::Enter } else { Verdict::SkipLate };
+                self.note(occurrence, &key, hash, verdict);
             }
         }
         for occurrence in future {

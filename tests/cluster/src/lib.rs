@@ -22,15 +22,23 @@
 #![forbid(unsafe_code)]
 
 mod command;
+mod contracts;
 mod lifecycle;
 mod options;
+mod page;
+pub mod processes;
 mod ready;
+mod records;
 mod session;
+mod standby;
 mod template;
 mod tree;
 
+pub use contracts::{CONTRACTS, fall_due};
 pub use lifecycle::{Cluster, Mode};
 pub use options::Options;
 pub use postgres;
+pub use processes::Process;
 pub use ready::{all, one};
+pub use records::{SOON, ends, nothing_unaccounted, now};
 pub use tree::Tree;

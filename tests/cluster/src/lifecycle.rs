@@ -13,6 +13,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use crate::options::Options;
+use crate::processes::{self, Process};
 use crate::template;
 use crate::tree::Tree;
 
@@ -76,12 +77,22 @@ impl Cluster {
 
     /// The same on another installed server than the environment names.
     pub fn on(tree: Tree, options: &Options) -> Self {
-        let mut cluster = Self { tree, port: 0, postmaster: None, dir: temp_dir() };
-        cluster.tree.hand_over(cluster.dir.path());
+        let mut cluster = Self::in_new_dir(tree);
         template::provide(&cluster.tree, &cluster.datadir());
         cluster.configure(options);
         cluster.start_again();
         cluster
+    }
+
+    fn in_new_dir(tree: Tree) -> Self {
+        let cluster = Self { tree, port: 0, postmaster: None, dir: temp_dir() };
+        cluster.tree.hand_over(cluster.dir.path());
+        cluster
+    }
+
+    /// Another server of the same programs, whose data directory is still to be made.
+    pub(crate) fn unborn(&self) -> Self {
+        Self::in_new_dir(self.tree.clone())
     }
 
     /// Adds lines to `postgresql.conf`; they count after a reload or restart.
@@ -139,8 +150,40 @@ impl Cluster {
     /// # Panics
     /// When there is no such process.
     pub fn kill9(&self, pid: i32) {
+        assert!(self.try_kill9(pid), "there is no process {pid}");
+    }
+
+    /// The same; false when the process has gone by itself.
+    pub fn try_kill9(&self, pid: i32) -> bool {
         assert!(pid > 1, "{pid} is no process of the server");
-        kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap_or_else(|error| panic!("kill -9 {pid}: {error}"));
+        kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok()
+    }
+
+    /// `kill -9` for the postmaster, and waits for its children to see that they are orphans, as a new one has to.
+    ///
+    /// # Panics
+    /// When one of them is still there after a minute.
+    pub fn kill_postmaster(&mut self) {
+        let Some(mut child) = self.postmaster.take() else { return };
+        let _ = child.kill();
+        let _ = child.wait();
+        let until = Instant::now() + STOP;
+        loop {
+            let left = processes::of(&self.datadir());
+            if left.is_empty() {
+                return;
+            }
+            if Instant::now() >= until {
+                left.iter().for_each(|process| self.kill9(process.pid));
+                panic!("the postmaster's orphans did not end: {left:?}");
+            }
+            sleep(POLL);
+        }
+    }
+
+    /// The server's processes, as the operating system shows them; no session is needed to ask.
+    pub fn processes(&self) -> Vec<Process> {
+        processes::of(&self.datadir())
     }
 
     /// The port on 127.0.0.1; the socket's name has it too.

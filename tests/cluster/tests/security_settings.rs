@@ -7,6 +7,14 @@ use attack::{attempt, cluster, number, session, text, wait_for};
 /// Settings under which the executor connects. Work is done under each, or not at all, and never as somebody else.
 #[test]
 fn role_settings_change_nothing_but_the_function() {
+    let cluster = cluster(&[("jittask.executor_idle", "0")]);
+    session(&cluster, "bob")
+        .batch_execute(
+            "create table bob.t (id bytea, n varchar, due timestamp, note text default 'a\\b', primary key (id, n));
+             create function bob.run(r bob.t) returns text language plpgsql as
+                 $$ begin return current_user || ' ' || session_user; end $$",
+        )
+        .unwrap();
     for setting in [
         "search_path = mallory, public, pg_catalog",
         "search_path = ''",
@@ -33,18 +41,6 @@ fn role_settings_change_nothing_but_the_function() {
         "default_tablespace = pg_default",
         "client_min_messages = error",
     ] {
-        static ONCE: std::sync::OnceLock<cluster::Cluster> = std::sync::OnceLock::new();
-        let cluster = ONCE.get_or_init(|| {
-            let cluster = cluster(&[("jittask.executor_idle", "0")]);
-            session(&cluster, "bob")
-                .batch_execute(
-                    "create table bob.t (id bytea, n varchar, due timestamp, note text default 'a\\b', primary key (id, n));
-                     create function bob.run(r bob.t) returns text language plpgsql as
-                         $$ begin return current_user || ' ' || session_user; end $$",
-                )
-                .unwrap();
-            cluster
-        });
         let name = setting.split([' ', '=']).next().unwrap_or_default();
         cluster.sql("postgres", &format!("alter role bob reset all; alter role bob set {setting}"));
         let mut admin = cluster.connect("postgres");
@@ -59,7 +55,7 @@ fn role_settings_change_nothing_but_the_function() {
              insert into bob.t values ('\\x00ff27', '{name}''\"\\', timezone('UTC', now()))"
         ))
         .unwrap_or_else(|error| panic!("{setting}: {error:?}"));
-        wait_for(cluster, name, "completed", 1);
+        wait_for(&cluster, name, "completed", 1);
         let query =
             format!("select distinct result from jittask.records where task = '{name}' and status = 'completed'");
         assert_eq!(text(&mut bob, &query).as_deref(), Some("bob bob"), "{setting}");

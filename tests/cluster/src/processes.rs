@@ -1,0 +1,45 @@
+//! The server's processes as /proc shows them, also those of a server that lets nobody in.
+
+use std::fs;
+use std::path::Path;
+
+/// One process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Its id.
+    pub pid: i32,
+    /// What `ps` shows of it, such as `postgres: jittask executor`.
+    pub title: String,
+}
+
+/// What a process holds in memory, in kB.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Memory {
+    /// All that is resident, the server's shared memory included as far as the process has touched it.
+    pub resident: i64,
+    /// Its own: neither shared memory nor files.
+    pub private: i64,
+}
+
+/// All processes whose working directory is `datadir`, as every process of a server has it. One that is just ending has
+/// no title any more, but may still hold shared memory.
+pub fn of(datadir: &Path) -> Vec<Process> {
+    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter(|pid| fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd == datadir))
+        .map(|pid| {
+            let title = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            Process { pid, title: String::from_utf8_lossy(&title).replace('\0', " ").trim().to_owned() }
+        })
+        .collect()
+}
+
+/// None when the process has gone.
+pub fn memory(pid: i32) -> Option<Memory> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim_start_matches(':').split_whitespace().next()?.parse().ok()
+    };
+    Some(Memory { resident: field("VmRSS")?, private: field("RssAnon")? })
+}
