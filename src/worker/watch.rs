@@ -2,7 +2,7 @@
 //! is served at all.
 
 use super::attempt;
-use crate::catalog::health;
+use crate::catalog::{follow, health};
 use crate::pg::clock;
 use crate::pg::shmem::{Death, Interruption, Shared};
 use schedule::Instant;
@@ -43,6 +43,7 @@ pub fn came_up(shared: &Shared, database: u32, now: Instant) -> Vec<i64> {
     let Some(slot) = shared.database(database) else { return Vec::new() };
     let is_new = slot.up_since.compare_exchange(0, now.0, AcqRel, Acquire).is_ok();
     if slot.schema_changed.swap(false, AcqRel) || is_new {
+        follow::all();
         health::check();
     }
     let mut counted = Vec::new();
