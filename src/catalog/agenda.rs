@@ -168,14 +168,20 @@ pub fn keys_due_between(task: i32, from: Instant, until: Instant) -> HashSet<Str
     (0..rows.len()).filter_map(|row| rows.get(row, 1)).collect()
 }
 
-/// Claims the owner's oldest entry due by `now` that no other transaction holds and that is not in hand elsewhere.
-pub fn claim(owner: Oid, now: Instant, in_hand: &[i64]) -> Option<Entry> {
+/// Claims the owner's oldest entry due by `now` that no other transaction holds and that is not in hand elsewhere; none of
+/// the tasks `locked`.
+pub fn claim(owner: Oid, now: Instant, in_hand: &[i64], locked: &[i32]) -> Option<Entry> {
     let rows = user::as_extension_owner(|| {
         sql::run(
             "select id, task_id, nominal_at, due_at, attempt::int, alone, forced, keys from jittask.agenda
-             where owner = $1 and run_at <= $2 and id <> all($3)
+             where owner = $1 and run_at <= $2 and id <> all($3) and task_id <> all($4)
              order by run_at, id limit 1 for update skip locked",
-            &[sql::datum(REGROLEOID, Some(owner.into())), sql::at(now), sql::arg(in_hand.to_vec())],
+            &[
+                sql::datum(REGROLEOID, Some(owner.into())),
+                sql::at(now),
+                sql::arg(in_hand.to_vec()),
+                sql::arg(locked.to_vec()),
+            ],
         )
     });
     entry(&rows)
@@ -310,41 +316,6 @@ pub fn retry_later(id: i64, attempt: i32, started_at: Instant, failure: &Failure
             ],
         )
     });
-}
-
-/// The owner's next instant to run something that is not in hand already, or None.
-pub fn next_run_at(owner: Oid, in_hand: &[i64]) -> Option<Instant> {
-    user::as_extension_owner(|| {
-        sql::run(
-            "select run_at from jittask.agenda where owner = $1 and run_at < 'infinity' and id <> all($2) order by run_at limit 1",
-            &[sql::datum(REGROLEOID, Some(owner.into())), sql::arg(in_hand.to_vec())],
-        )
-        .at(0, 1)
-    })
-}
-
-/// For each owner that has entries which are not in hand: the earliest instant to run one.
-pub fn next_by_owner(in_hand: &[i64]) -> Vec<(Oid, Instant)> {
-    let rows = user::as_extension_owner(|| {
-        sql::run(
-            "select o.owner::oid, n.run_at from (select distinct owner from jittask.task) o
-             cross join lateral (select a.run_at from jittask.agenda a
-                                 where a.owner = o.owner and a.run_at < 'infinity' and a.id <> all($1) order by a.run_at limit 1) n",
-            &[sql::arg(in_hand.to_vec())],
-        )
-    });
-    (0..rows.len()).filter_map(|row| Some((rows.get(row, 1)?, rows.at(row, 2)?))).collect()
-}
-
-/// Entries of an owner that are due and not in hand: how many (three at most), and since when the oldest waits.
-pub fn waiting(owner: Oid, now: Instant, in_hand: &[i64]) -> (usize, Option<Instant>) {
-    let rows = user::as_extension_owner(|| {
-        sql::run(
-            "select run_at from jittask.agenda where owner = $1 and run_at <= $2 and id <> all($3) order by run_at limit 3",
-            &[sql::datum(REGROLEOID, Some(owner.into())), sql::at(now), sql::arg(in_hand.to_vec())],
-        )
-    });
-    (rows.len(), rows.at(0, 1))
 }
 
 /// Takes back what a task has planned for after `from` and nobody is running; how many occurrences that were.

@@ -19,3 +19,4 @@ pub mod tally;
 pub mod target;
 pub mod task;
 pub mod texts;
+pub mod turn;

@@ -37,7 +37,8 @@ pub fn one(me: &Me, last_task: &mut i32, was_idle: bool) -> bool {
             return Step::NoExtension;
         }
         let in_hand = me.others_in_hand();
-        let Some(entry) = agenda::claim(me.owner, clock::now(), &in_hand) else { return Step::Nothing };
+        let claimed = agenda::claim(me.owner, clock::now(), &in_hand, &me.locked.tasks());
+        let Some(entry) = claimed else { return Step::Nothing };
         if entry.task != *last_task {
             return Step::OtherTask(entry.task);
         }

@@ -6,13 +6,15 @@ mod call;
 mod claim;
 mod fetch;
 mod late;
+mod locked;
 mod plan;
 mod scan;
 
-use crate::catalog::agenda;
-use crate::pg::shmem::{self, Death, Executor, Interruption, Shared};
+use crate::catalog::turn;
+use crate::pg::shmem::{self, Database, Death, Executor, Interruption, Shared};
 use crate::pg::{clock, flight, user, worker, xact};
 use crate::settings;
+use crate::worker::watch;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use schedule::Instant;
@@ -30,6 +32,8 @@ pub struct Me {
     pub database: u32,
     /// The role it is connected as, and runs as.
     pub owner: Oid,
+    /// Tasks that it leaves alone for a moment.
+    pub locked: locked::Locked,
 }
 
 #[unsafe(no_mangle)]
@@ -49,7 +53,7 @@ extern "C-unwind" fn jittask_executor(argument: pgrx::pg_sys::Datum) {
         error!("jittask executor is not connected as its owner; check ALTER ROLE … SET role");
     }
     slot.connected.store(true, Release);
-    let me = Me { shared, slot, index, database, owner };
+    let me = Me { shared, slot, index, database, owner, locked: Default::default() };
     work(&me);
     worker::exit(0)
 }
@@ -97,19 +101,31 @@ fn is_kept_out(shared: &Shared, database: u32) -> bool {
 impl Me {
     /// Lets the scheduler look again: this executor may be busy for long, and something else may be due.
     pub fn wake_scheduler(&self) {
-        if let Some(database) = self.shared.databases.iter().find(|slot| slot.oid.load(Acquire) == self.database) {
-            database.scheduler.wake();
+        if let Some(home) = self.home() {
+            home.scheduler.wake();
         }
+    }
+
+    /// The slot of its database.
+    fn home(&self) -> Option<&'static Database> {
+        self.shared.databases.iter().find(|slot| slot.oid.load(Acquire) == self.database)
     }
 }
 
 /// Until there is nothing to do for `jittask.executor_idle`, or another owner needs the slot.
 fn work(me: &Me) {
     let mut idle_since = clock::now().0;
-    let (mut last_task, mut was_idle) = (0, true);
+    let (mut last_task, mut was_idle, mut jumps) = (0, true, clock::Jumps::new());
     loop {
         worker::check_interrupts();
         worker::reload_if_asked();
+        if let Some(home) = me.home() {
+            watch::clock(me.shared, home);
+        }
+        if jumps.look().is_some() {
+            idle_since = clock::now().0;
+            me.locked.forget();
+        }
         me.slot.process.beat();
         if !settings::ENABLED.get() || xact::in_recovery() {
             return;
@@ -145,7 +161,8 @@ fn soon(next: i64) -> i64 {
 }
 
 fn next_run_at(me: &Me) -> Option<Instant> {
-    xact::run(|| agenda::next_run_at(me.owner, &me.others_in_hand())).unwrap_or(None)
+    let next = xact::run(|| turn::next_run_at(me.owner, &me.others_in_hand(), &me.locked.tasks())).unwrap_or(None);
+    next.into_iter().chain(me.locked.until()).min()
 }
 
 /// Another owner waits and all slots are taken: an idle executor goes, a busy one if its owner has more than its share.

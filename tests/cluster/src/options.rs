@@ -8,13 +8,15 @@ pub struct Options {
     /// Whether commits are synced to disk. A killed process does not need it, only a power cut would; without it
     /// commits still wait for the operating system, or a crash of the server would lose the last of them.
     pub fsync: bool,
+    /// Whether the server's clock can be set, by [`crate::Cluster::set_clock`].
+    pub clock: bool,
     /// Server settings, over those of the harness.
     pub settings: Vec<(String, String)>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { preload: true, fsync: false, settings: Vec::new() }
+        Self { preload: true, fsync: false, clock: false, settings: Vec::new() }
     }
 }
 

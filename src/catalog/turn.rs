@@ -1,0 +1,41 @@
+//! Whose turn it is in the agenda, and when: for the scheduler, and for executors without work.
+
+use crate::pg::{sql, user};
+use pgrx::pg_sys::{Oid, REGROLEOID};
+use schedule::Instant;
+
+/// The owner's next instant to run something that is not in hand already, of other tasks than `locked`, or None.
+pub fn next_run_at(owner: Oid, in_hand: &[i64], locked: &[i32]) -> Option<Instant> {
+    user::as_extension_owner(|| {
+        sql::run(
+            "select run_at from jittask.agenda
+             where owner = $1 and run_at < 'infinity' and id <> all($2) and task_id <> all($3) order by run_at limit 1",
+            &[sql::datum(REGROLEOID, Some(owner.into())), sql::arg(in_hand.to_vec()), sql::arg(locked.to_vec())],
+        )
+        .at(0, 1)
+    })
+}
+
+/// For each owner that has entries which are not in hand: the earliest instant to run one.
+pub fn next_by_owner(in_hand: &[i64]) -> Vec<(Oid, Instant)> {
+    let rows = user::as_extension_owner(|| {
+        sql::run(
+            "select o.owner::oid, n.run_at from (select distinct owner from jittask.task) o
+             cross join lateral (select a.run_at from jittask.agenda a
+                                 where a.owner = o.owner and a.run_at < 'infinity' and a.id <> all($1) order by a.run_at limit 1) n",
+            &[sql::arg(in_hand.to_vec())],
+        )
+    });
+    (0..rows.len()).filter_map(|row| Some((rows.get(row, 1)?, rows.at(row, 2)?))).collect()
+}
+
+/// Entries of an owner that are due and not in hand: how many (three at most), and since when the oldest waits.
+pub fn waiting(owner: Oid, now: Instant, in_hand: &[i64]) -> (usize, Option<Instant>) {
+    let rows = user::as_extension_owner(|| {
+        sql::run(
+            "select run_at from jittask.agenda where owner = $1 and run_at <= $2 and id <> all($3) order by run_at limit 3",
+            &[sql::datum(REGROLEOID, Some(owner.into())), sql::at(now), sql::arg(in_hand.to_vec())],
+        )
+    });
+    (rows.len(), rows.at(0, 1))
+}
