@@ -7,7 +7,7 @@ SERVER = $(or $(PG_CONFIG),auto)
 SYSTEM_PG_CONFIG = $(or $(PG_CONFIG),$(shell command -v pg_config || ls -v /usr/lib/postgresql/*/bin/pg_config 2>/dev/null | tail -n 1))
 
 .DEFAULT_GOAL := help
-.PHONY: help build install test test-pg15 test-pg18 soak lint format demo demo-stop clean
+.PHONY: help build install test test-pg15 test-pg18 soak lint format bench bench-quick bench-crate demo demo-stop clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -32,6 +32,15 @@ test-pg18: ## all tests on PostgreSQL 18
 
 soak: ## an hour of load, kills and DDL on PostgreSQL 18; the numbers go into tests/SOAK.md
 	@tools/soak
+
+bench: ## jittask against what a user would pick instead; about an hour. SERVER=15, MEASURES="rows", SCALE=0.1
+	@tools/bench
+
+bench-quick: ## the two-minute form of CI: fails when a ratio falls by 30 %
+	@tools/bench --quick
+
+bench-crate: ## micro-benchmarks of crates/schedule
+	@cargo bench --package schedule
 
 lint: ## formatting, clippy, and the project's own rules
 	@tools/lint

@@ -61,7 +61,7 @@ create index agenda_occurrence on jittask.agenda (task_id, nominal_at);
 
 -- What became of each occurrence. Without NULLs where it can be: each record costs what stands here.
 create table jittask.record (
-    id            bigint primary key,
+    id            bigint primary key with (fillfactor = 100),
     nominal_at    timestamptz not null,
     due_at        timestamptz,                    -- null: at nominal_at, no holiday has moved it
     started_at    timestamptz,
@@ -80,12 +80,13 @@ create table jittask.record (
 );
 
 create function jittask.key_hash(task_id int, key text) returns uuid
-language c immutable strict parallel safe as 'MODULE_PATHNAME', 'key_hash_wrapper';
+language c immutable strict parallel safe as 'MODULE_PATHNAME', 'key_hash';
 comment on function jittask.key_hash(int, text) is 'internal: the 128-bit hash that records are unique by';
 
--- The last word against a second run. By time first, so that what is written now is written next to each other.
-create unique index record_occurrence on jittask.record (nominal_at, jittask.key_hash(task_id, key));
-create index record_due_at on jittask.record ((coalesce(due_at, nominal_at)));
+-- The last word against a second run. By time first, and neighbours' hashes are neighbours: what is written now is
+-- written in one place. Its first column finds what was due when; the few that a holiday has moved have an index.
+create unique index record_occurrence on jittask.record (nominal_at, jittask.key_hash(task_id, key)) with (fillfactor = 100);
+create index record_moved on jittask.record (due_at) where due_at is not null;
 -- Records are written in the order of their starts, so a few bytes for each 32 pages are an index; the scheduler keeps it.
 create index record_started_at on jittask.record using brin (started_at) with (pages_per_range = 32, autosummarize = on);
 create index record_failed on jittask.record (finished_at) where status = 'failed';

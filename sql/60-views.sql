@@ -7,9 +7,13 @@ select r.id, t.name as task, t.title, t.kind, jittask.make_row_key(t.key_columns
        r.finished_at - r.started_at as duration, r.started_at - r.due_at as delay, r.result,
        r.error_code, r.error, r.error_context, r.reason, pg_get_userbyid(t.owner) as owner, r.pid
 from (
-    select e.id, e.task_id, e.key, e.nominal_at, coalesce(e.due_at, e.nominal_at) as due_at, e.status, e.attempt::int as attempt, e.started_at, e.finished_at,
+    select e.id, e.task_id, e.key, e.nominal_at, e.nominal_at as due_at, e.status, e.attempt::int as attempt, e.started_at, e.finished_at,
            e.result, e.error_code, e.error, e.error_context, e.reason, e.pid
-    from jittask.record e
+    from jittask.record e where e.due_at is null
+    union all
+    select e.id, e.task_id, e.key, e.nominal_at, e.due_at, e.status, e.attempt::int, e.started_at, e.finished_at,
+           e.result, e.error_code, e.error, e.error_context, e.reason, e.pid
+    from jittask.record e where e.due_at is not null
     union all
     select a.id + k.pos - 1, a.task_id, k.key, a.nominal_at, a.due_at,
            case when x.entry is not null then 'executing'::jittask.record_status
@@ -30,7 +34,9 @@ select t.name, t.title, t.description, t.kind, pg_get_userbyid(t.owner) as owner
             when t.kind = 'date_field' and (t.definition ->> 'end_at')::timestamptz < now() and n.due_at is null then 'finished'
             else 'active' end as state,
        coalesce(t.problem, t.plan_problem, case when not t.enabled then t.note end,
-           case when t.definition ->> 'skip_holidays' = 'true' and l.covered_until < current_date + 60
+           case when t.definition ->> 'skip_holidays' = 'true' and l.covered_until <= current_date + 60
+                and coalesce((t.definition ->> 'end_at')::timestamptz > l.covered_until + 1, true)
+                and (t.kind = 'date_field' or t.definition ->> 'repeat' is distinct from 'none' or s.due_at > l.covered_until)
                 then format('the holidays of calendar "%s" are known only until %s: load_holidays brings more', l.calendar, l.covered_until)
                 end) as problem,
        t.relation as table_name, (t.definition ->> 'date_column')::name as date_column,

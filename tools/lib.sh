@@ -74,3 +74,28 @@ unzip_wheel() {
     python3 -m zipfile -e "$wheel" "$1"
     rm -f "$wheel"
 }
+
+# debian_package NAME VERSION DIR: unpacks one of Debian's packages in DIR/root, in that version if it is to be had (empty:
+# whichever); the system is not changed.
+debian_package() {
+    local package=$1 version=$2 work=$3/apt
+    need apt-get "$package has to be installed by hand" dpkg "part of Debian"
+    mkdir -p "$work/state/lists/partial" "$work/cache/archives/partial"
+    local private=(-o "Dir::State=$work/state" -o Dir::State::status=/var/lib/dpkg/status -o "Dir::Cache=$work/cache"
+        -o APT::Sandbox::User=root)
+    fetch_package() (
+        cd "$work"
+        { [ -n "$version" ] && apt-get -qq "$@" download "$package=$version" 2>/dev/null; } || apt-get -qq "$@" download "$package"
+    )
+    if ! fetch_package -o APT::Sandbox::User=root >/dev/null 2>&1; then
+        say "no package lists: fetching them into a private folder"
+        # What the machine's hooks have to say after an update concerns its own folders.
+        apt-get -qq "${private[@]}" update >"$work/log" 2>&1 || say "some package lists could not be fetched, going on"
+        fetch_package "${private[@]}" >>"$work/log" 2>&1 || {
+            cat "$work/log" >&2
+            return 1
+        }
+    fi
+    dpkg -x "$work/$package"_*.deb "$3/root"
+    rm -rf "$work"
+}

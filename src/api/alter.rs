@@ -35,29 +35,37 @@ fn alter(name: Option<String>, changes: Option<Value>) -> Result<()> {
 const EXCLUSIVE: &[&[&str]] =
     &[&["service_function", "body"], &["before", "after"], &["end_at", "end_column"], &["end_before", "end_after"]];
 
+/// What only means something beside an end column.
+const END_OF_COLUMN: &[&str] = &["end_before", "end_after", "end_time"];
+
 fn merge(task: &Task, changes: Map<String, Value>) -> Result<Map<String, Value>> {
     let Ok(Value::Object(mut merged)) = serde_json::to_value(&task.definition) else {
         return Err(Error::new(Kind::State, format!("the definition of task \"{}\" cannot be read", task.name)));
     };
-    for (key, value) in changes {
-        checks::check_key(task.kind, &key)?;
-        if value.is_null() {
-            if key == "end_column" {
-                ["end_before", "end_after", "end_time"].iter().for_each(|with| drop(merged.remove(*with)));
+    for (key, value) in &changes {
+        checks::check_key(task.kind, key)?;
+        // What comes with the change itself stays: two that exclude each other are then refused, as at creation.
+        let mut clear = |other: &str| {
+            if changes.get(other).is_none_or(Value::is_null) {
+                merged.remove(other);
             }
-            merged.remove(&key);
+        };
+        match key.as_str() {
+            "end_column" if value.is_null() => END_OF_COLUMN.iter().copied().for_each(&mut clear),
+            "end_at" if !value.is_null() => END_OF_COLUMN.iter().copied().for_each(&mut clear),
+            // A rule is what the cycle custom means, and no other has one.
+            "rule" => clear("repeat"),
+            "repeat" if value != "custom" => clear("rule"),
+            _ => {}
+        }
+        if value.is_null() {
+            merged.remove(key);
             continue;
         }
         for others in EXCLUSIVE.iter().filter(|pair| pair.contains(&key.as_str())) {
-            others.iter().filter(|other| **other != key).for_each(|other| drop(merged.remove(*other)));
+            others.iter().filter(|other| *other != key).copied().for_each(&mut clear);
         }
-        match key.as_str() {
-            "end_at" => ["end_before", "end_after", "end_time"].iter().for_each(|with| drop(merged.remove(*with))),
-            "repeat" if value != "custom" => drop(merged.remove("rule")),
-            "rule" => drop(merged.insert("repeat".to_string(), "custom".into())),
-            _ => {}
-        }
-        merged.insert(key, value);
+        merged.insert(key.clone(), value.clone());
     }
     Ok(merged)
 }

@@ -163,7 +163,8 @@ fn fill(name: &str, weekend: &[i32], place: &Place, from: Option<i32>, until: Op
     }
     let (from, until) = (from.unwrap_or(first), until.unwrap_or(last));
     if from > until {
-        return Err(Error::new(Kind::Invalid, format!("from_year {from} is after until_year {until}")));
+        return Err(Error::new(Kind::Invalid, format!("from_year {from} is after until_year {until}"))
+            .hint("Both years are loaded, so they may be equal."));
     }
     let known = place.known_until;
     if from > known {
@@ -229,7 +230,7 @@ fn change(calendar: Option<String>, day: Option<Date>, said: Override) -> Result
 fn finite(day: Option<Date>) -> Result<Date> {
     let day = required("day", day)?;
     if day.is_infinity() || day.is_neg_infinity() {
-        return Err(Error::new(Kind::Invalid, "day must not be infinite"));
+        return Err(Error::new(Kind::Invalid, "day must not be infinite").hint("A calendar knows single days."));
     }
     Ok(day)
 }

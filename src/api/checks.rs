@@ -206,7 +206,8 @@ fn exclusive(first: &str, one: &Option<String>, second: &str, other: &Option<Str
         true => Err(Error::new(
             Kind::Invalid,
             format!("at most one of {first} and {second} can be given, not \"{}\" and \"{}\"", text(one), text(other)),
-        )),
+        )
+        .hint(format!("Leave {first} or {second} out."))),
         false => Ok(()),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::catalog::record::{self, Outcome, Record};
 use crate::catalog::tally::{self, Counts, Writer};
-use crate::catalog::{agenda, key, task};
+use crate::catalog::{agenda, task};
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::shmem::{self, Interruption};
 use crate::pg::{clock, sql, user, wake, worker};
@@ -103,10 +103,4 @@ fn check_owner(task: i32) -> Result<task::Task> {
     let denied = || Error::new(Kind::Denied, "must be owner of the record's task");
     let task = task::by_id(task).ok_or_else(denied)?;
     if user::may_act_as(task.owner) || user::is_superuser() { Ok(task) } else { Err(denied()) }
-}
-
-/// What the unique index of the records is made of.
-#[pg_extern(sql = false, immutable, strict, parallel_safe)]
-fn key_hash(task_id: i32, key: &str) -> pgrx::Uuid {
-    pgrx::Uuid::from_bytes(key::hash(task_id, key).to_be_bytes())
 }

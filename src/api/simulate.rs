@@ -10,10 +10,11 @@ use crate::catalog::resolved::Resolved;
 use crate::catalog::{agenda, task};
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::{clock, sql};
+use chrono::NaiveDate;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
-use schedule::{Base, Instant, Occurrence};
+use schedule::{Base, Instant, Occurrence, Schedule, Shift};
 
 /// Most rows that a simulation returns.
 const MOST: usize = 1_000_000;
@@ -127,15 +128,18 @@ impl Explanation<'_> {
     fn occurrences(&mut self, base: Base, end: Option<Instant>, is_met: bool) {
         let (timing, now) = (&self.resolved.timing, clock::transaction_start());
         let (schedule, zone) = (&timing.schedule, &timing.zone);
+        // What holidays drop is told too, so there its nominal instants are gone through.
+        let drops = schedule.holidays.as_ref().is_some_and(|holidays| holidays.shift == Shift::Drop);
+        let shown = if drops { &Schedule { holidays: None, ..schedule.clone() } } else { schedule };
         let mut near = Vec::new();
         let mut before = now;
         while let Some(past) =
-            schedule.last_before(base, zone, end, before, Instant::MIN).filter(|_| near.len() < EXPLAINED)
+            shown.last_before(base, zone, end, before, Instant::MIN).filter(|_| near.len() < EXPLAINED)
         {
             before = past.due_at;
             near.insert(0, past);
         }
-        near.extend(schedule.occurrences(base, zone, end, now).take(EXPLAINED));
+        near.extend(shown.occurrences(base, zone, end, now).take(EXPLAINED));
         if near.is_empty() {
             let beyond = end.is_some_and(|_| schedule.occurrences(base, zone, None, Instant::MIN).next().is_some());
             let why =
@@ -149,9 +153,17 @@ impl Explanation<'_> {
 
     fn occurrence(&mut self, occurrence: Occurrence, now: Instant, is_met: bool) {
         self.say("nominal", self.local(occurrence.nominal_at));
+        let (nominal, due) = (self.local_date(occurrence.nominal_at), self.local_date(occurrence.due_at));
+        let holidays = self.resolved.timing.schedule.holidays.as_ref();
+        if holidays.is_some_and(|holidays| nominal.is_some_and(|date| holidays.moved(date).is_none())) {
+            self.say("holiday", format!("{}: dropped", self.days_off(nominal, nominal)));
+            return self.say("verdict", "does not run");
+        }
         if occurrence.due_at != occurrence.nominal_at {
-            let why = self.day_off(occurrence.nominal_at);
-            self.say("holiday", format!("{why}: moves to {}", self.local(occurrence.due_at)));
+            let back = holidays.is_some_and(|holidays| holidays.shift == Shift::ModifiedFollowing) && due < nominal;
+            let why = if back { ", and the next working day is in another month" } else { "" };
+            let moved = format!("{}{why}: moves to {}", self.days_off(nominal, due), self.local(occurrence.due_at));
+            self.say("holiday", moved);
         }
         let verdict = self.verdict(occurrence, now, is_met);
         self.say("verdict", verdict);
@@ -192,12 +204,31 @@ impl Explanation<'_> {
         local.map_or_else(|| at.0.to_string(), |local| local.format("%Y-%m-%d %H:%M:%S%.f").to_string())
     }
 
-    /// `2026-02-17 is no working day (Chinese New Year)`.
-    fn day_off(&self, at: Instant) -> String {
-        let Some(local) = schedule::to_local(&self.resolved.timing.zone, at) else { return String::new() };
+    fn local_date(&self, at: Instant) -> Option<NaiveDate> {
+        schedule::to_local(&self.resolved.timing.zone, at).map(|local| local.date())
+    }
+
+    /// `2027-02-06 to 2027-02-07 (weekend) and 2027-02-08 (Carnival) are no working days`: all that lie between a nominal
+    /// date, itself included, and the date it moves to.
+    fn days_off(&self, nominal: Option<NaiveDate>, due: Option<NaiveDate>) -> String {
+        let (Some(nominal), Some(due)) = (nominal, due) else { return String::new() };
+        let first = if due < nominal { due.succ_opt().unwrap_or(nominal) } else { nominal };
+        let last = if due > nominal { due.pred_opt().unwrap_or(nominal) } else { nominal };
         let calendar = self.resolved.task.definition.calendar.as_deref().unwrap_or(calendar::DEFAULT);
-        let name = calendar::name_of_day(calendar, local.date()).unwrap_or_else(|| "weekend".to_string());
-        format!("{} is no working day ({name})", local.date())
+        let mut spans: Vec<(NaiveDate, NaiveDate, String)> = Vec::new();
+        for day in first.iter_days().take_while(|day| *day <= last) {
+            let name = calendar::name_of_day(calendar, day).unwrap_or_else(|| "weekend".to_string());
+            match spans.last_mut().filter(|span| span.2 == name) {
+                Some(span) => span.1 = day,
+                None => spans.push((day, day, name)),
+            }
+        }
+        let shown = spans.iter().map(|(from, to, name)| match from == to {
+            true => format!("{from} ({name})"),
+            false => format!("{from} to {to} ({name})"),
+        });
+        let days = shown.collect::<Vec<_>>().join(" and ");
+        format!("{days} {}", if first == last { "is no working day" } else { "are no working days" })
     }
 }
 

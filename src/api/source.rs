@@ -102,7 +102,11 @@ fn take_head(document: &mut Map<String, Value>) -> Result<TaskKind> {
 }
 
 fn take_table(kind: TaskKind, document: &mut Map<String, Value>) -> Result<Option<Oid>> {
-    let written = document.remove("table_name");
+    let written = document.remove("table_name").filter(|value| !value.is_null());
+    if let Some(other) = written.as_ref().filter(|value| !value.is_string()) {
+        return Err(Error::new(Kind::Invalid, format!("invalid value for table_name: {other}"))
+            .hint("Write the table's name as a string."));
+    }
     match (kind, written.as_ref().and_then(Value::as_str)) {
         (TaskKind::Scheduled, None) => Ok(None),
         (TaskKind::Scheduled, Some(_)) => Err(super::checks::unknown_key(kind, "table_name")),

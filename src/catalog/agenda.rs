@@ -2,13 +2,16 @@
 
 use super::key;
 use crate::pg::boundary::Failure;
-use crate::pg::{sql, user};
+use crate::pg::{memory, sql, user};
 use pgrx::pg_sys::{Oid, REGROLEOID};
 use schedule::{Instant, Occurrence};
 use std::collections::HashSet;
 
 /// Most keys in one entry. Ids step by 1,024, so that every key has one.
-pub const ENTRY_KEYS: usize = 500;
+pub const ENTRY_KEYS: usize = 1000;
+
+/// What [`entry`] reads.
+pub const COLUMNS: &str = "id, task_id, nominal_at, due_at, attempt::int, alone, forced, keys";
 
 /// A claimed entry.
 #[derive(Clone, Debug)]
@@ -139,7 +142,7 @@ pub fn pending(task: i32, from: Instant, until: Instant) -> HashSet<u128> {
             "select nominal_at, keys from jittask.agenda where task_id = $1 and nominal_at between $2 and $3",
             &[sql::arg(task), sql::at(from), sql::at(until)],
         );
-        loop {
+        while memory::scratch(|| {
             let rows = entries.fetch(20);
             for row in 0..rows.len() {
                 let Some(nominal_at) = rows.at(row, 1) else { continue };
@@ -147,10 +150,8 @@ pub fn pending(task: i32, from: Instant, until: Instant) -> HashSet<u128> {
                 let keys = keys.iter().flat_map(|keys| keys.iter_deny_null());
                 known.extend(keys.map(|key| key::identity(key::hash(task, key), nominal_at)));
             }
-            if rows.is_empty() {
-                break;
-            }
-        }
+            !rows.is_empty()
+        }) {}
         entries.close();
         known
     })
@@ -168,37 +169,16 @@ pub fn keys_due_between(task: i32, from: Instant, until: Instant) -> HashSet<Str
     (0..rows.len()).filter_map(|row| rows.get(row, 1)).collect()
 }
 
-/// Claims the owner's oldest entry due by `now` that no other transaction holds and that is not in hand elsewhere; none of
-/// the tasks `locked`.
-pub fn claim(owner: Oid, now: Instant, in_hand: &[i64], locked: &[i32]) -> Option<Entry> {
-    let rows = user::as_extension_owner(|| {
-        sql::run(
-            "select id, task_id, nominal_at, due_at, attempt::int, alone, forced, keys from jittask.agenda
-             where owner = $1 and run_at <= $2 and id <> all($3) and task_id <> all($4)
-             order by run_at, id limit 1 for update skip locked",
-            &[
-                sql::datum(REGROLEOID, Some(owner.into())),
-                sql::at(now),
-                sql::arg(in_hand.to_vec()),
-                sql::arg(locked.to_vec()),
-            ],
-        )
-    });
-    entry(&rows)
-}
-
 /// Takes hold of one entry again after its transaction was rolled back; None if it is gone or held.
 pub fn hold(id: i64) -> Option<Entry> {
     let rows = user::as_extension_owner(|| {
-        sql::run(
-            "select id, task_id, nominal_at, due_at, attempt::int, alone, forced, keys from jittask.agenda where id = $1 for update skip locked",
-            &[sql::arg(id)],
-        )
+        sql::run(&format!("select {COLUMNS} from jittask.agenda where id = $1 for update skip locked"), &[sql::arg(id)])
     });
     entry(&rows)
 }
 
-fn entry(rows: &sql::Rows) -> Option<Entry> {
+/// The first row, of these columns.
+pub fn entry(rows: &sql::Rows) -> Option<Entry> {
     Some(Entry {
         id: rows.get(0, 1)?,
         task: rows.get(0, 2)?,
@@ -214,8 +194,7 @@ fn entry(rows: &sql::Rows) -> Option<Entry> {
 pub fn find(id: i64) -> Option<(Entry, usize)> {
     let rows = user::as_extension_owner(|| {
         sql::run(
-            "select id, task_id, nominal_at, due_at, attempt::int, alone, forced, keys from jittask.agenda
-             where id <= $1 and id > $1 - 1024 order by id desc limit 1",
+            &format!("select {COLUMNS} from jittask.agenda where id <= $1 and id > $1 - 1024 order by id desc limit 1"),
             &[sql::arg(id)],
         )
     });
@@ -246,6 +225,15 @@ pub fn take_out(entry: &Entry, position: usize) {
 /// Removes an entry.
 pub fn delete(id: i64) {
     user::as_extension_owner(|| sql::run("delete from jittask.agenda where id = $1", &[sql::arg(id)]));
+}
+
+/// Does an earlier occurrence of the task wait for its first attempt, or is it in hand?
+pub fn has_earlier(task: i32, due_at: Instant) -> bool {
+    user::as_extension_owner(|| {
+        let statement =
+            "select 1 from jittask.agenda where task_id = $1 and due_at < $2 and attempt = 0 and not forced limit 1";
+        !sql::run(statement, &[sql::arg(task), sql::at(due_at)]).is_empty()
+    })
 }
 
 /// Lets a claimed entry wait until `run_at`; None: until its task is resumed.

@@ -139,8 +139,7 @@ impl Definition {
         if !json.is_object() {
             return Err(Error::new(Kind::Invalid, "a task definition is a JSON object"));
         }
-        serde_json::from_value(json)
-            .map_err(|error| Error::new(Kind::Invalid, format!("invalid task definition: {error}")))
+        Self::deserialize(&json).map_err(|error| refused(&json, &error))
     }
 
     /// A NULL for a parameter that has a default means the default.
@@ -324,6 +323,17 @@ const HALF_A_DAY: Span = Span { months: 0, days: 0, micros: 12 * 3_600_000_000 }
 /// 22023 with the parameter and its value.
 pub fn invalid(parameter: &str, value: &str) -> Error {
     Error::new(Kind::Invalid, format!("invalid value for {parameter}: \"{value}\""))
+}
+
+/// 22023 with the key that is at fault: each that cannot be read by itself.
+fn refused(json: &serde_json::Value, error: &serde_json::Error) -> Error {
+    let alone = |(key, value): (&String, &serde_json::Value)| {
+        let single = serde_json::Value::Object([(key.clone(), value.clone())].into_iter().collect());
+        let why = serde_json::from_value::<Definition>(single).err()?;
+        Some(Error::new(Kind::Invalid, format!("invalid value for {key}: {value}")).hint(format!("In JSON: {why}.")))
+    };
+    let first = json.as_object().and_then(|object| object.iter().find_map(alone));
+    first.unwrap_or_else(|| Error::new(Kind::Invalid, format!("invalid task definition: {error}")))
 }
 
 /// 22023 with the rule and what is wrong with it.

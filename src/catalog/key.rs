@@ -3,7 +3,7 @@
 
 use super::target::shown_type;
 use crate::error::{Error, Kind, Result};
-use crate::pg::{sql, tuple, value};
+use crate::pg::{digest, sql, tuple, value};
 use pgrx::pg_sys::Oid;
 use schedule::Instant;
 use serde_json::Value;
@@ -20,16 +20,18 @@ pub struct KeyColumn {
 /// The key of the only "row" that a scheduled task has.
 pub const NO_ROW: &str = "";
 
-/// The hash that a task's records are unique by, with the nominal instant: XXH3, 128 bits, over the key's text, seeded by
-/// the task's id. In SQL `jittask.key_hash`.
+/// The hash that records are unique by, with the nominal instant. In SQL `jittask.key_hash`.
 pub fn hash(task: i32, key: &str) -> u128 {
-    xxhash_rust::xxh3::xxh3_128_with_seed(key.as_bytes(), task as u64)
+    digest::of(task, key.as_bytes())
 }
 
 /// An occurrence of a row of one task, in 16 bytes, for sets of them.
 pub fn identity(hash: u128, nominal_at: Instant) -> u128 {
-    // A multiple of an odd number: as good as a hash over both.
-    hash.wrapping_add((nominal_at.0 as u128).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))
+    // Not a sum of both: the hash of a short key is the key, and differences of keys and of instants could meet.
+    let mut bytes = [0; 24];
+    bytes[..16].copy_from_slice(&hash.to_le_bytes());
+    bytes[16..].copy_from_slice(&nominal_at.0.to_le_bytes());
+    xxhash_rust::xxh3::xxh3_128(&bytes)
 }
 
 /// A stored key as people see it: `{"id": 42}`.

@@ -219,7 +219,7 @@ pub fn skipped_by_pause(task: i32, since: Instant) -> Vec<(i64, Occurrence, Stri
     let rows = user::as_extension_owner(|| {
         sql::run(
             "select id, nominal_at, coalesce(due_at, nominal_at), key from jittask.record where task_id = $1 and status = 'skipped' and reason = 'paused'
-                 and coalesce(due_at, nominal_at) >= $2 order by 3, 1",
+                 and (due_at >= $2 or due_at is null and nominal_at >= $2) order by 3, 1",
             &[sql::arg(task), sql::at(since)],
         )
     });
@@ -272,13 +272,13 @@ pub fn reopen(id: i64) -> bool {
 /// is left of dropped tasks that have no record any more. Returns how many records went.
 pub fn remove_older(cutoff: Instant, count: i64) -> i64 {
     user::as_extension_owner(|| {
-        // An occurrence ends after it was due, so the index on due_at leads to the oldest.
+        // An occurrence ends after it was due, so the oldest are the first in the index by time.
         let removed = sql::run(
             "delete from jittask.record where id in (
                  select r.id from jittask.record r join jittask.task t on t.id = r.task_id
-                 where coalesce(r.due_at, r.nominal_at) < $1 and r.finished_at < least($1,
+                 where r.nominal_at < $1 and r.finished_at < least($1,
                      clock_timestamp() - coalesce((t.definition ->> 'catch_up_window')::interval, '1 year'))
-                 order by coalesce(r.due_at, r.nominal_at) limit $2 for update of r skip locked)",
+                 order by r.nominal_at limit $2 for update of r skip locked)",
             &[sql::at(cutoff), sql::arg(count)],
         );
         let gone = "t.dropped_at < $1 and not exists (select 1 from jittask.record r where r.task_id = t.id)

@@ -124,6 +124,27 @@ pub fn by_id(id: i32) -> Option<Task> {
     (!rows.is_empty()).then(|| from_row(&rows, 0).ok()).flatten()
 }
 
+/// A stored task as it is now, and its calendar: compare it with an earlier one.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Version {
+    row: String,
+    calendar: Option<Instant>,
+}
+
+/// The version of a task; None if it is gone.
+pub fn version(id: i32) -> Option<Version> {
+    let rows = user::as_extension_owner(|| {
+        sql::run(
+            "select t.xmin::text || t.ctid::text, c.changed_at from jittask.task t
+             left join jittask.calendar c on t.definition ->> 'skip_holidays' = 'true'
+                 and c.name = coalesce(t.definition ->> 'calendar', 'default')
+             where t.id = $1",
+            &[sql::arg(id)],
+        )
+    });
+    Some(Version { row: rows.get(0, 1)?, calendar: rows.at(0, 2) })
+}
+
 /// Is a task held back, by a pause or for want of something? Whoever lets it go on waits from here until the transaction
 /// ends, and so sees what it did. None: somebody does just that, or else changes it.
 pub fn hold_if_held_back(id: i32) -> Option<bool> {

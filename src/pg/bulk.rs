@@ -19,7 +19,9 @@ pub fn insert<const N: usize>(relation: Oid, rows: impl ExactSizeIterator<Item =
         (*target).type_ = pg_sys::NodeTag::T_ResultRelInfo;
         pg_sys::InitResultRelInfo(target, table, 0, std::ptr::null_mut(), 0);
         pg_sys::ExecOpenIndices(target, false);
-        let mut slots: Vec<*mut pg_sys::TupleTableSlot> = rows.map(|row| fill(table, &row)).collect();
+        // A copy of the shape is not counted: counting costs more than all else about a slot.
+        let shape = pg_sys::CreateTupleDescCopy((*table).rd_att);
+        let mut slots: Vec<*mut pg_sys::TupleTableSlot> = rows.map(|row| fill(shape, &row)).collect();
         pg_sys::heap_multi_insert(
             table,
             slots.as_mut_ptr(),
@@ -40,9 +42,9 @@ pub fn insert<const N: usize>(relation: Oid, rows: impl ExactSizeIterator<Item =
     }
 }
 
-unsafe fn fill<const N: usize>(table: pg_sys::Relation, row: &Row<N>) -> *mut pg_sys::TupleTableSlot {
+unsafe fn fill<const N: usize>(shape: pg_sys::TupleDesc, row: &Row<N>) -> *mut pg_sys::TupleTableSlot {
     unsafe {
-        let slot = pg_sys::table_slot_create(table, std::ptr::null_mut());
+        let slot = pg_sys::MakeSingleTupleTableSlot(shape, &raw const pg_sys::TTSOpsVirtual);
         for (i, value) in row.iter().enumerate() {
             *(*slot).tts_values.add(i) = value.unwrap_or(Datum::from(0));
             *(*slot).tts_isnull.add(i) = value.is_none();

@@ -86,5 +86,5 @@ impl Function {
 
 /// Does an extension want to be asked at each call of a function? Then calls have to go through a statement.
 pub fn is_watched() -> bool {
-    unsafe { (*(&raw const pg_sys::object_access_hook)).is_some() }
+    unsafe { pg_sys::object_access_hook }.is_some()
 }

@@ -10,7 +10,7 @@ use super::watch;
 use crate::catalog::key::NO_ROW;
 use crate::catalog::tally::{self, Counts, Writer};
 use crate::catalog::task::{self, Task};
-use crate::catalog::{agenda, capture, home, series, turn};
+use crate::catalog::{agenda, capture, due, home, series};
 use crate::pg::shmem::{self, Database, DatabaseState, Executor, Shared};
 use crate::pg::{clock, counters, user, worker, xact};
 use crate::settings;
@@ -162,7 +162,7 @@ fn pass(shared: &Shared) -> Pass {
     let settings = user::Settings::begin();
     settings.set(c"lock_timeout", c"1s");
     top_up(now, &mut pass);
-    for (owner, run_at) in turn::next_by_owner(&shared.in_hand(database, None)) {
+    for (owner, run_at) in due::next_by_owner(&shared.in_hand(database, None)) {
         if run_at.0 <= now.0 + EARLY {
             pass.owners.push((owner, false));
             pass.next = pass.next.min(now.0 + 1_000_000);
@@ -245,53 +245,58 @@ fn dispatch(shared: &Shared, slot: &Database, pass: &Pass, starts: &mut Starts) 
     let mut owners: Vec<(Oid, bool)> = pass.owners.clone();
     owners.sort_by_key(|(owner, look)| (owner.to_u32(), !look));
     owners.dedup_by_key(|(owner, _)| *owner);
+    let waiting_owners: Vec<Oid> = owners.iter().map(|(owner, _)| *owner).collect();
     let mut retry = i64::MAX;
-    let mut is_wanted = false;
+    let is_wanted =
+        shared.databases.iter().any(|other| other.oid.load(Acquire) != database && other.slot_wanted.load(Acquire));
+    let mut is_wanted_here = false;
     for (owner, look) in owners {
         let mine: Vec<&Executor> =
             shared.executors_of(database).filter(|slot| slot.owner.load(Acquire) == owner.to_u32()).collect();
         if mine.iter().any(|executor| executor.connected.load(Acquire)) {
             starts.failures.remove(&owner);
         }
-        if look && let Some(executor) = mine.iter().find(|slot| !slot.busy.load(Acquire)).or(mine.first()) {
-            executor.look.store(true, Release);
-        }
-        mine.iter().for_each(|executor| {
+        let asked = mine.iter().find(|slot| !slot.busy.load(Acquire)).or(mine.first()).filter(|_| look);
+        let is_asked_again = asked.is_some_and(|executor| executor.look.swap(true, AcqRel));
+        // A busy one looks by itself when it is done.
+        let idle: Vec<&&Executor> = mine.iter().filter(|executor| !executor.busy.load(Acquire)).collect();
+        idle.iter().for_each(|executor| {
             executor.process.wake();
         });
-        if mine.iter().any(|executor| !executor.busy.load(Acquire)) {
+        if !idle.is_empty() {
             continue;
         }
         let now = clock::now().0;
         if !mine.is_empty() {
             let in_hand = shared.in_hand(database, None);
-            let (waiting, since) = xact::run(|| turn::waiting(owner, Instant(now), &in_hand)).unwrap_or((0, None));
-            // Who is at one row for long cannot plan either.
-            let is_stuck = |executor: &&Executor| {
-                let started_at = executor.started_at.load(Acquire);
-                started_at != 0 && now - started_at > HELP_AFTER
-            };
-            let cannot_look = look && mine.iter().all(is_stuck);
-            if waiting < 3 && !cannot_look && since.is_none_or(|since| now - since.0 < HELP_AFTER) {
-                // The one that is busy may be done in a moment.
-                retry = retry.min(now + HELP_AFTER);
+            let (waiting, since) = xact::run(|| due::waiting(owner, Instant(now), &in_hand)).unwrap_or((0, None));
+            let waits = since.is_some_and(|since| now - since.0 >= HELP_AFTER);
+            if waiting < 3 && !waits && !is_asked_again {
+                // The one that is busy may be done in a moment. What is in its hands already needs no second look.
+                if look || since.is_some() {
+                    retry = retry.min(now + HELP_AFTER);
+                }
                 continue;
             }
         }
-        // The last free slot is for an owner who has none.
-        if !mine.is_empty() && free_slots(shared) < 2 {
+        // The last free slot is for an owner who has none, if there is one with work; and one that is starting comes first.
+        let has_none =
+            |owner: &Oid| !shared.executors_of(database).any(|slot| slot.owner.load(Acquire) == owner.to_u32());
+        let is_kept = free_slots(shared) < 2 && (is_wanted || waiting_owners.iter().any(has_none));
+        if mine.iter().any(|executor| !executor.connected.load(Acquire)) || (!mine.is_empty() && is_kept) {
+            retry = retry.min(now + 100_000);
             continue;
         }
         match start(shared, database, owner, look, starts, now) {
             Started::Yes => {}
             Started::NoSlot => {
-                is_wanted |= mine.is_empty();
+                is_wanted_here |= mine.is_empty();
                 retry = retry.min(now + 100_000);
             }
             Started::NotYet(at) => retry = retry.min(at),
         }
     }
-    slot.slot_wanted.store(is_wanted, Release);
+    slot.slot_wanted.store(is_wanted_here, Release);
     retry
 }
 

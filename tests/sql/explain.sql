@@ -31,6 +31,21 @@ select * from jittask.explain_row('due', '{"id": 3}');
 select * from jittask.explain_row('due', '{"id": 6}');
 -- beyond the end
 select * from jittask.explain_row('due', '{"id": 4}');
+-- several holidays in a row, an offset, and each of the shifts; the zone's own days
+select jittask.add_holiday('feast', '2101-01-30', 'Founders'' Day'), jittask.add_holiday('feast', '2101-01-31', 'Founders'' Day'),
+    jittask.add_holiday('feast', '2101-02-01', 'Lantern Feast'), jittask.add_workday('feast', '2101-02-05', 'made up');
+insert into contract values (8, '2101-02-06', null, 'open'), (9, '2101-02-11', null, 'open');   -- seven days before: Sunday 30 January, Friday 4 February
+select jittask.create_date_task('Before ' || shift, 'contract', 'due_on', 'remind', before => '7 days', at => '09:00', skip_holidays => true,
+    calendar => 'feast', holiday_shift => shift, time_zone => 'Asia/Shanghai') from unnest(enum_range(null::jittask.holiday_shift)) shift;
+select * from jittask.explain_row('before_following', '{"id": 8}');
+select * from jittask.explain_row('before_preceding', '{"id": 8}');
+select * from jittask.explain_row('before_modified_following', '{"id": 8}');
+select * from jittask.explain_row('before_drop', '{"id": 8}');
+select * from jittask.explain_row('before_drop', '{"id": 9}');
+-- repeating until an end, some of it dropped
+select jittask.create_date_task('Collect', 'contract', 'due_on', 'remind', at => '09:00', repeat => 'daily', end_column => 'due_on', end_after => '2 days',
+    skip_holidays => true, calendar => 'feast', holiday_shift => 'drop', time_zone => 'Asia/Shanghai');
+select * from jittask.explain_row('collect', '{"id": 1}');
 -- no such row
 select * from jittask.explain_row('due', '{"id": 7}');
 select refused($$select * from jittask.explain_row('due', null)$$);

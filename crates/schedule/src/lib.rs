@@ -24,7 +24,8 @@
 //! of due time becomes ranges of column values ([`Schedule::bases`], [`Schedule::upper_limit`], [`Schedule::is_indexed`]).
 //! Recurrences are expanded one period at a time from wherever the search starts (with COUNT they are counted through
 //! from the base), cron expressions one day at a time; both end after the 400 years in which the calendar repeats, and
-//! long searches call what [`set_interrupt_check`] was given. Both directions are tied by property tests. A value that
+//! long searches call what [`set_interrupt_check`] was given. Where holidays meet a rule that comes every few seconds, a window of
+//! the clock is looked at on all days that move there, instead of all members of a long weekend in a row. Both directions are tied by property tests. A value that
 //! leaves the range [`Instant::MIN`] to [`Instant::MAX`] is no occurrence, never an error.
 //!
 //! Beside the series: the end of a row's series ([`row_end`]), what becomes of late occurrences ([`late`]) and when a
@@ -35,6 +36,7 @@
 
 mod calendar;
 mod civil;
+mod dense;
 mod end;
 mod instant;
 mod interrupt;

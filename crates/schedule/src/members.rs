@@ -120,18 +120,32 @@ impl<'a> RecurMembers<'a> {
             empty: 0,
         };
         members.load();
-        // COUNT needs the number of each member, so the periods before are counted through.
-        while members.number < target && members.is_going_on() {
-            members.counted += members.left();
-            members.number += 1;
-            members.load();
-        }
+        members.count_to(target);
         if members.is_going_on() && members.number == target {
             let skipped = members.period.first_from(&members.based.times, low);
             members.counted += i64::try_from(skipped.saturating_sub(members.index)).unwrap_or(i64::MAX);
             members.index = members.index.max(skipped);
         }
         members
+    }
+
+    /// COUNT needs the number of each member, so the periods before `target` are counted: one by one, but of the cycles
+    /// after which the calendar repeats only the first.
+    fn count_to(&mut self, target: i64) {
+        let cycle = i64::from(self.based.rule.freq.periods_in_cycle());
+        let mut cycle_began: Option<(i64, i64)> = None;
+        while self.number < target && self.is_going_on() {
+            self.counted += self.left();
+            self.number += 1;
+            // The base's own period may be cut short, so cycles begin with the next.
+            let (first, counted) = *cycle_began.get_or_insert((self.number, self.counted));
+            if self.number == first + cycle {
+                let cycles = (target - self.number) / cycle;
+                self.counted = self.counted.saturating_add((self.counted - counted).saturating_mul(cycles));
+                self.number += cycles * cycle;
+            }
+            self.load();
+        }
     }
 
     /// Loads the period and stands on its first member that is not before the base.

@@ -7,6 +7,7 @@ use chrono::NaiveDate;
 
 use crate::calendar::Holidays;
 use crate::civil::{add_days, civil_micros, midnight};
+use crate::dense::Windows;
 use crate::interrupt::tick;
 use crate::members::{Member, Members, earliest_on, floor_after};
 use crate::zone::{Zone, offsets_near, resolve, to_local};
@@ -16,7 +17,7 @@ use crate::{Base, Instant, Occurrence, Schedule};
 const SLACK_DAYS: i64 = 2;
 
 /// After so many days with members, all of them dropped, there is no further occurrence.
-const MAX_DROPPED_DAYS: u32 = 400;
+pub(crate) const MAX_DROPPED_DAYS: u32 = 400;
 
 /// A local date and what holidays do to it.
 #[derive(Clone, Copy)]
@@ -30,6 +31,8 @@ struct Day {
 /// The occurrences of one base, strictly ascending by due time.
 pub(crate) struct Occurrences<'a> {
     members: Members<'a>,
+    /// Instead of the members, where holidays meet a rule that comes every few seconds.
+    windows: Option<Windows<'a>>,
     is_sorted: bool,
     holidays: Option<&'a Holidays>,
     zone: &'a dyn Zone,
@@ -54,11 +57,16 @@ impl<'a> Occurrences<'a> {
         end: Option<Instant>,
         from: Instant,
     ) -> Occurrences<'a> {
-        let members = Members::new(schedule, base, zone, schedule.earliest_nominal(zone, from));
+        let windows = Windows::new(schedule, base, zone, from);
+        let members = match windows {
+            Some(_) => Members::Empty,
+            None => Members::new(schedule, base, zone, schedule.earliest_nominal(zone, from)),
+        };
         let is_sorted = members.is_sorted();
         let holidays = schedule.holidays.as_ref();
         Occurrences {
             members,
+            windows,
             is_sorted,
             holidays,
             zone,
@@ -73,28 +81,48 @@ impl<'a> Occurrences<'a> {
         }
     }
 
-    /// Takes in one more member.
+    /// Takes in one more member, or one more window.
     fn pull(&mut self) {
+        tick();
+        if let Some(windows) = &mut self.windows {
+            let Some(found) = windows.next() else {
+                self.is_done = true;
+                return;
+            };
+            found.due.into_iter().for_each(|(due, name)| self.await_turn(due, name));
+            return self.settle(found.settled);
+        }
         let Some(member) = self.members.next() else {
             self.is_done = true;
             return;
         };
-        tick();
         let (due, floor) = match self.holidays {
             None => (Some(member.at), floor_after(member, self.zone, self.is_sorted)),
             Some(holidays) => self.moved(holidays, member),
         };
+        if let Some(due) = due {
+            self.await_turn(due, member.at);
+        }
+        self.settle(floor);
+    }
+
+    /// Nothing that follows is due before `floor`.
+    fn settle(&mut self, floor: i64) {
         self.settled = self.settled.max(floor);
         if self.end.is_some_and(|end| floor > end.0) {
             self.is_done = true;
         }
-        let is_in_time = |due: &Instant| self.end.is_none_or(|end| *due <= end && member.at <= end);
-        if let Some(due) = due.filter(|due| *due >= self.from && is_in_time(due)) {
-            let name = self.waiting.entry(due).or_insert(member.at);
-            // The one that did not move names them all, else the earliest.
-            if member.at == due || (*name != due && member.at < *name) {
-                *name = member.at;
-            }
+    }
+
+    /// Keeps what is due in time until nothing can come before it any more.
+    fn await_turn(&mut self, due: Instant, member: Instant) {
+        if due < self.from || self.end.is_some_and(|end| due > end || member > end) {
+            return;
+        }
+        let name = self.waiting.entry(due).or_insert(member);
+        // The one that did not move names them all, else the earliest.
+        if member == due || (*name != due && member < *name) {
+            *name = member;
         }
     }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use chrono::{NaiveDateTime, TimeDelta};
 use proptest::prelude::*;
-use rule_cases::{Case, EVER, case, config};
+use rule_cases::{Case, EVER, case, config, dense_case};
 use schedule::{BaseRange, Cycle, Instant, Occurrence, Schedule, Shift, resolve, to_local};
 
 fn due(case: &Case, end: Option<Instant>) -> Vec<Occurrence> {
@@ -178,5 +178,18 @@ proptest! {
         let until = Instant(start + 30 * 60 * 60_000_000);
         let found = schedule.due_between(base, case.zone, None, EVER, until);
         prop_assert_eq!(found.iter().map(|o| o.due_at).collect::<Vec<_>>(), expected);
+    }
+}
+
+proptest! {
+    // Each case counts tens of thousands of members one by one.
+    #![proptest_config(proptest::test_runner::Config { cases: config().cases.div_ceil(100), ..config() })]
+
+    #[test]
+    fn what_comes_every_few_seconds_moves_like_anything_else(case in dense_case()) {
+        prop_assert_eq!(due(&case, None), moved_one_by_one(&case));
+        let all = case.schedule.due_between(case.base, case.zone, None, case.from, case.until);
+        let last = case.schedule.last_before(case.base, case.zone, None, case.until, case.from);
+        prop_assert_eq!(last, all.last().copied());
     }
 }

@@ -4,7 +4,9 @@
 use super::Me;
 use super::call::{Call, Judged};
 use super::late::{self, Lateness};
+use super::prepare::{self, Prepared};
 use crate::catalog::agenda::{self, Entry};
+use crate::catalog::definition::TaskKind;
 use crate::catalog::function::Takes;
 use crate::catalog::health;
 use crate::catalog::record::{self, Outcome, Record};
@@ -14,6 +16,7 @@ use crate::pg::{clock, flight, lock, user, worker, xact};
 use crate::worker::events;
 use schedule::Instant;
 use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::atomic::Ordering::*;
 
 /// How rows are kept apart.
@@ -42,9 +45,9 @@ pub fn started_at() -> Instant {
 
 /// After the commit of a run: if it found its task broken, what was missing may have come back before that was noted, and
 /// nobody would look again. In a transaction of the caller's.
-pub fn look_again(entry: &Entry) {
-    let task = task::by_id(entry.task).filter(|task| task.problem.is_some());
-    if task.is_some_and(|task| Call::prepare(task, entry).is_ok()) {
+pub fn look_again(me: &Me, entry: &Entry) {
+    let prepared = prepare::task(me, entry.task).filter(|prepared| prepared.task.problem.is_some());
+    if prepared.is_some_and(|prepared| prepared.plan().is_ok()) {
         health::heal(entry.task);
     }
 }
@@ -70,8 +73,8 @@ pub fn run(me: &Me, entry: &Entry, mode: Mode) {
     let mut batch =
         Batch { me, entry, mode, records: Vec::new(), aside: Vec::new(), last_started: None, timeout: i64::MAX };
     STARTED_AT.set(clock::now());
-    let task = task::by_id(entry.task);
-    match task {
+    let prepared = prepare::task(me, entry.task);
+    match prepared.as_ref().map(|prepared| &prepared.task) {
         None => batch.all(|| Outcome::Cancelled("dropped")),
         Some(task) if task.is_dropped => batch.all(|| Outcome::Cancelled("dropped")),
         Some(task) if task.problem.is_some() || !(task.enabled || entry.forced) => {
@@ -85,17 +88,18 @@ pub fn run(me: &Me, entry: &Entry, mode: Mode) {
             }
             batch.all(|| Outcome::Skipped("paused"));
         }
-        Some(task) => match batch.overlap(&task) {
-            Overlap::Skip => batch.all(|| Outcome::Skipped("overlap")),
-            Overlap::Wait => return agenda::postpone(entry.id, Some(Instant(clock::now().0 + 100_000))),
-            Overlap::Go => match late::judge(me, entry, &task) {
-                Lateness::PassedOver => {
-                    let count = entry.keys.len() as i64;
-                    let counts = Counts { entered: -count, passed_over: count, ..Default::default() };
-                    tally::add(entry.task, Writer::Executor(me.index), counts, None);
-                    return agenda::delete(entry.id);
-                }
-                Lateness::Run(superseded) => return batch.execute(task, &superseded),
+        Some(task) => match late::judge(me, entry, task) {
+            Lateness::PassedOver => {
+                let count = entry.keys.len() as i64;
+                let counts = Counts { entered: -count, passed_over: count, ..Default::default() };
+                tally::add(entry.task, Writer::Executor(me.index), counts, None);
+                return agenda::delete(entry.id);
+            }
+            Lateness::Skipped => batch.all(|| Outcome::Skipped("catch_up")),
+            Lateness::Run { superseded, is_late } => match batch.overlap(task, is_late) {
+                Overlap::Go => return batch.execute(prepared, &superseded),
+                Overlap::Skip => batch.all(|| Outcome::Skipped("overlap")),
+                Overlap::Wait(pause) => return agenda::postpone(entry.id, Some(Instant(clock::now().0 + pause))),
             },
         },
     }
@@ -105,43 +109,70 @@ pub fn run(me: &Me, entry: &Entry, mode: Mode) {
 enum Overlap {
     Go,
     Skip,
-    Wait,
+    /// This many microseconds.
+    Wait(i64),
 }
 
+/// How long an occurrence waits for the previous run before it looks again.
+const OVERLAP_PAUSE: i64 = 100_000;
+
 impl Batch<'_> {
-    fn overlap(&self, task: &Task) -> Overlap {
-        let is_scheduled = task.relation.is_none() && task.function.takes == Takes::Nothing;
+    /// What a scheduled task's previous run, if it is still going, means for this one.
+    fn overlap(&self, task: &Task, is_late: bool) -> Overlap {
         let policy = task.definition.overlap.as_deref().unwrap_or("skip");
-        let mut others =
-            self.me.shared.executors_of(self.me.database).filter(|slot| !std::ptr::eq(*slot, self.me.slot));
-        if !is_scheduled || policy == "allow" || !others.any(|slot| slot.task.load(Acquire) == task.id) {
+        if task.kind != TaskKind::Scheduled || policy == "allow" {
             return Overlap::Go;
         }
-        if policy == "queue" || self.entry.forced { Overlap::Wait } else { Overlap::Skip }
+        // What catch_up asks for runs, and so does what a person asks for: one after the other.
+        let queues = policy == "queue" || self.entry.forced || is_late;
+        let mut others =
+            self.me.shared.executors_of(self.me.database).filter(|slot| !std::ptr::eq(*slot, self.me.slot));
+        match others.find(|slot| slot.task.load(Acquire) == task.id) {
+            Some(other) if other.started_at.load(Acquire) == 0 => {
+                // It holds another occurrence and has not said yet whether it runs: the one in front looks again first.
+                let is_first = self.entry.id < other.entry.load(Acquire);
+                Overlap::Wait(if is_first { OVERLAP_PAUSE / 5 } else { OVERLAP_PAUSE })
+            }
+            Some(_) if queues => Overlap::Wait(OVERLAP_PAUSE),
+            Some(_) => Overlap::Skip,
+            None if queues && !self.entry.forced && agenda::has_earlier(task.id, self.entry.occurrence.due_at) => {
+                Overlap::Wait(OVERLAP_PAUSE / 5)
+            }
+            None => Overlap::Go,
+        }
     }
 
     /// The same end for all keys, without running.
     fn all(&mut self, outcome: impl Fn() -> Outcome) {
-        for position in 0..self.entry.keys.len() {
+        let done = record::recorded(self.entry.task, self.entry.occurrence.nominal_at, &self.entry.keys);
+        for position in (0..done.len()).filter(|position| !done[*position]) {
             self.note(position, None, outcome());
         }
+        self.forget_twice(&done);
     }
 
-    fn execute(mut self, task: Task, superseded: &[bool]) {
-        if task.relation.is_some_and(|relation| !lock::try_read(relation)) {
+    /// Keys that were recorded already were in the agenda twice: they do not count again.
+    fn forget_twice(&self, done: &[bool]) {
+        let twice = done.iter().filter(|done| **done).count() as i64;
+        let counts = Counts { entered: -twice, ..Default::default() };
+        tally::add(self.entry.task, Writer::Executor(self.me.index), counts, None);
+    }
+
+    fn execute(mut self, prepared: Option<Rc<Prepared>>, superseded: &[bool]) {
+        let Some(prepared) = prepared else { return };
+        if prepared.task.relation.is_some_and(|relation| !lock::try_read(relation)) {
             // The entry stays as it is.
-            return self.me.locked.note(task.id);
+            return self.me.locked.note(prepared.task.id);
         }
-        worker::report(Some(&format!("jittask: {}", task.name)));
+        worker::report(Some(&format!("jittask: {}", prepared.task.name)));
         let done = self.done();
-        self.timeout = task.timing().map_or(i64::MAX, |timing| schedule::span_micros(timing.timeout));
+        self.timeout = prepared.plan().map_or(i64::MAX, |plan| plan.timeout);
         let skips: Vec<bool> = done.iter().zip(superseded).map(|(done, superseded)| *done || *superseded).collect();
-        let id = task.id;
-        let mut call = match Call::prepare(task, self.entry) {
+        let mut call = match Call::prepare(prepared, self.entry) {
             Ok(call) => call,
             Err(problem) => {
                 // Nothing was tried, so no attempt is counted.
-                health::mark(id, problem.message());
+                health::mark(self.entry.task, problem.message());
                 MARKED.set(true);
                 return agenda::postpone(self.entry.id, None);
             }
@@ -162,14 +193,7 @@ impl Batch<'_> {
         };
         settings.end();
         call.close();
-        // Keys that were recorded already were in the agenda twice: they do not count again.
-        let twice = done[..until].iter().filter(|done| **done).count() as i64;
-        tally::add(
-            self.entry.task,
-            Writer::Executor(self.me.index),
-            Counts { entered: -twice, ..Default::default() },
-            None,
-        );
+        self.forget_twice(&done[..until]);
         self.finish(until);
     }
 
@@ -206,6 +230,8 @@ impl Batch<'_> {
             };
             match outcome {
                 Ok(outcome) => self.note(position, Some(started_at), outcome),
+                // Interrupted: not to be tried again alone, as if nothing had been.
+                Err(failure) if failure.sqlstate == super::claim::CANCELLED => failure.raise(),
                 Err(_) => {
                     self.aside.push(position);
                     call.renew();

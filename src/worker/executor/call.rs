@@ -1,15 +1,13 @@
 //! Handing a row to the function: read it as it is now, see that it is still due and meets the filter, call. As the
 //! owner, whatever the function does with the session being undone before the next row.
 
-use super::fetch::{self, Reader};
+use super::fetch::{self, Reader, Statements};
+use super::prepare::Prepared;
 use crate::catalog::agenda::Entry;
-use crate::catalog::definition::TaskKind;
-use crate::catalog::function::{self, Takes};
+use crate::catalog::function::Takes;
 use crate::catalog::record::Outcome;
 use crate::catalog::resolved::Resolved;
-use crate::catalog::target::Target;
-use crate::catalog::task::Task;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::pg::current_run::{self, Run};
 use crate::pg::{invoke, sql, user, xact};
 use schedule::{Base, Instant, Occurrence};
@@ -24,18 +22,15 @@ pub enum Judged {
     Skip(&'static str),
 }
 
-/// A prepared way to run one task's rows in one transaction.
+/// One task's rows in one transaction.
 pub struct Call {
-    task: Task,
-    resolved: Option<Resolved>,
+    prepared: Rc<Prepared>,
     reader: Option<Reader>,
     function: Way,
     occurrence: Occurrence,
     is_forced: bool,
     entry: i64,
     attempt: i32,
-    name: Rc<str>,
-    key_columns: Rc<[String]>,
     /// Rows of one entry mostly have the same date: the last answer.
     last_due: Cell<Option<(Base, Option<Instant>, bool)>>,
 }
@@ -49,53 +44,40 @@ enum Way {
 
 impl Call {
     /// Looks up the function and the table as they are now.
-    pub fn prepare(task: Task, entry: &Entry) -> Result<Call> {
-        let callable = function::callable(task.function.oid, &task.function.signature, task.function.owner)
-            .map_err(|problem| Error::new(Kind::NoFunction, problem))?;
-        check_superuser(&task)?;
-        let resolved = task.relation.is_some().then(|| task.clone().resolve()).transpose()?;
-        let is_date_field = task.kind == TaskKind::DateField;
-        if is_date_field && resolved.is_none() {
-            return Err(Error::new(
-                Kind::NoTable,
-                format!("the table of task \"{}\" does not exist any more", task.name),
-            ));
-        }
-        let function = if callable.is_allowed && !invoke::is_watched() {
-            Way::Direct(invoke::Function::look_up(callable.oid, is_date_field))
+    pub fn prepare(prepared: Rc<Prepared>, entry: &Entry) -> Result<Call> {
+        let plan = prepared.plan()?;
+        let has_argument = plan.resolved.is_some();
+        let function = if plan.callable.is_allowed && !invoke::is_watched() {
+            Way::Direct(invoke::Function::look_up(plan.callable.oid, has_argument))
         } else {
-            Way::Statement(format!("select {}({})", callable.name, if is_date_field { "$1" } else { "" }))
+            Way::Statement(format!("select {}({})", plan.callable.name, if has_argument { "$1" } else { "" }))
         };
-        let key_columns = resolved.iter().flat_map(|resolved| resolved.key.iter().map(|column| column.name.clone()));
         Ok(Call {
-            key_columns: key_columns.collect(),
-            name: task.name.as_str().into(),
-            reader: resolved.as_ref().map(Reader::new),
+            reader: plan.statements.as_ref().map(Reader::new),
             function,
             occurrence: entry.occurrence,
             is_forced: entry.forced,
             entry: entry.id,
             attempt: entry.attempt + 1,
             last_due: Cell::new(None),
-            resolved,
-            task,
+            prepared,
         })
     }
 
     /// What the function is given.
     pub fn takes(&self) -> Takes {
-        self.task.function.takes
+        self.prepared.task.function.takes
     }
 
     /// Reads rows ahead, if it is time before this position. Under savepoints a failure leads to reading one by one.
     pub fn read_ahead(&mut self, keys: &[String], position: usize, under_savepoint: bool) {
-        let (Some(resolved), Some(reader)) = (&self.resolved, &mut self.reader) else { return };
+        let (Some((statements, resolved)), Some(reader)) = (rows_of(&self.prepared), &mut self.reader) else { return };
         if !reader.is_at_end(position) {
             return;
         }
         if !under_savepoint {
-            reader.read_ahead(resolved, keys, position);
-        } else if xact::savepoint(|| reader.read_ahead(resolved, keys, position)).is_err() {
+            reader.read_ahead(statements, resolved, keys, position);
+        } else if xact::savepoint(|| reader.read_ahead(statements, resolved, keys, position)).is_err() {
             reader.forget();
         }
         reader.note_places();
@@ -125,14 +107,16 @@ impl Call {
         key: &str,
         position: usize,
     ) -> std::result::Result<Option<(sql::Arg, Option<sql::Rows>)>, &'static str> {
-        let (Some(resolved), Some(reader)) = (&self.resolved, &self.reader) else { return Ok(None) };
+        let (Some((statements, resolved)), Some(reader)) = (rows_of(&self.prepared), &self.reader) else {
+            return Ok(None);
+        };
         if let Some((rows, row)) = reader.ahead(position) {
             return match self.unfit(resolved, rows, row) {
                 Some(reason) => Err(reason),
                 None => Ok(Some((self.argument(resolved, rows, row), None))),
             };
         }
-        let rows = reader.one(resolved, key);
+        let rows = statements.one(resolved, key);
         match self.unfit(resolved, &rows, 0) {
             Some(reason) => Err(reason),
             None => Ok(Some((self.argument(resolved, &rows, 0), Some(rows)))),
@@ -152,14 +136,16 @@ impl Call {
         let mut judged: Vec<(usize, Judged)> = Vec::new();
         let (mut fit, mut values, mut kept) = (Vec::new(), Vec::new(), Vec::new());
         self.read_all(keys);
-        let (Some(resolved), Some(reader)) = (&self.resolved, &self.reader) else { return judged };
+        let (Some((statements, resolved)), Some(reader)) = (rows_of(&self.prepared), &self.reader) else {
+            return judged;
+        };
         for position in (0..keys.len()).filter(|position| !is_skipped(*position)) {
             let verdict = xact::statement(|| match reader.ahead(position) {
                 Some((rows, row)) => {
                     self.unfit(resolved, rows, row).map_or(Ok((rows.datum(row, fetch::ROW), None)), Err)
                 }
                 None => {
-                    let rows = reader.one(resolved, &keys[position]);
+                    let rows = statements.one(resolved, &keys[position]);
                     self.unfit(resolved, &rows, 0).map_or(Ok((rows.datum(0, fetch::ROW), Some(rows))), Err)
                 }
             });
@@ -184,9 +170,9 @@ impl Call {
 
     /// An array holds all rows anyway: no portions.
     fn read_all(&mut self, keys: &[String]) {
-        if let (Some(resolved), Some(reader)) = (&self.resolved, &mut self.reader) {
+        if let (Some((statements, resolved)), Some(reader)) = (rows_of(&self.prepared), &mut self.reader) {
             reader.read_everything();
-            reader.read_ahead(resolved, keys, 0);
+            reader.read_ahead(statements, resolved, keys, 0);
             reader.note_places();
         }
     }
@@ -217,11 +203,12 @@ impl Call {
     }
 
     fn announce(&self, position: Option<usize>, key: Option<String>) {
+        let Ok(plan) = self.prepared.plan() else { return };
         current_run::set(Some(Run {
-            task: self.name.clone(),
+            task: plan.name.clone(),
             record_id: position.map(|position| self.entry + position as i64),
             key,
-            key_columns: self.key_columns.clone(),
+            key_columns: plan.key_columns.clone(),
             occurrence: self.occurrence,
             attempt: self.attempt,
         }));
@@ -257,18 +244,8 @@ impl Call {
     }
 }
 
-/// A superuser's task runs only what is a superuser's own, also if its owner became one later.
-fn check_superuser(task: &Task) -> Result<()> {
-    if !user::is_superuser_role(task.owner) {
-        return Ok(());
-    }
-    let table_owner = task.relation.map(Target::open).transpose()?.map(|target| target.owner);
-    let is_safe = |owner: pgrx::pg_sys::Oid| user::is_superuser_role(owner);
-    if is_safe(task.function.owner) && table_owner.is_none_or(is_safe) {
-        return Ok(());
-    }
-    Err(Error::new(
-        Kind::Denied,
-        format!("task \"{}\" of a superuser calls or reads what is not a superuser's", task.name),
-    ))
+/// How a date-field task's rows are read.
+fn rows_of(prepared: &Prepared) -> Option<(&Statements, &Resolved)> {
+    let plan = prepared.plan().ok()?;
+    Some((plan.statements.as_ref()?, plan.resolved.as_ref()?))
 }

@@ -4,6 +4,7 @@
 use super::Me;
 use super::batch::{self, Mode};
 use crate::catalog::agenda::{self, Entry};
+use crate::catalog::due;
 use crate::catalog::tally::Writer;
 use crate::pg::boundary::Failure;
 use crate::pg::shmem::Interruption;
@@ -29,17 +30,41 @@ enum Step {
     OtherTask(i32),
 }
 
+/// One task's entries run for this long while those of other tasks of the owner wait. Microseconds.
+const TURN: i64 = 50_000;
+
+/// Whose turn it is: tasks with something due take turns, so that none waits for another's flood.
+#[derive(Default)]
+pub struct Turn {
+    /// The last task that ran, whose session this is; 0: none yet.
+    task: i32,
+    /// By the monotonic clock.
+    ends_at: i64,
+}
+
+impl Turn {
+    /// Claims an entry of the task whose turn it is; the oldest of all where nothing has run just before.
+    fn claim(&mut self, me: &Me, was_idle: bool) -> Option<Entry> {
+        let (now, in_hand, locked) = (clock::now(), me.others_in_hand(), me.locked.tasks());
+        let mut task = Some(self.task).filter(|task| *task != 0 && !was_idle);
+        if task.is_some() && clock::monotonic() >= self.ends_at {
+            task = due::next_task(me.owner, self.task, now, &in_hand, &locked);
+            self.ends_at = clock::monotonic() + TURN;
+        }
+        let entry = task.and_then(|task| due::claim(me.owner, Some(task), now, &in_hand, &locked));
+        entry.or_else(|| due::claim(me.owner, None, now, &in_hand, &locked))
+    }
+}
+
 /// Runs one due entry, if there is one. True if there was. An executor that was idle tells the scheduler first: the run
 /// may take long, and other entries be due.
-pub fn one(me: &Me, last_task: &mut i32, was_idle: bool) -> bool {
+pub fn one(me: &Me, turn: &mut Turn, was_idle: bool) -> bool {
     let result = xact::run(|| {
         if user::extension().is_none() {
             return Step::NoExtension;
         }
-        let in_hand = me.others_in_hand();
-        let claimed = agenda::claim(me.owner, clock::now(), &in_hand, &me.locked.tasks());
-        let Some(entry) = claimed else { return Step::Nothing };
-        if entry.task != *last_task {
+        let Some(entry) = turn.claim(me, was_idle) else { return Step::Nothing };
+        if entry.task != turn.task {
             return Step::OtherTask(entry.task);
         }
         take_in_hand(me, &entry);
@@ -54,9 +79,10 @@ pub fn one(me: &Me, last_task: &mut i32, was_idle: bool) -> bool {
         Ok(Step::Ran) => true,
         Ok(Step::NoExtension) => worker::exit(0),
         Ok(Step::OtherTask(task)) => {
-            separate(task, last_task);
+            separate(turn);
+            *turn = Turn { task, ends_at: clock::monotonic() + TURN };
             // Not a run: whether the executor was idle still stands.
-            return one(me, last_task, was_idle);
+            return one(me, turn, was_idle);
         }
         Err(failure) => {
             events::forget();
@@ -74,7 +100,7 @@ pub fn one(me: &Me, last_task: &mut i32, was_idle: bool) -> bool {
     events::tell();
     let claimed = CLAIMED.take();
     if let Some(entry) = claimed.filter(|_| batch::was_broken())
-        && let Err(failure) = xact::run(|| batch::look_again(&entry))
+        && let Err(failure) = xact::run(|| batch::look_again(me, &entry))
     {
         warning!("jittask cannot look again at a broken task: {}", failure.message);
     }
@@ -93,15 +119,14 @@ fn take_in_hand(me: &Me, entry: &Entry) {
 }
 
 /// Between two tasks the session is made new, in a transaction of its own: rolled back with a run, it would be undone.
-fn separate(task: i32, last_task: &mut i32) {
-    if *last_task != 0 {
+fn separate(turn: &Turn) {
+    if turn.task != 0 {
         sql::forget_plans();
         if let Err(failure) = xact::run(session::reset) {
             warning!("jittask executor leaves, its session cannot be reset: {}", failure.message);
             worker::exit(0);
         }
     }
-    *last_task = task;
 }
 
 impl Me {
@@ -111,33 +136,21 @@ impl Me {
     }
 }
 
-/// The run's transaction was rolled back. What it was interrupted for, and by which row, decides what comes now.
+/// The run's transaction was rolled back.
 fn after_failure(me: &Me, entry: Entry, failure: Failure) {
-    let position = me.slot.position.load(Acquire);
-    let interruption = me.slot.take_interruption(entry.id, position);
-    me.slot.rest();
-    let is_single = entry.alone || entry.keys.len() == 1;
-    let done = if is_single {
-        xact::run(|| note(me, entry.id, &failure, interruption))
-    } else if failure.sqlstate == CANCELLED && position > 0 {
-        // The row that was executing is at fault; the others run alone.
-        xact::run(|| {
-            put_all_aside(entry.id);
-            note(me, entry.id + i64::from(position - 1), &failure, interruption);
-        })
-    } else {
+    let done = settle(me, &entry, &failure).unwrap_or_else(|| {
         let again = xact::run(|| {
             if let Some(entry) = agenda::hold(entry.id) {
                 batch::run(me, &entry, Mode::Savepoints);
             }
         });
-        me.slot.rest();
-        // The COMMIT failed although each row went well under its savepoint: all of them alone.
-        again.or_else(|_| {
+        again.or_else(|failure| {
             events::forget();
-            xact::run(|| put_all_aside(entry.id))
+            // The COMMIT failed although each row went well under its savepoint: all of them alone.
+            settle(me, &entry, &failure).unwrap_or_else(|| xact::run(|| put_all_aside(entry.id)))
         })
-    };
+    });
+    me.slot.rest();
     // A retry may be due while this executor is busy with something else.
     me.wake_scheduler();
     if let Err(failure) = done {
@@ -146,8 +159,26 @@ fn after_failure(me: &Me, entry: Entry, failure: Failure) {
     }
 }
 
+/// What the failure is counted as, where it is clear which row is at fault: one that ran alone, or the one that was
+/// interrupted. None: the rows have to be tried one by one.
+fn settle(me: &Me, entry: &Entry, failure: &Failure) -> Option<Result<(), Failure>> {
+    let position = me.slot.position.load(Acquire);
+    let interruption = me.slot.take_interruption(entry.id, position);
+    me.slot.rest();
+    if entry.alone || entry.keys.len() == 1 {
+        return Some(xact::run(|| note(me, entry.id, failure, interruption)));
+    }
+    let is_interrupted = failure.sqlstate == CANCELLED || interruption == Interruption::Cancelled;
+    (is_interrupted && position > 0).then(|| {
+        xact::run(|| {
+            put_all_aside(entry.id);
+            note(me, entry.id + i64::from(position - 1), failure, interruption);
+        })
+    })
+}
+
 /// query_canceled: by pg_cancel_backend, the timeout, or cancel_record.
-const CANCELLED: &str = "57014";
+pub const CANCELLED: &str = "57014";
 
 fn put_all_aside(entry: i64) {
     if let Some(entry) = agenda::hold(entry) {
@@ -160,9 +191,8 @@ fn note(me: &Me, entry: i64, failure: &Failure, interruption: Interruption) {
     let Some(entry) = agenda::hold(entry) else { return };
     let writer = Writer::Executor(me.index);
     match interruption {
-        Interruption::Cancelled if failure.sqlstate == CANCELLED => {
-            attempt::cancelled(&entry, failure, batch::started_at(), writer)
-        }
+        // Also where it failed by itself in the same moment: nobody wants it any more.
+        Interruption::Cancelled => attempt::cancelled(&entry, failure, batch::started_at(), writer),
         // Meant for a row that had just ended: this one is not at fault.
         Interruption::Another if failure.sqlstate == CANCELLED => {}
         Interruption::Timeout if failure.sqlstate == CANCELLED => {

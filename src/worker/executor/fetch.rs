@@ -22,11 +22,17 @@ const POSITION: usize = 5;
 const TABLE: usize = 6;
 const PLACE: usize = 7;
 
-/// How to read one task's rows.
-pub struct Reader {
+/// How one task's rows are read.
+pub struct Statements {
     one: String,
     /// None: only one by one (views, policies, filters that read more than the row).
     many: Option<String>,
+    has_large_values: bool,
+}
+
+/// The rows of one transaction.
+pub struct Reader {
+    reads_ahead: bool,
     portion: usize,
     versions: Versions,
     ahead: Option<Ahead>,
@@ -40,9 +46,9 @@ struct Ahead {
     found: Vec<Option<(usize, Place)>>,
 }
 
-impl Reader {
-    /// Every function and operator in the statements is qualified: they run under the owner's search_path.
-    pub fn new(resolved: &Resolved) -> Reader {
+impl Statements {
+    /// Every function and operator in them is qualified: they run under the owner's search_path.
+    pub fn new(resolved: &Resolved) -> Statements {
         let columns = columns(resolved);
         let table = &resolved.target.sql_name;
         let equal = |value: fn(usize) -> String| -> String {
@@ -55,7 +61,7 @@ impl Reader {
         let list = |part: fn(usize) -> String| (1..=resolved.key.len()).map(part).collect::<Vec<_>>().join(", ");
         let is_plain = resolved.target.takes_triggers() && !resolved.target.has_policies;
         let is_settled = resolved.task.filter.as_ref().is_none_or(|filter| !filter.runs_late);
-        Reader {
+        Statements {
             one: format!("select {columns} from {table} as {ROW_ALIAS} where {}", equal(|i| format!("${i}"))),
             many: (is_plain && is_settled).then(|| {
                 format!(
@@ -66,7 +72,22 @@ impl Reader {
                     equal(|i| format!("jittask_key.k{i}"))
                 )
             }),
-            portion: if resolved.target.has_large_values { FIRST_PORTION } else { usize::MAX },
+            has_large_values: resolved.target.has_large_values,
+        }
+    }
+
+    /// Reads one row by its key, now.
+    pub fn one(&self, resolved: &Resolved, key: &str) -> sql::Rows {
+        sql::run(&self.one, &key::values_of(key, &resolved.key))
+    }
+}
+
+impl Reader {
+    /// For the rows of a task with a table.
+    pub fn new(statements: &Statements) -> Reader {
+        Reader {
+            reads_ahead: statements.many.is_some(),
+            portion: if statements.has_large_values { FIRST_PORTION } else { usize::MAX },
             versions: Versions::default(),
             ahead: None,
         }
@@ -74,7 +95,7 @@ impl Reader {
 
     /// Is it time to read ahead before this position?
     pub fn is_at_end(&self, position: usize) -> bool {
-        self.many.is_some() && self.ahead.as_ref().is_none_or(|ahead| position >= ahead.first + ahead.found.len())
+        self.reads_ahead && self.ahead.as_ref().is_none_or(|ahead| position >= ahead.first + ahead.found.len())
     }
 
     /// Portions do not help where all rows are held at once.
@@ -83,18 +104,17 @@ impl Reader {
     }
 
     /// Reads the rows from `position` on, as many as there is room for.
-    pub fn read_ahead(&mut self, resolved: &Resolved, keys: &[String], position: usize) {
+    pub fn read_ahead(&mut self, statements: &Statements, resolved: &Resolved, keys: &[String], position: usize) {
         self.ahead = None;
-        let Some(many) = &self.many else { return };
+        let Some(many) = statements.many.as_ref().filter(|_| self.reads_ahead) else { return };
         let count = self.portion.min(keys.len() - position);
         let portion: Vec<&str> = keys[position..position + count].iter().map(String::as_str).collect();
         let rows = sql::run(many, &key::columns_of(&portion, &resolved.key));
         let mut found = vec![None; count];
         for row in 0..rows.len() {
             let at = rows.get::<i64>(row, POSITION).and_then(|at| usize::try_from(at - 1).ok());
-            let (table, place) = (rows.get(row, TABLE), rows.datum(row, PLACE));
-            if let (Some(slot), Some(table), Some(place)) = (at.and_then(|at| found.get_mut(at)), table, place) {
-                *slot = Some((row, unsafe { Place::new(table, place) }));
+            if let Some(slot) = at.and_then(|at| found.get_mut(at)) {
+                *slot = Place::of(&rows, row, TABLE, PLACE).map(|place| (row, place));
             }
         }
         if self.portion != usize::MAX {
@@ -114,7 +134,7 @@ impl Reader {
     /// Nothing is read ahead any more: the next rows are read one by one.
     pub fn forget(&mut self) {
         self.ahead = None;
-        self.many = None;
+        self.reads_ahead = false;
     }
 
     /// The row read ahead, if it is still what the active snapshot sees: the rows of a statement and its number.
@@ -122,11 +142,6 @@ impl Reader {
         let ahead = self.ahead.as_ref()?;
         let (row, place) = (*ahead.found.get(position.checked_sub(ahead.first)?)?)?;
         self.versions.is_current(place).then_some((&ahead.rows, row))
-    }
-
-    /// Reads one row by its key, now.
-    pub fn one(&self, resolved: &Resolved, key: &str) -> sql::Rows {
-        sql::run(&self.one, &key::values_of(key, &resolved.key))
     }
 
     /// At the end of the transaction.

@@ -11,7 +11,14 @@ use std::sync::atomic::Ordering::*;
 /// What becomes of an entry.
 pub enum Lateness {
     /// It runs, but for the keys marked, which are skipped.
-    Run(Vec<bool>),
+    Run {
+        /// By the keys' positions.
+        superseded: Vec<bool>,
+        /// Nobody was there when it was due.
+        is_late: bool,
+    },
+    /// All of it is skipped.
+    Skipped,
     /// Too old to be spoken of: counted only.
     PassedOver,
 }
@@ -19,23 +26,29 @@ pub enum Lateness {
 /// Judges an entry by when its database was served.
 pub fn judge(me: &Me, entry: &Entry, task: &Task) -> Lateness {
     let count = entry.keys.len();
-    let run = Lateness::Run(vec![false; count]);
+    let run = |is_late| Lateness::Run { superseded: vec![false; count], is_late };
     let database = me.shared.databases.iter().find(|slot| slot.oid.load(Acquire) == me.database);
     let up_since = Instant(database.map_or(0, |slot| slot.up_since.load(Acquire)));
     if entry.forced || entry.attempt > 0 || entry.alone || entry.occurrence.due_at >= up_since {
-        return run;
+        return run(false);
     }
-    let Ok(timing) = task.timing() else { return run };
+    let Ok(timing) = task.timing() else { return run(false) };
+    // Rows that were due at registration already, and that existing_rows asked for: nobody missed them.
+    let asked_since = task.counts_from.0 - schedule::span_micros(timing.existing_rows);
+    if (asked_since..task.counts_from.0).contains(&entry.occurrence.due_at.0) {
+        return run(false);
+    }
     if clock::now().0 - entry.occurrence.due_at.0 > schedule::span_micros(timing.catch_up_window) {
         return Lateness::PassedOver;
     }
     match timing.catch_up {
-        CatchUp::All => run,
-        CatchUp::None => Lateness::Run(vec![true; count]),
-        CatchUp::Last if timing.schedule.cycle == Cycle::None => run,
+        CatchUp::All => run(true),
+        CatchUp::None => Lateness::Skipped,
+        CatchUp::Last if timing.schedule.cycle == Cycle::None => run(true),
         CatchUp::Last => {
             let later = agenda::keys_due_between(task.id, entry.occurrence.due_at, up_since);
-            Lateness::Run(entry.keys.iter().map(|key| later.contains(key)).collect())
+            let superseded: Vec<bool> = entry.keys.iter().map(|key| later.contains(key)).collect();
+            if superseded.contains(&false) { Lateness::Run { superseded, is_late: true } } else { Lateness::Skipped }
         }
     }
 }

@@ -8,16 +8,20 @@ mod fetch;
 mod late;
 mod locked;
 mod plan;
+mod prepare;
 mod scan;
 
-use crate::catalog::turn;
+use crate::catalog::due;
 use crate::pg::shmem::{self, Database, Death, Executor, Interruption, Shared};
-use crate::pg::{clock, flight, user, worker, xact};
+use crate::pg::{clock, flight, invalidation, user, worker, xact};
 use crate::settings;
 use crate::worker::watch;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
+use prepare::Prepared;
 use schedule::Instant;
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::atomic::Ordering::*;
 
 /// What every step of an executor needs to know.
@@ -32,6 +36,8 @@ pub struct Me {
     pub database: u32,
     /// The role it is connected as, and runs as.
     pub owner: Oid,
+    /// What was looked up for the last task.
+    prepared: RefCell<Option<Rc<Prepared>>>,
     /// Tasks that it leaves alone for a moment.
     pub locked: locked::Locked,
 }
@@ -53,7 +59,8 @@ extern "C-unwind" fn jittask_executor(argument: pgrx::pg_sys::Datum) {
         error!("jittask executor is not connected as its owner; check ALTER ROLE … SET role");
     }
     slot.connected.store(true, Release);
-    let me = Me { shared, slot, index, database, owner, locked: Default::default() };
+    invalidation::listen();
+    let me = Me { shared, slot, index, database, owner, prepared: RefCell::new(None), locked: Default::default() };
     work(&me);
     worker::exit(0)
 }
@@ -115,7 +122,7 @@ impl Me {
 /// Until there is nothing to do for `jittask.executor_idle`, or another owner needs the slot.
 fn work(me: &Me) {
     let mut idle_since = clock::now().0;
-    let (mut last_task, mut was_idle, mut jumps) = (0, true, clock::Jumps::new());
+    let (mut turn, mut was_idle, mut jumps) = (claim::Turn::default(), true, clock::Jumps::new());
     loop {
         worker::check_interrupts();
         worker::reload_if_asked();
@@ -135,7 +142,7 @@ fn work(me: &Me) {
         if worked {
             me.wake_scheduler();
         }
-        worked |= claim::one(me, &mut last_task, was_idle);
+        worked |= claim::one(me, &mut turn, was_idle);
         was_idle = !worked;
         if worked {
             idle_since = clock::now().0;
@@ -161,7 +168,7 @@ fn soon(next: i64) -> i64 {
 }
 
 fn next_run_at(me: &Me) -> Option<Instant> {
-    let next = xact::run(|| turn::next_run_at(me.owner, &me.others_in_hand(), &me.locked.tasks())).unwrap_or(None);
+    let next = xact::run(|| due::next_run_at(me.owner, &me.others_in_hand(), &me.locked.tasks())).unwrap_or(None);
     next.into_iter().chain(me.locked.until()).min()
 }
 

@@ -8,7 +8,7 @@ use crate::catalog::record::{self, Outcome, Record};
 use crate::catalog::resolved::Resolved;
 use crate::catalog::tally::Counts;
 use crate::catalog::task::ROW_ALIAS;
-use crate::pg::{clock, sql, value};
+use crate::pg::{clock, memory, sql, value};
 use schedule::{BaseRange, ColumnKind, Instant, Late, Occurrence};
 use std::collections::HashSet;
 
@@ -101,17 +101,16 @@ impl<'a> Scan<'a> {
         }
         let (statement, arguments) = self.window_statement(&ranges);
         let mut cursor = sql::cursor(&statement, &arguments);
-        loop {
+        while memory::scratch(|| {
             let rows = cursor.fetch(PORTION as i64);
-            if rows.is_empty() {
-                break;
-            }
             for row in 0..rows.len() {
                 self.consider(&rows, row, from, false);
             }
+            let found = !rows.is_empty();
             drop(rows);
             self.settle();
-        }
+            found
+        }) {}
         cursor.close();
     }
 
@@ -203,12 +202,14 @@ impl<'a> Scan<'a> {
         );
         for portion in keys.chunks(PORTION) {
             let portion: Vec<&str> = portion.iter().map(String::as_str).collect();
-            let rows = sql::once(&statement, &key::columns_of(&portion, &resolved.key));
-            for row in 0..rows.len() {
-                self.consider(&rows, row, self.captured_floor, true);
-            }
-            drop(rows);
-            self.settle();
+            memory::scratch(|| {
+                let rows = sql::once(&statement, &key::columns_of(&portion, &resolved.key));
+                for row in 0..rows.len() {
+                    self.consider(&rows, row, self.captured_floor, true);
+                }
+                drop(rows);
+                self.settle();
+            });
         }
     }
 
@@ -233,12 +234,12 @@ impl<'a> Scan<'a> {
                 self.note(last, &key, hash, Verdict::PassOver);
             }
         }
-        let unknown: Vec<Occurrence> =
-            past.iter().copied().filter(|past| !self.known.contains(&key::identity(hash, past.nominal_at))).collect();
-        for late in schedule::late(resolved.timing.catch_up, &unknown) {
-            match late {
-                Late::Run(occurrence) => self.note(occurrence, &key, hash, Verdict::Enter),
-                Late::Skip(occurrence) => self.note(occurrence, &key, hash, Verdict::SkipLate),
+        // All of the past is judged, so that the last one is the last also where another look has found it before.
+        for late in schedule::late(resolved.timing.catch_up, past) {
+            let (Late::Run(occurrence) | Late::Skip(occurrence)) = late;
+            if !self.known.contains(&key::identity(hash, occurrence.nominal_at)) {
+                let verdict = if matches!(late, Late::Run(_)) { Verdict::Enter } else { Verdict::SkipLate };
+                self.note(occurrence, &key, hash, verdict);
             }
         }
         for occurrence in future {

@@ -10,13 +10,15 @@ pub struct Options {
     pub fsync: bool,
     /// Whether the server's clock can be set, by [`crate::Cluster::set_clock`].
     pub clock: bool,
+    /// The most address space of each of the server's processes, in kB; then malloc fails.
+    pub address_space_kb: Option<u64>,
     /// Server settings, over those of the harness.
     pub settings: Vec<(String, String)>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { preload: true, fsync: false, clock: false, settings: Vec::new() }
+        Self { preload: true, fsync: false, clock: false, address_space_kb: None, settings: Vec::new() }
     }
 }
 
@@ -24,6 +26,12 @@ impl Options {
     /// A server without the extension's library.
     pub fn plain() -> Self {
         Self { preload: false, ..Self::default() }
+    }
+
+    /// Limits the address space of each of the server's processes.
+    pub fn address_space_kb(mut self, most: u64) -> Self {
+        self.address_space_kb = Some(most);
+        self
     }
 
     /// Adds a server setting; the last one of a name counts.

@@ -5,6 +5,7 @@ use crate::series::Step;
 
 const SECOND: i128 = 1_000_000;
 const DAY: i128 = 86_400 * SECOND;
+const EXAMPLES: &str = "Write for example \"every 45 minutes\", \"every 2 weeks\" or \"every 3 months\".";
 
 /// Amounts in microseconds; parts of an amount are kept until all are summed.
 #[derive(Default)]
@@ -38,7 +39,7 @@ pub(crate) fn parse(text: &str) -> Result<Step, RuleError> {
 fn settle(sum: &Sum, text: &str) -> Result<Step, RuleError> {
     let parts = [sum.months, sum.days, sum.micros];
     if parts.iter().any(|part| *part < 0) || parts == [0; 3] {
-        return Err(RuleError::new(format!("interval \"{text}\" of the rule must be positive")));
+        return Err(RuleError::new(format!("interval \"{text}\" of the rule must be positive")).hint(EXAMPLES));
     }
     let has_civil = sum.months != 0 || sum.days != 0;
     if has_civil && sum.micros != 0 {
@@ -46,13 +47,15 @@ fn settle(sum: &Sum, text: &str) -> Result<Step, RuleError> {
             "Days, weeks, months and years count on the calendar, hours and shorter as elapsed time: use one kind.",
         ));
     }
-    let too_long = || RuleError::new(format!("interval \"{text}\" of the rule is out of range"));
+    let too_long = || RuleError::new(format!("interval \"{text}\" of the rule is out of range")).hint(EXAMPLES);
     let whole = |value: i128| i32::try_from(value).map(i64::from).map_err(|_| too_long());
     if has_civil {
         return Ok(Step::Civil { months: whole(sum.months)?, days: whole(sum.days)? });
     }
     if sum.micros < SECOND {
-        return Err(RuleError::new(format!("interval \"{text}\" of the rule is shorter than one second")));
+        return Err(
+            RuleError::new(format!("interval \"{text}\" of the rule is shorter than one second")).hint(EXAMPLES)
+        );
     }
     Ok(Step::Elapsed(i64::try_from(sum.micros).map_err(|_| too_long())?))
 }
@@ -116,6 +119,5 @@ fn split(text: &str) -> Vec<String> {
 }
 
 fn invalid(text: &str) -> RuleError {
-    RuleError::new(format!("invalid interval \"{text}\" in the rule"))
-        .hint("Write for example \"every 45 minutes\", \"every 2 weeks\" or \"every 3 months\".")
+    RuleError::new(format!("invalid interval \"{text}\" in the rule")).hint(EXAMPLES)
 }

@@ -69,7 +69,9 @@ impl Rule {
         let text = text.trim();
         let kind = if let Some(rest) = without_prefix(text, "cron:") {
             Kind::Cron(Box::new(Cron::parse(rest.trim())?))
-        } else if let Some(rest) = without_prefix(text, "every").filter(|rest| rest.starts_with(char::is_whitespace)) {
+        } else if let Some(rest) =
+            without_prefix(text, "every").filter(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
+        {
             Kind::Steps(every::parse(rest.trim())?, Limits::default())
         } else {
             rfc5545::parse(without_prefix(text, "rrule:").unwrap_or(text).trim())?

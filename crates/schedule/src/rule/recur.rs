@@ -72,6 +72,11 @@ impl Recur {
         *self == weeks
     }
 
+    /// How many times of day its parts name.
+    pub(crate) fn times_a_day(&self) -> usize {
+        [&self.hours, &self.minutes, &self.seconds].iter().map(|part| part.len().max(1)).product()
+    }
+
     /// The rule with the parts that its base decides.
     pub(crate) fn based_on(&self, base: NaiveDateTime) -> Based {
         let mut rule = self.clone();

@@ -83,7 +83,8 @@ fn split(text: &str) -> Result<Parts<'_>, RuleError> {
                 .hint(format!("The parts are {}.", NAMES.join(", "))));
         }
         if parts.insert(name.clone(), value.trim()).is_some() {
-            return Err(RuleError::new(format!("part {name} stands twice in the recurrence rule")));
+            return Err(RuleError::new(format!("part {name} stands twice in the recurrence rule"))
+                .hint("Several values of one part are a list, such as BYDAY=MO,WE,FR."));
         }
     }
     Ok(parts)
@@ -101,7 +102,8 @@ fn limits(parts: &Parts) -> Result<Limits, RuleError> {
     let count = parts.get("COUNT").map(|value| positive("COUNT", value)).transpose()?;
     let until = parts.get("UNTIL").map(|value| until(value)).transpose()?;
     if count.is_some() && until.is_some() {
-        return Err(RuleError::new("COUNT and UNTIL exclude each other in a recurrence rule"));
+        return Err(RuleError::new("COUNT and UNTIL exclude each other in a recurrence rule")
+            .hint("Give one of them, or a COUNT and the task's end_at."));
     }
     Ok(Limits { count, until })
 }
@@ -128,7 +130,7 @@ fn recur(parts: &Parts, freq: Freq, interval: u32, limits: Limits) -> Result<Rec
     let clock = |name: &str, max: u32| list(parts, name, |value| value.parse().ok().filter(|value| *value <= max));
     let week_start = list(parts, "WKST", weekday)?;
     if week_start.len() > 1 {
-        return Err(RuleError::new("WKST takes one weekday"));
+        return Err(RuleError::new("WKST takes one weekday").hint("Such as WKST=SU where weeks begin on Sunday."));
     }
     Ok(Recur {
         months: number("BYMONTH", 12)?,
@@ -148,7 +150,10 @@ fn recur(parts: &Parts, freq: Freq, interval: u32, limits: Limits) -> Result<Rec
 /// Parts that RFC 5545 does not allow together, or that make no sense so.
 fn contradictions(recur: &Recur) -> Result<(), RuleError> {
     let freq = format!("{:?}", recur.freq).to_ascii_uppercase();
-    let refuse = |what: &str, with: &str| Err(RuleError::new(format!("{what} is not allowed with {with}")));
+    let refuse = |what: &str, with: &str| {
+        Err(RuleError::new(format!("{what} is not allowed with {with}"))
+            .hint("RFC 5545 allows numbered weekdays with MONTHLY and YEARLY, BYMONTHDAY not with WEEKLY, BYYEARDAY and BYWEEKNO with YEARLY."))
+    };
     let has_nth = recur.weekdays.iter().any(|(nth, _)| nth.is_some());
     if !recur.week_numbers.is_empty() && recur.freq != Freq::Yearly {
         return refuse("BYWEEKNO", &format!("FREQ={freq}"));
@@ -167,7 +172,8 @@ fn contradictions(recur: &Recur) -> Result<(), RuleError> {
     }
     let rest = Recur { positions: Vec::new(), ..recur.clone() };
     if !recur.positions.is_empty() && rest.is_plain() {
-        return Err(RuleError::new("BYSETPOS needs another BY part to choose from"));
+        return Err(RuleError::new("BYSETPOS needs another BY part to choose from")
+            .hint("Such as FREQ=MONTHLY;BYDAY=MO,TU,WE,TH,FR;BYSETPOS=-1 for the last weekday of the month."));
     }
     Ok(())
 }
@@ -176,9 +182,25 @@ fn list<T>(parts: &Parts, name: &str, read: impl Fn(&str) -> Option<T>) -> Resul
     let Some(value) = parts.get(name) else { return Ok(Vec::new()) };
     let one = |item: &str| {
         let item = item.trim();
-        read(item).ok_or_else(|| RuleError::new(format!("invalid value \"{item}\" of {name} in the recurrence rule")))
+        read(item).ok_or_else(|| {
+            RuleError::new(format!("invalid value \"{item}\" of {name} in the recurrence rule")).hint(values_of(name))
+        })
     };
     value.split(',').map(one).collect()
+}
+
+/// What a part takes.
+fn values_of(name: &str) -> &'static str {
+    match name {
+        "BYMONTH" => "Months are 1 to 12.",
+        "BYWEEKNO" => "Weeks are 1 to 53, or -1 to -53 from the end of the year.",
+        "BYYEARDAY" => "Days of the year are 1 to 366, or -1 to -366 from its end.",
+        "BYMONTHDAY" => "Days of the month are 1 to 31, or -1 to -31 from its end.",
+        "BYHOUR" => "Hours are 0 to 23.",
+        "BYMINUTE" | "BYSECOND" => "Minutes and seconds are 0 to 59.",
+        "BYSETPOS" => "Positions are 1 to 366, or -1 to -366 from the end.",
+        _ => "Weekdays are MO, TU, WE, TH, FR, SA and SU; in BYDAY with a number for the nth, such as 1MO or -1FR.",
+    }
 }
 
 fn positive(name: &str, value: &str) -> Result<u32, RuleError> {

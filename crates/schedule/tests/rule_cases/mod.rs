@@ -118,6 +118,37 @@ fn offset() -> impl Strategy<Value = Span> {
     (months, days, micros).prop_map(|(months, days, micros)| Span { months, days, micros })
 }
 
+/// Rules that come more often than every ten minutes, with a calendar. Where clocks change only those whose local times
+/// are what a clock shows.
+pub fn dense_case() -> impl Strategy<Value = Case> {
+    let by_clock = select(vec![
+        "every 299 seconds",
+        "every 97 seconds",
+        "every 4 minutes",
+        "FREQ=MINUTELY;INTERVAL=3;COUNT=3000",
+        "FREQ=SECONDLY;INTERVAL=100",
+        "cron: */3 * * * *",
+        "cron: 0 * * * * 6,0",
+        "cron: */7 */5 * * *",
+    ]);
+    let by_rule = select(vec![
+        "FREQ=DAILY;BYHOUR=0,1,2,9,10,23;BYMINUTE=0,1,2,3,4,5,6,7,8,9;BYSECOND=0,10,20,30,40,50",
+        "FREQ=WEEKLY;BYDAY=SA,SU,TU;BYHOUR=0,12,23;BYMINUTE=0,30,59;BYSECOND=0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31,32,33,34,35",
+        "FREQ=DAILY;INTERVAL=3;BYHOUR=9;BYMINUTE=0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19;BYSECOND=0,4,8,12,16,20,24,28,32,36,40,44,48,52,56;COUNT=2500",
+        "cron: * 0,9-18 * * *",
+        "cron: * 8-20 1,2,3,14,15 * *",
+    ]);
+    let zone = select(vec![&UTC, &NEW_YORK, &LORD_HOWE, &APIA, &ST_JOHNS]);
+    let rule = prop_oneof![(zone, by_clock), (Just(&UTC), by_rule)];
+    let anchor = (any::<prop::sample::Index>(), delta(), 0..3_u8);
+    let window = (0..3_usize, prop_oneof![Just(0), Just(1), -HOUR..50 * HOUR], prop_oneof![Just(1), 1..30 * HOUR]);
+    let parts = (rule, calendar(), anchor, window);
+    parts.prop_map(|((zone, rule), calendar, anchor, window)| {
+        let custom = (Cycle::Custom, Some(rule.to_owned()));
+        build((zone, custom, (Span::ZERO, None), Some(calendar), anchor, window))
+    })
+}
+
 fn calendar() -> impl Strategy<Value = (Shift, [bool; 7], Vec<(i64, bool)>)> {
     let shift = select(vec![Shift::Following, Shift::Preceding, Shift::ModifiedFollowing, Shift::Drop]);
     let week = |free: &[usize]| {

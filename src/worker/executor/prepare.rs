@@ -1,0 +1,105 @@
+//! What a task's runs need, looked up once: the task, its function, its table, the statements that read it. Kept from
+//! entry to entry while neither the task nor its calendar nor anything in the system catalogs changes.
+
+use super::Me;
+use super::fetch::Statements;
+use crate::catalog::definition::TaskKind;
+use crate::catalog::function::{self, Callable};
+use crate::catalog::resolved::Resolved;
+use crate::catalog::target::Target;
+use crate::catalog::task::{self, Task, Version};
+use crate::error::{Error, Kind, Result};
+use crate::pg::{invalidation, user};
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+/// One task as its runs need it.
+pub struct Prepared {
+    version: Version,
+    generation: u64,
+    /// The task.
+    pub task: Task,
+    plan: OnceCell<Plan>,
+}
+
+/// How to run it.
+pub struct Plan {
+    /// The function.
+    pub callable: Callable,
+    /// The table, of a date-field task.
+    pub resolved: Option<Resolved>,
+    /// How its rows are read.
+    pub statements: Option<Statements>,
+    /// Microseconds that an attempt may take.
+    pub timeout: i64,
+    /// The task's name and its key's columns, to be handed out for each row.
+    pub name: Rc<str>,
+    /// Names of the key's columns.
+    pub key_columns: Rc<[String]>,
+}
+
+/// The task, as it is now; None if it is gone.
+pub fn task(me: &Me, id: i32) -> Option<Rc<Prepared>> {
+    // Before anything is looked up: a change from now on shows at the next entry.
+    let generation = invalidation::generation();
+    let version = task::version(id)?;
+    let kept = me.prepared.borrow().clone().filter(|kept| kept.task.id == id);
+    if let Some(kept) = kept.filter(|kept| kept.generation == generation && kept.version == version) {
+        return Some(kept);
+    }
+    let prepared = Rc::new(Prepared { version, generation, task: task::by_id(id)?, plan: OnceCell::new() });
+    me.prepared.replace(Some(prepared.clone()));
+    Some(prepared)
+}
+
+impl Prepared {
+    /// Looks up function and table; what is wrong with them is looked at again the next time.
+    pub fn plan(&self) -> Result<&Plan> {
+        if let Some(plan) = self.plan.get() {
+            return Ok(plan);
+        }
+        let plan = Plan::look_up(&self.task)?;
+        Ok(self.plan.get_or_init(|| plan))
+    }
+}
+
+impl Plan {
+    fn look_up(task: &Task) -> Result<Plan> {
+        let callable = function::callable(task.function.oid, &task.function.signature, task.function.owner)
+            .map_err(|problem| Error::new(Kind::NoFunction, problem))?;
+        check_superuser(task)?;
+        let timeout = task.timing().map_or(i64::MAX, |timing| schedule::span_micros(timing.timeout));
+        let resolved = task.relation.is_some().then(|| task.clone().resolve()).transpose()?;
+        if task.kind == TaskKind::DateField && resolved.is_none() {
+            return Err(Error::new(
+                Kind::NoTable,
+                format!("the table of task \"{}\" does not exist any more", task.name),
+            ));
+        }
+        let key_columns = resolved.iter().flat_map(|resolved| resolved.key.iter().map(|column| column.name.clone()));
+        Ok(Plan {
+            callable,
+            statements: resolved.as_ref().map(Statements::new),
+            timeout,
+            name: task.name.as_str().into(),
+            key_columns: key_columns.collect(),
+            resolved,
+        })
+    }
+}
+
+/// A superuser's task runs only what is a superuser's own, also if its owner became one later.
+fn check_superuser(task: &Task) -> Result<()> {
+    if !user::is_superuser_role(task.owner) {
+        return Ok(());
+    }
+    let table_owner = task.relation.map(Target::open).transpose()?.map(|target| target.owner);
+    let is_safe = |owner: pgrx::pg_sys::Oid| user::is_superuser_role(owner);
+    if is_safe(task.function.owner) && table_owner.is_none_or(is_safe) {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Denied,
+        format!("task \"{}\" of a superuser calls or reads what is not a superuser's", task.name),
+    ))
+}

@@ -1,0 +1,80 @@
+//! What tests ask of tasks and records again and again, and the clock on which they wait.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use postgres::Client;
+
+use crate::lifecycle::Cluster;
+use crate::ready::one;
+
+/// How long anything that should happen now may take on a slow machine.
+pub const SOON: Duration = Duration::from_secs(30);
+
+impl Cluster {
+    /// Waits until this many occurrences have ended, whatever the end.
+    ///
+    /// # Panics
+    /// After [`SOON`], with what there is instead.
+    pub fn ended(&self, occurrences: i64) {
+        let mut session = self.connect("postgres");
+        let counted = format!(
+            "select count(*) = {occurrences} from jittask.records where status in ('completed', 'failed', 'skipped', 'cancelled')"
+        );
+        let until = Instant::now() + SOON;
+        while !one::<bool>(&mut session, &counted) {
+            assert!(
+                Instant::now() < until,
+                "{occurrences} are to end, but there are: {}\n{}",
+                ends(&mut session),
+                self.log_tail()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until the clock is past this instant, also while the server is down. Seconds since 1970.
+    pub fn wait_past(&self, instant: f64) {
+        self.wait_until("the time to come", Duration::from_secs(60), || (now() > instant).then_some(()));
+    }
+
+    /// Waits until the log has this text.
+    pub fn wait_for_log(&self, text: &str) {
+        self.wait_until(&format!("\"{text}\" in the log"), SOON, || self.log().contains(text).then_some(()));
+    }
+
+    /// Turns a setting of the server and waits until sessions see it.
+    pub fn turn(&self, setting: &str, value: &str) {
+        let mut session = self.connect("postgres");
+        session
+            .batch_execute(&format!("alter system set {setting} = '{value}'"))
+            .and_then(|()| session.batch_execute("select pg_reload_conf()"))
+            .unwrap_or_else(|error| panic!("{setting} = {value}: {error}"));
+        let seen = format!("select current_setting('{setting}') = '{value}'");
+        self.wait_until(&seen, SOON, || one::<bool>(&mut self.connect("postgres"), &seen).then_some(()));
+    }
+}
+
+/// Seconds since 1970, by the clock that the server has too.
+pub fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs_f64()).unwrap_or_default()
+}
+
+/// How many records have which status, as `completed 90, failed 10`.
+pub fn ends(session: &mut Client) -> String {
+    one::<Option<String>>(
+        session,
+        "select string_agg(format('%s %s', status, n), ', ' order by status)
+         from (select status::text, count(*) as n from jittask.records group by 1) counted",
+    )
+    .unwrap_or_default()
+}
+
+/// All that entered the agenda ended, or waits.
+///
+/// # Panics
+/// When something is missing.
+pub fn nothing_unaccounted(session: &mut Client) {
+    let odd: Vec<String> =
+        crate::ready::all(session, "select a::text from jittask.accounts a where a.unaccounted <> 0");
+    assert!(odd.is_empty(), "unaccounted: {odd:?}");
+}
