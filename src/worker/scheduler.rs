@@ -76,9 +76,13 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
     worker::take_signals();
     worker::connect(database);
     slot.set_state(DatabaseState::Served);
-    let (mut starts, mut retention) = (Starts::default(), Retention::new());
+    let (mut starts, mut retention, mut jumps) = (Starts::default(), Retention::new(), clock::Jumps::new());
     loop {
         worker::reload_if_asked();
+        watch::clock(shared, slot);
+        if jumps.look().is_some() {
+            (starts, retention) = (Starts::default(), Retention::new());
+        }
         slot.scheduler.beat();
         slot.changed.store(false, Release);
         worker::report(Some("jittask: looking what is due"));

@@ -4,7 +4,8 @@
 use super::attempt;
 use crate::catalog::{follow, health};
 use crate::pg::clock;
-use crate::pg::shmem::{Death, Interruption, Shared};
+use crate::pg::shmem::{Database, Death, Interruption, Shared};
+use pgrx::prelude::*;
 use schedule::Instant;
 use std::sync::atomic::Ordering::*;
 
@@ -16,24 +17,39 @@ const GRACE: i64 = 4_000_000;
 
 /// Interrupts runs whose time is up, ends those that do not heed it; when to look again.
 pub fn deadlines(shared: &Shared, database: u32) -> i64 {
-    let mut next = i64::MAX;
+    let mut pause = i64::MAX;
     for slot in shared.executors_of(database) {
-        let (deadline, now) = (slot.deadline.load(Acquire), clock::now().0);
+        let deadline = slot.deadline.load(Acquire);
         if deadline == 0 {
             continue;
         }
-        if now < deadline {
-            next = next.min(deadline);
-        } else if now >= deadline.saturating_add(GRACE) {
+        let left = deadline - clock::monotonic();
+        if left > 0 {
+            pause = pause.min(left);
+        } else if left <= -GRACE {
             // It catches query_canceled, or never looks: SIGTERM cannot be caught in SQL.
             slot.terminate(Interruption::Timeout);
-            next = next.min(now + GRACE);
+            pause = pause.min(GRACE);
         } else {
             slot.interrupt(slot.entry.load(Acquire), slot.position.load(Acquire), Interruption::Timeout);
-            next = next.min(now + 500_000);
+            pause = pause.min(500_000);
         }
     }
-    next
+    clock::now().0.saturating_add(pause)
+}
+
+/// Looks at the clock. After a jump forward it is as if nobody had been there in the time that never was: what was due in
+/// it is late, and each task's catch_up says what becomes of it.
+pub fn clock(shared: &Shared, slot: &Database) {
+    if let Some(by) = slot.clock_jump() {
+        log!("jittask: the clock was set by {} s", by / 1_000_000);
+        shared.forget_times(slot.oid.load(Acquire));
+        // Not later than now in any case, or all that falls due would be late until then.
+        let (now, up_since) = (clock::now().0, slot.up_since.load(Acquire));
+        if up_since != 0 && (by > 0 || up_since > now) {
+            slot.up_since.store(now, Release);
+        }
+    }
 }
 
 /// The database is served from now on, if it was not: what was due before is late because nobody was there. Counts

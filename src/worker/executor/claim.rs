@@ -38,20 +38,21 @@ const TURN: i64 = 50_000;
 pub struct Turn {
     /// The last task that ran, whose session this is; 0: none yet.
     task: i32,
+    /// By the monotonic clock.
     ends_at: i64,
 }
 
 impl Turn {
     /// Claims an entry of the task whose turn it is; the oldest of all where nothing has run just before.
     fn claim(&mut self, me: &Me, was_idle: bool) -> Option<Entry> {
-        let (now, in_hand) = (clock::now(), me.others_in_hand());
+        let (now, in_hand, locked) = (clock::now(), me.others_in_hand(), me.locked.tasks());
         let mut task = Some(self.task).filter(|task| *task != 0 && !was_idle);
-        if task.is_some() && now.0 >= self.ends_at {
-            task = due::next_task(me.owner, self.task, now, &in_hand);
-            self.ends_at = now.0 + TURN;
+        if task.is_some() && clock::monotonic() >= self.ends_at {
+            task = due::next_task(me.owner, self.task, now, &in_hand, &locked);
+            self.ends_at = clock::monotonic() + TURN;
         }
-        let entry = task.and_then(|task| due::claim(me.owner, Some(task), now, &in_hand));
-        entry.or_else(|| due::claim(me.owner, None, now, &in_hand))
+        let entry = task.and_then(|task| due::claim(me.owner, Some(task), now, &in_hand, &locked));
+        entry.or_else(|| due::claim(me.owner, None, now, &in_hand, &locked))
     }
 }
 
@@ -79,7 +80,7 @@ pub fn one(me: &Me, turn: &mut Turn, was_idle: bool) -> bool {
         Ok(Step::NoExtension) => worker::exit(0),
         Ok(Step::OtherTask(task)) => {
             separate(turn);
-            *turn = Turn { task, ends_at: clock::now().0 + TURN };
+            *turn = Turn { task, ends_at: clock::monotonic() + TURN };
             // Not a run: whether the executor was idle still stands.
             return one(me, turn, was_idle);
         }

@@ -8,6 +8,8 @@ pub struct Options {
     /// Whether commits are synced to disk. A killed process does not need it, only a power cut would; without it
     /// commits still wait for the operating system, or a crash of the server would lose the last of them.
     pub fsync: bool,
+    /// Whether the server's clock can be set, by [`crate::Cluster::set_clock`].
+    pub clock: bool,
     /// The most address space of each of the server's processes, in kB; then malloc fails.
     pub address_space_kb: Option<u64>,
     /// Server settings, over those of the harness.
@@ -16,7 +18,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { preload: true, fsync: false, address_space_kb: None, settings: Vec::new() }
+        Self { preload: true, fsync: false, clock: false, address_space_kb: None, settings: Vec::new() }
     }
 }
 
