@@ -7,8 +7,8 @@ use super::{checks, name, replan, require_preloaded, with_lock_limit};
 use crate::catalog::definition::{Definition, TaskKind};
 use crate::catalog::filter::{self, Filter};
 use crate::catalog::function::Function;
-use crate::catalog::internal;
 use crate::catalog::task::{self, NewTask, Task};
+use crate::catalog::{agenda, internal};
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::{clock, sql, wake};
 use pgrx::prelude::*;
@@ -106,6 +106,10 @@ pub(super) fn replace(task: Task, definition: Definition) -> Result<()> {
         table.watch(task.token, &definition)?;
     }
     task::update(task.id, &new)?;
+    if definition.enabled != Some(false) {
+        // What waited for a function or a table that the task does not need any more.
+        agenda::hold_retries(task.id, false);
+    }
     if is_replanned {
         replan::task(&task, &definition)?;
     }
