@@ -8,7 +8,7 @@ use crate::catalog::filter::{self, Filter};
 use crate::catalog::function::Function;
 use crate::catalog::store::{self, NewTask};
 use crate::catalog::task::{self, Task};
-use crate::catalog::{internal, watch};
+use crate::catalog::{agenda, internal, watch};
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::{clock, sql, wake};
 use pgrx::prelude::*;
@@ -106,6 +106,10 @@ pub(super) fn replace(task: Task, definition: Definition) -> Result<()> {
         watch::create_triggers(&table.target.sql_name, &table.key_names(), &definition, task.token);
     }
     store::update(task.id, &new)?;
+    if definition.enabled != Some(false) {
+        // What waited for a function or a table that the task does not need any more.
+        agenda::hold_retries(task.id, false);
+    }
     if is_replanned {
         replan::task(&task, &definition)?;
     }

@@ -1,7 +1,7 @@
 //! Are the objects that tasks need still there? Read from system catalogs only, so that the scheduler may ask; a user's
 //! table is not opened.
 
-use crate::pg::{sql, user};
+use crate::pg::{sql, user, worker};
 
 /// Finds tasks whose function, table, columns or owner are gone, and those that have them back. Returns how many changed.
 pub fn check() -> usize {
@@ -10,12 +10,15 @@ pub fn check() -> usize {
             "with found as (
                  select t.id, case
                      when not exists (select 1 from pg_roles r where r.oid = t.owner::oid) then 'its owner does not exist any more'
+                     when not $1 and not (select r.rolcanlogin from pg_roles r where r.oid = t.owner::oid)
+                         then format('its owner \"%s\" cannot log in, so no background process can run it', t.owner)
                      when p.oid is null then format('function %s does not exist any more', t.function_name)
                      when p.proowner <> t.function_owner::oid
                          then format('function %s has another owner than when the task was created (service_changed)', t.function_name)
                      when t.kind = 'date_field' and c.oid is null then 'its table does not exist any more'
                      when missing.name is not null then format('column \"%s\" of %s does not exist any more', missing.name, t.relation)
-                     end as problem
+                     end as problem, p.oid as function_oid, format('%I.%I(%s)', f.nspname, p.proname,
+                         (select string_agg(format_type(a, null), ', ') from unnest(p.proargtypes) a)) as function_name
                  from jittask.task t
                  left join pg_proc p on p.oid = coalesce(
                      (select q.oid from pg_proc q where q.oid = t.function_oid),
@@ -23,6 +26,7 @@ pub fn check() -> usize {
                      (select q.oid from pg_proc q join pg_namespace m on m.oid = q.pronamespace
                       where t.function_name like '%' || q.proname || '%' and format('%I.%I(%s)', m.nspname, q.proname,
                           (select string_agg(format_type(a, null), ', ') from unnest(q.proargtypes) a)) = t.function_name))
+                 left join pg_namespace f on f.oid = p.pronamespace
                  left join pg_class c on c.oid = t.relation::oid
                  left join lateral (
                      select n.name from unnest(t.key_columns::text[] || array[t.definition ->> 'date_column', t.definition ->> 'end_column']) n (name)
@@ -30,9 +34,16 @@ pub fn check() -> usize {
                          select 1 from pg_attribute a where a.attrelid = t.relation::oid and a.attname = n.name and a.attnum > 0 and not a.attisdropped)
                      limit 1) missing on true
                  where t.dropped_at is null)
-             update jittask.task t set problem = found.problem from found
-             where found.id = t.id and t.problem is distinct from found.problem returning t.id, found.problem is null",
-            &[],
+             -- A function that came back is followed from now on by its new OID, and one that was renamed by its new name.
+             update jittask.task t set problem = found.problem,
+                 function_oid = case when found.problem is null then found.function_oid else t.function_oid end,
+                 function_name = case when found.problem is null then found.function_name else t.function_name end,
+                 definition = case when found.problem is null and t.definition ? 'service_function'
+                     then jsonb_set(t.definition, '{service_function}', to_jsonb(found.function_name)) else t.definition end
+             from found where found.id = t.id and (t.problem is distinct from found.problem
+                 or found.problem is null and (t.function_oid, t.function_name) is distinct from (found.function_oid, found.function_name))
+             returning t.id, found.problem is null",
+            &[sql::arg(worker::runs_nologin_roles())],
         );
         for row in 0..changed.len() {
             if let (Some(id), Some(true)) = (changed.get::<i32>(row, 1), changed.get::<bool>(row, 2)) {

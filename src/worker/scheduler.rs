@@ -61,8 +61,21 @@ impl Starts {
             let owner = Oid::from(refused);
             let failures = self.failures.get(&owner).map_or(1, |(count, _)| count + 1);
             self.failures.insert(owner, (failures, clock::now().0 + (500_000_i64 << failures.min(7))));
+            look_at_roles(slot);
         }
     }
+
+    /// An executor of this owner is connected.
+    fn clear(&mut self, slot: &Database, owner: Oid) {
+        if self.failures.remove(&owner).is_some() {
+            look_at_roles(slot);
+        }
+    }
+}
+
+/// No event trigger tells of a role that was dropped, locked out or let in again: that executors connect or not does.
+fn look_at_roles(slot: &Database) {
+    slot.schema_changed.store(true, Release);
 }
 
 #[unsafe(no_mangle)]
@@ -254,7 +267,7 @@ fn dispatch(shared: &Shared, slot: &Database, pass: &Pass, starts: &mut Starts) 
         let mine: Vec<&Executor> =
             shared.executors_of(database).filter(|slot| slot.owner.load(Acquire) == owner.to_u32()).collect();
         if mine.iter().any(|executor| executor.connected.load(Acquire)) {
-            starts.failures.remove(&owner);
+            starts.clear(slot, owner);
         }
         let asked = mine.iter().find(|slot| !slot.busy.load(Acquire)).or(mine.first()).filter(|_| look);
         let is_asked_again = asked.is_some_and(|executor| executor.look.swap(true, AcqRel));

@@ -122,7 +122,8 @@ fn check(cluster: &Cluster, what: What, is_done: bool) {
         }
         fall_due(&mut session, 1001, 1005, 0);
         let ran = "select count(*) = 5 from outbox where id > 1000";
-        cluster.wait_until(&format!("{what:?}: new rows to run"), SERVED, || one::<bool>(&mut session, ran).then_some(()));
+        cluster
+            .wait_until(&format!("{what:?}: new rows to run"), SERVED, || one::<bool>(&mut session, ran).then_some(()));
         let all_ran = "select not exists (select from contract where id not in (select id from outbox))";
         cluster.wait_until("all rows to run", SOON, || one::<bool>(&mut session, all_ran).then_some(()));
         let twice: Vec<i64> = all(&mut session, "select id from outbox group by id having count(*) > 1");
@@ -141,7 +142,10 @@ fn check(cluster: &Cluster, what: What, is_done: bool) {
 
 fn clean_up(cluster: &Cluster) {
     let mut admin = cluster.connect("postgres");
-    for database in all::<String>(&mut admin, "select datname::text from pg_database where datname in ('target', 'renamed', 'copy', 'fresh')") {
+    for database in all::<String>(
+        &mut admin,
+        "select datname::text from pg_database where datname in ('target', 'renamed', 'copy', 'fresh')",
+    ) {
         admin.batch_execute(&format!("drop database {database} with (force)")).unwrap();
     }
 }
@@ -200,7 +204,9 @@ fn nothing_of_a_dropped_task_reaches_the_new_one_of_its_name() {
     );
     assert_eq!(new.len(), 3, "records of the old task under the new one: {new:?}");
     let counts: (i64, i64, i64) = {
-        let row = session.query_one("select completed, failed, cancelled from jittask.tasks where name = 'slow'", &[]).unwrap();
+        let row = session
+            .query_one("select completed, failed, cancelled from jittask.tasks where name = 'slow'", &[])
+            .unwrap();
         (row.get(0), row.get(1), row.get(2))
     };
     assert_eq!(counts, (3, 0, 0), "counts of the old task under the new one");
