@@ -5,6 +5,7 @@ pub mod agenda;
 pub mod calendar;
 pub mod capture;
 pub mod definition;
+pub mod due;
 pub mod filter;
 pub mod function;
 pub mod health;

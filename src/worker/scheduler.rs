@@ -10,7 +10,7 @@ use super::watch;
 use crate::catalog::key::NO_ROW;
 use crate::catalog::tally::{self, Counts, Writer};
 use crate::catalog::task::{self, Task};
-use crate::catalog::{agenda, capture, home, series};
+use crate::catalog::{agenda, capture, due, home, series};
 use crate::pg::shmem::{self, Database, DatabaseState, Executor, Shared};
 use crate::pg::{clock, counters, user, worker, xact};
 use crate::settings;
@@ -158,7 +158,7 @@ fn pass(shared: &Shared) -> Pass {
     let settings = user::Settings::begin();
     settings.set(c"lock_timeout", c"1s");
     top_up(now, &mut pass);
-    for (owner, run_at) in agenda::next_by_owner(&shared.in_hand(database, None)) {
+    for (owner, run_at) in due::next_by_owner(&shared.in_hand(database, None)) {
         if run_at.0 <= now.0 + EARLY {
             pass.owners.push((owner, false));
             pass.next = pass.next.min(now.0 + 1_000_000);
@@ -265,7 +265,7 @@ fn dispatch(shared: &Shared, slot: &Database, pass: &Pass, starts: &mut Starts) 
         let now = clock::now().0;
         if !mine.is_empty() {
             let in_hand = shared.in_hand(database, None);
-            let (waiting, since) = xact::run(|| agenda::waiting(owner, Instant(now), &in_hand)).unwrap_or((0, None));
+            let (waiting, since) = xact::run(|| due::waiting(owner, Instant(now), &in_hand)).unwrap_or((0, None));
             let waits = since.is_some_and(|since| now - since.0 >= HELP_AFTER);
             if waiting < 3 && !waits && !is_asked_again {
                 // The one that is busy may be done in a moment. What is in its hands already needs no second look.
@@ -275,10 +275,12 @@ fn dispatch(shared: &Shared, slot: &Database, pass: &Pass, starts: &mut Starts) 
                 continue;
             }
         }
-        // The last free slot is for an owner who has none, if there is one with work.
+        // The last free slot is for an owner who has none, if there is one with work; and one that is starting comes first.
         let has_none =
             |owner: &Oid| !shared.executors_of(database).any(|slot| slot.owner.load(Acquire) == owner.to_u32());
-        if !mine.is_empty() && free_slots(shared) < 2 && (is_wanted || waiting_owners.iter().any(has_none)) {
+        let is_kept = free_slots(shared) < 2 && (is_wanted || waiting_owners.iter().any(has_none));
+        if mine.iter().any(|executor| !executor.connected.load(Acquire)) || (!mine.is_empty() && is_kept) {
+            retry = retry.min(now + 100_000);
             continue;
         }
         match start(shared, database, owner, look, starts, now) {

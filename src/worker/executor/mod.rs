@@ -10,7 +10,7 @@ mod plan;
 mod prepare;
 mod scan;
 
-use crate::catalog::agenda;
+use crate::catalog::due;
 use crate::pg::shmem::{self, Death, Executor, Interruption, Shared};
 use crate::pg::{clock, flight, invalidation, user, worker, xact};
 use crate::settings;
@@ -113,7 +113,7 @@ impl Me {
 /// Until there is nothing to do for `jittask.executor_idle`, or another owner needs the slot.
 fn work(me: &Me) {
     let mut idle_since = clock::now().0;
-    let (mut last_task, mut was_idle) = (0, true);
+    let (mut turn, mut was_idle) = (claim::Turn::default(), true);
     loop {
         worker::check_interrupts();
         worker::reload_if_asked();
@@ -126,7 +126,7 @@ fn work(me: &Me) {
         if worked {
             me.wake_scheduler();
         }
-        worked |= claim::one(me, &mut last_task, was_idle);
+        worked |= claim::one(me, &mut turn, was_idle);
         was_idle = !worked;
         if worked {
             idle_since = clock::now().0;
@@ -152,7 +152,7 @@ fn soon(next: i64) -> i64 {
 }
 
 fn next_run_at(me: &Me) -> Option<Instant> {
-    xact::run(|| agenda::next_run_at(me.owner, &me.others_in_hand())).unwrap_or(None)
+    xact::run(|| due::next_run_at(me.owner, &me.others_in_hand())).unwrap_or(None)
 }
 
 /// Another owner waits and all slots are taken: an idle executor goes, a busy one if its owner has more than its share.

@@ -47,6 +47,7 @@ impl Mode {
 pub struct Cluster {
     tree: Tree,
     port: u16,
+    address_space_kb: Option<u64>,
     postmaster: Option<Child>,
     dir: TempDir,
 }
@@ -78,6 +79,7 @@ impl Cluster {
     /// The same on another installed server than the environment names.
     pub fn on(tree: Tree, options: &Options) -> Self {
         let mut cluster = Self::in_new_dir(tree);
+        cluster.address_space_kb = options.address_space_kb;
         template::provide(&cluster.tree, &cluster.datadir());
         cluster.configure(options);
         cluster.start_again();
@@ -85,7 +87,7 @@ impl Cluster {
     }
 
     fn in_new_dir(tree: Tree) -> Self {
-        let cluster = Self { tree, port: 0, postmaster: None, dir: temp_dir() };
+        let cluster = Self { tree, port: 0, address_space_kb: None, postmaster: None, dir: temp_dir() };
         cluster.tree.hand_over(cluster.dir.path());
         cluster
     }
@@ -224,7 +226,10 @@ impl Cluster {
     fn launch(&mut self) -> Result<(), String> {
         let log = File::options().create(true).append(true).open(self.log_path()).map_err(|error| error.to_string())?;
         let errors = log.try_clone().map_err(|error| error.to_string())?;
-        let mut command = self.tree.command("postgres");
+        let mut command = match self.address_space_kb {
+            Some(most) => self.tree.limited_command("postgres", most),
+            None => self.tree.command("postgres"),
+        };
         command.arg("-D").arg(self.datadir()).arg("-p").arg(self.port.to_string()).arg("-k").arg(self.dir.path());
         let child =
             command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn().map_err(|error| error.to_string())?;

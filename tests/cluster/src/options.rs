@@ -8,13 +8,15 @@ pub struct Options {
     /// Whether commits are synced to disk. A killed process does not need it, only a power cut would; without it
     /// commits still wait for the operating system, or a crash of the server would lose the last of them.
     pub fsync: bool,
+    /// The most address space of each of the server's processes, in kB; then malloc fails.
+    pub address_space_kb: Option<u64>,
     /// Server settings, over those of the harness.
     pub settings: Vec<(String, String)>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { preload: true, fsync: false, settings: Vec::new() }
+        Self { preload: true, fsync: false, address_space_kb: None, settings: Vec::new() }
     }
 }
 
@@ -22,6 +24,12 @@ impl Options {
     /// A server without the extension's library.
     pub fn plain() -> Self {
         Self { preload: false, ..Self::default() }
+    }
+
+    /// Limits the address space of each of the server's processes.
+    pub fn address_space_kb(mut self, most: u64) -> Self {
+        self.address_space_kb = Some(most);
+        self
     }
 
     /// Adds a server setting; the last one of a name counts.

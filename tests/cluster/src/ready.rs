@@ -12,7 +12,11 @@ impl Cluster {
     /// A cluster with the extension in the database `postgres`, and an ordinary role `app` that may use it and make
     /// tables. `settings` are the server's.
     pub fn ready(settings: &[(&str, &str)]) -> Self {
-        let options = settings.iter().fold(Options::default(), |all, (name, value)| all.set(name, value));
+        Self::ready_with(settings.iter().fold(Options::default(), |all, (name, value)| all.set(name, value)))
+    }
+
+    /// The same, for a test that wants more of its server than settings.
+    pub fn ready_with(options: Options) -> Self {
         let cluster = Self::with_options(&options);
         cluster.sql("postgres", "create role app login; create extension jittask");
         cluster.sql("postgres", "grant usage on schema jittask to app; grant create on schema public to app");

@@ -60,7 +60,18 @@ impl Tree {
 
     /// One of the server's programs, to be run as the server's user, in a directory that this user can read.
     pub fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(self.dir.join("bin").join(program));
+        self.as_server(Command::new(self.dir.join("bin").join(program)))
+    }
+
+    /// The same under a limit of its address space, in kB. The shell becomes the program, so the pid is the program's.
+    pub(crate) fn limited_command(&self, program: &str, most: u64) -> Command {
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -v {most} && exec \"$0\" \"$@\"");
+        command.arg("-c").arg(script).arg(self.dir.join("bin").join(program));
+        self.as_server(command)
+    }
+
+    fn as_server(&self, mut command: Command) -> Command {
         command.current_dir("/").env_remove("PGDATA").env("LC_ALL", "C.UTF-8");
         if let Some((uid, gid)) = self.user {
             use std::os::unix::process::CommandExt;

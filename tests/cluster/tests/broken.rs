@@ -1,0 +1,198 @@
+//! Broken, not stuck: what a task needs goes away. The task says so in words, the others go on, and it heals when the
+//! object is back or the task is altered.
+
+use cluster::postgres::Client;
+use cluster::{Cluster, SOON, all, nothing_unaccounted, one};
+
+const SCHEMA: &str = "
+create table contract (id int primary key, due timestamptz, ends timestamptz, live boolean default true);
+create index on contract (due);
+create table outbox (task text, id int);
+create function run(contract) returns void language sql as $$ insert into public.outbox select task, $1.id from jittask.current_run() $$;
+create function lost(contract) returns void language sql as $$ insert into public.outbox select task, $1.id from jittask.current_run() $$;
+select jittask.create_date_task('well', 'contract', 'due', 'run');";
+
+/// A row that is due now: `well` runs it whatever became of the other task.
+fn due_now(cluster: &Cluster, id: i32) {
+    cluster.app_sql(&format!("insert into contract (id, due) values ({id}, now())"));
+    cluster.wait_for(SOON, &format!("select exists (select from outbox where task = 'well' and id = {id})"));
+}
+
+/// The other task has done these, and nothing has failed.
+fn caught_up(cluster: &Cluster, task: &str, ids: &str) {
+    wait_for_broken(cluster, &[]);
+    let done = format!("select string_agg(id::text, ' ' order by id) = '{ids}' from outbox where task = '{task}'");
+    cluster.wait_for(SOON, &done);
+    let mut session = cluster.app();
+    let odd = "select count(*) from jittask.records where status not in ('completed', 'pending') or attempt > 1";
+    assert_eq!(one::<i64>(&mut session, odd), 0);
+    nothing_unaccounted(&mut session);
+}
+
+fn broken(session: &mut Client) -> Vec<String> {
+    all(session, "select format('%s: %s', name, problem) from jittask.tasks where state = 'broken' order by name")
+}
+
+/// Waits until exactly these are broken, with these words in their problems.
+fn wait_for_broken(cluster: &Cluster, told: &[(&str, &str)]) {
+    let mut session = cluster.app();
+    let mut seen = Vec::new();
+    let is_told = |seen: &Vec<String>| {
+        seen.len() == told.len()
+            && seen.iter().zip(told).all(|(line, (name, words))| line.starts_with(&format!("{name}: ")) && line.contains(words))
+    };
+    let until = std::time::Instant::now() + SOON;
+    while !is_told(&seen) {
+        assert!(std::time::Instant::now() < until, "broken are {seen:#?}, not {told:#?}");
+        seen = broken(&mut session);
+    }
+    let problems: Vec<String> = all(&mut session, "select unnest(problems) from jittask.status()");
+    for (name, words) in told {
+        let is_named = problems.iter().any(|problem| problem.contains(&format!("\"{name}\"")) && problem.contains(words));
+        assert!(is_named, "{name} is not in {problems:#?}");
+    }
+}
+
+#[test]
+fn a_dropped_function_that_comes_back() {
+    let cluster = Cluster::ready(&[]);
+    cluster.app_sql(SCHEMA);
+    cluster.app_sql("select jittask.create_date_task('other', 'contract', 'due', 'lost')");
+    due_now(&cluster, 1);
+    caught_up(&cluster, "other", "1");
+    // Planned before, captured after.
+    cluster.app_sql("insert into contract (id, due) values (2, now() + interval '2 seconds')");
+    cluster.wait_for(SOON, "select count(*) = 2 from jittask.records where row_key ->> 'id' = '2' and status = 'pending'");
+    cluster.app_sql("drop function lost");
+    wait_for_broken(&cluster, &[("other", "function public.lost(public.contract) does not exist any more")]);
+    let error = cluster.app().batch_execute("select jittask.run_task('other', '{\"id\": 1}')").unwrap_err();
+    assert_eq!(error.code().unwrap().code(), "55000");
+    due_now(&cluster, 3);
+    cluster.wait_for(SOON, "select exists (select from outbox where task = 'well' and id = 2)");
+    cluster.app_sql("create function lost(contract) returns void language sql as $$ insert into public.outbox select task, $1.id from jittask.current_run() $$");
+    caught_up(&cluster, "other", "1 2 3");
+    // Under another name it is still the same function.
+    cluster.app_sql("alter function lost rename to found; alter table contract rename to agreement; alter table agreement rename to contract");
+    due_now(&cluster, 4);
+    caught_up(&cluster, "other", "1 2 3 4");
+}
+
+/// Whose function it is decides whose code runs: another's of the same name does not, also where it is as good.
+#[test]
+fn a_function_that_is_anothers_now() {
+    let cluster = Cluster::ready(&[]);
+    cluster.app_sql(SCHEMA);
+    cluster.app_sql("select jittask.create_date_task('other', 'contract', 'due', 'lost')");
+    due_now(&cluster, 1);
+    caught_up(&cluster, "other", "1");
+    cluster.sql("postgres", "create role stranger login; alter function lost(contract) owner to stranger");
+    wait_for_broken(&cluster, &[("other", "has another owner")]);
+    due_now(&cluster, 2);
+    cluster.sql("postgres", "alter function lost(contract) owner to app");
+    caught_up(&cluster, "other", "1 2");
+    cluster.sql(
+        "postgres",
+        "drop function lost(contract);
+         create function lost(contract) returns void language sql as $$ select pg_notify('stolen', current_user) $$;
+         alter function lost(contract) owner to stranger",
+    );
+    wait_for_broken(&cluster, &[("other", "has another owner")]);
+    due_now(&cluster, 3);
+    // Altered: the task takes what its owner names now.
+    cluster.app_sql(r#"select jittask.alter_task('other', '{"service_function": "run"}')"#);
+    caught_up(&cluster, "other", "1 2 3");
+}
+
+#[test]
+fn a_dropped_column_and_a_dropped_filter() {
+    let cluster = Cluster::ready(&[("jittask.scan_interval", "1s")]);
+    cluster.app_sql(SCHEMA);
+    cluster.app_sql("select jittask.create_date_task('other', 'contract', 'due', 'run', end_column => 'ends')");
+    due_now(&cluster, 1);
+    caught_up(&cluster, "other", "1");
+    cluster.app_sql("alter table contract drop column ends cascade");
+    wait_for_broken(&cluster, &[("other", "column \"ends\" of contract does not exist any more")]);
+    due_now(&cluster, 2);
+    cluster.app_sql("alter table contract add column ends timestamptz");
+    caught_up(&cluster, "other", "1 2");
+    cluster.app_sql("alter table contract drop column ends cascade");
+    wait_for_broken(&cluster, &[("other", "column \"ends\" of contract does not exist any more")]);
+    due_now(&cluster, 3);
+    cluster.app_sql(r#"select jittask.alter_task('other', '{"end_column": null}')"#);
+    due_now(&cluster, 4);
+    caught_up(&cluster, "other", "1 2 3 4");
+    cluster.app_sql(r#"select jittask.alter_task('other', '{"filter": "live"}')"#);
+    cluster.app_sql(
+        "do $$ begin execute (select format('drop function %s', oid::regprocedure) from pg_proc where pronamespace = 'jittask_filter'::regnamespace); end $$",
+    );
+    due_now(&cluster, 5);
+    wait_for_broken(&cluster, &[("other", "filter")]);
+    cluster.app_sql(r#"select jittask.alter_task('other', '{"filter": null}')"#);
+    caught_up(&cluster, "other", "1 2 3 4 5");
+}
+
+#[test]
+fn a_table_that_may_not_be_read_for_a_while_and_one_that_is_dropped() {
+    let cluster = Cluster::ready(&[("jittask.scan_interval", "1s")]);
+    cluster.app_sql(SCHEMA);
+    cluster.sql(
+        "postgres",
+        "create table lent (id int primary key, due timestamptz);
+         create index on lent (due);
+         grant select, trigger on lent to app",
+    );
+    cluster.app_sql(
+        "create function run(lent) returns void language sql as $$ insert into public.outbox select task, $1.id from jittask.current_run() $$;
+         select jittask.create_date_task('other', 'lent', 'due', 'run')",
+    );
+    cluster.sql("postgres", "insert into lent values (1, now())");
+    caught_up(&cluster, "other", "1");
+    cluster.sql("postgres", "revoke select on lent from app; insert into lent values (2, now())");
+    wait_for_broken(&cluster, &[("other", "permission denied for table lent")]);
+    due_now(&cluster, 1);
+    cluster.sql("postgres", "grant select on lent to app");
+    caught_up(&cluster, "other", "1 2");
+    cluster.sql("postgres", "drop table lent cascade");
+    wait_for_broken(&cluster, &[("other", "does not exist any more")]);
+    due_now(&cluster, 2);
+    cluster.app_sql("select jittask.drop_task('other')");
+    wait_for_broken(&cluster, &[]);
+    due_now(&cluster, 3);
+}
+
+#[test]
+fn a_dropped_role_and_one_that_cannot_log_in() {
+    let cluster = Cluster::ready(&[]);
+    cluster.app_sql(SCHEMA);
+    cluster.sql("postgres", "create role leaver login; create role locked login; grant usage on schema jittask to leaver, locked");
+    cluster.app_sql("create function tick() returns void language sql as ''");
+    for role in ["leaver", "locked"] {
+        cluster
+            .connect_as("postgres", role)
+            .batch_execute(&format!(
+                "select jittask.create_scheduled_task('{role}', now(), 'tick', rule => 'FREQ=SECONDLY;COUNT=300')"
+            ))
+            .unwrap();
+    }
+    cluster.wait_for(SOON, "select bool_and(completed > 0) from jittask.tasks where name like 'l%'");
+    cluster.sql("postgres", "alter role locked nologin");
+    let mut superuser = cluster.connect("postgres");
+    // Where the server runs such roles they go on; elsewhere it is said, and they heal.
+    superuser
+        .batch_execute("select pg_terminate_backend(pid) from jittask.workers where kind = 'executor' and role in ('leaver', 'locked')")
+        .unwrap();
+    superuser.batch_execute("drop role leaver").unwrap();
+    cluster.wait_for(
+        SOON,
+        "select problem like '%owner does not exist any more%' and state = 'broken' from jittask.tasks where name = 'leaver'",
+    );
+    if cluster.major() < 17 {
+        cluster.wait_for(SOON, "select problem like '%cannot log in%' and state = 'broken' from jittask.tasks where name = 'locked'");
+    }
+    due_now(&cluster, 1);
+    superuser.batch_execute("alter role locked login").unwrap();
+    let seen: i64 = one(&mut superuser, "select completed from jittask.tasks where name = 'locked'");
+    cluster.wait_for(SOON, &format!("select completed > {seen} and state = 'active' from jittask.tasks where name = 'locked'"));
+    superuser.batch_execute("select jittask.drop_task('leaver')").unwrap();
+    nothing_unaccounted(&mut superuser);
+}
