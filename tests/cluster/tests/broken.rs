@@ -39,7 +39,10 @@ fn wait_for_broken(cluster: &Cluster, told: &[(&str, &str)]) {
     let mut seen = Vec::new();
     let is_told = |seen: &Vec<String>| {
         seen.len() == told.len()
-            && seen.iter().zip(told).all(|(line, (name, words))| line.starts_with(&format!("{name}: ")) && line.contains(words))
+            && seen
+                .iter()
+                .zip(told)
+                .all(|(line, (name, words))| line.starts_with(&format!("{name}: ")) && line.contains(words))
     };
     let until = std::time::Instant::now() + SOON;
     while !is_told(&seen) {
@@ -48,7 +51,8 @@ fn wait_for_broken(cluster: &Cluster, told: &[(&str, &str)]) {
     }
     let problems: Vec<String> = all(&mut session, "select unnest(problems) from jittask.status()");
     for (name, words) in told {
-        let is_named = problems.iter().any(|problem| problem.contains(&format!("\"{name}\"")) && problem.contains(words));
+        let is_named =
+            problems.iter().any(|problem| problem.contains(&format!("\"{name}\"")) && problem.contains(words));
         assert!(is_named, "{name} is not in {problems:#?}");
     }
 }
@@ -62,7 +66,8 @@ fn a_dropped_function_that_comes_back() {
     caught_up(&cluster, "other", "1");
     // Planned before, captured after.
     cluster.app_sql("insert into contract (id, due) values (2, now() + interval '2 seconds')");
-    cluster.wait_for(SOON, "select count(*) = 2 from jittask.records where row_key ->> 'id' = '2' and status = 'pending'");
+    cluster
+        .wait_for(SOON, "select count(*) = 2 from jittask.records where row_key ->> 'id' = '2' and status = 'pending'");
     cluster.app_sql("drop function lost");
     wait_for_broken(&cluster, &[("other", "function public.lost(public.contract) does not exist any more")]);
     let error = cluster.app().batch_execute("select jittask.run_task('other', '{\"id\": 1}')").unwrap_err();
@@ -164,7 +169,10 @@ fn a_table_that_may_not_be_read_for_a_while_and_one_that_is_dropped() {
 fn a_dropped_role_and_one_that_cannot_log_in() {
     let cluster = Cluster::ready(&[]);
     cluster.app_sql(SCHEMA);
-    cluster.sql("postgres", "create role leaver login; create role locked login; grant usage on schema jittask to leaver, locked");
+    cluster.sql(
+        "postgres",
+        "create role leaver login; create role locked login; grant usage on schema jittask to leaver, locked",
+    );
     cluster.app_sql("create function tick() returns void language sql as ''");
     for role in ["leaver", "locked"] {
         cluster
@@ -187,12 +195,18 @@ fn a_dropped_role_and_one_that_cannot_log_in() {
         "select problem like '%owner does not exist any more%' and state = 'broken' from jittask.tasks where name = 'leaver'",
     );
     if cluster.major() < 17 {
-        cluster.wait_for(SOON, "select problem like '%cannot log in%' and state = 'broken' from jittask.tasks where name = 'locked'");
+        cluster.wait_for(
+            SOON,
+            "select problem like '%cannot log in%' and state = 'broken' from jittask.tasks where name = 'locked'",
+        );
     }
     due_now(&cluster, 1);
     superuser.batch_execute("alter role locked login").unwrap();
     let seen: i64 = one(&mut superuser, "select completed from jittask.tasks where name = 'locked'");
-    cluster.wait_for(SOON, &format!("select completed > {seen} and state = 'active' from jittask.tasks where name = 'locked'"));
+    cluster.wait_for(
+        SOON,
+        &format!("select completed > {seen} and state = 'active' from jittask.tasks where name = 'locked'"),
+    );
     superuser.batch_execute("select jittask.drop_task('leaver')").unwrap();
     nothing_unaccounted(&mut superuser);
 }

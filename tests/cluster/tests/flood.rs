@@ -34,7 +34,9 @@ fn a_million_rows_at_once_neither_delay_another_task_nor_fill_memory() {
         .batch_execute("insert into single select k, (select max(due) from flood) + k * interval '700 ms' from generate_series(1, 10) k")
         .unwrap();
     let (begun, mut most) = (Instant::now(), 0);
-    let ends = format!("select count(*) = 2 from jittask.tasks where (name, completed) in (('flood', {ROWS}), ('single', 10))");
+    let ends = format!(
+        "select count(*) = 2 from jittask.tasks where (name, completed) in (('flood', {ROWS}), ('single', 10))"
+    );
     while !one::<bool>(&mut session, &ends) {
         assert!(begun.elapsed() < Duration::from_secs(240), "the flood did not end");
         for process in processes::of(&cluster.datadir()).iter().filter(|process| process.title.contains("jittask")) {
@@ -44,10 +46,8 @@ fn a_million_rows_at_once_neither_delay_another_task_nor_fill_memory() {
         }
         std::thread::sleep(Duration::from_millis(100));
     }
-    let late: f64 = one(
-        &mut session,
-        "select max(extract(epoch from delay))::float8 from jittask.records where task = 'single'",
-    );
+    let late: f64 =
+        one(&mut session, "select max(extract(epoch from delay))::float8 from jittask.records where task = 'single'");
     let rate: f64 = one(
         &mut session,
         "select (count(*) / extract(epoch from max(finished_at) - min(started_at)))::float8 from jittask.records where task = 'flood'",
