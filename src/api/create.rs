@@ -278,7 +278,7 @@ impl Table {
     /// column, so with one the whole row counts.
     fn changed(&self, definition: &Definition) -> String {
         if definition.filter.is_some() {
-            return "old.* operator(pg_catalog.*<>) new.*".to_string();
+            return "pg_catalog.record_image_ne(old.*, new.*)".to_string();
         }
         let mut columns: Vec<&str> = vec![text(&definition.date_column)];
         columns.extend(definition.end_column.as_deref());
@@ -290,10 +290,7 @@ impl Table {
                 .collect::<Vec<_>>()
                 .join(", ")
         };
-        format!(
-            "row({})::pg_catalog.record operator(pg_catalog.*<>) row({})::pg_catalog.record",
-            row("old"),
-            row("new")
-        )
+        // By the function of the operator *<>: a dump writes the operator between rows such that it compares their columns.
+        format!("pg_catalog.record_image_ne(row({}), row({}))", row("old"), row("new"))
     }
 }

@@ -82,7 +82,11 @@ impl Cluster {
     pub fn on(tree: Tree, options: &Options) -> Self {
         let mut cluster = Self::in_new_dir(tree);
         cluster.address_space_kb = options.address_space_kb;
-        template::provide(&cluster.tree, &cluster.datadir());
+        if options.own_identity {
+            template::initdb(&cluster.tree, &cluster.datadir());
+        } else {
+            template::provide(&cluster.tree, &cluster.datadir());
+        }
         cluster.configure(options);
         if options.clock {
             cluster.clock = Some(Clock::build(cluster.dir.path()));
