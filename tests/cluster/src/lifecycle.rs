@@ -172,6 +172,15 @@ impl Cluster {
         kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok()
     }
 
+    /// Stops a process where it is (`SIGSTOP`), or lets it go on (`SIGCONT`).
+    ///
+    /// # Panics
+    /// When there is no such process.
+    pub fn stand_still(&self, pid: i32, still: bool) {
+        let signal = if still { Signal::SIGSTOP } else { Signal::SIGCONT };
+        assert!(pid > 1 && kill(Pid::from_raw(pid), signal).is_ok(), "there is no process {pid}");
+    }
+
     /// `kill -9` for the postmaster, and waits for its children to see that they are orphans, as a new one has to.
     ///
     /// # Panics
