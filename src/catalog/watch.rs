@@ -28,15 +28,16 @@ pub fn create_triggers(table: &str, key: &[String], definition: &Definition, tok
 /// column, so with one the whole row counts.
 fn changed(key: &[String], definition: &Definition) -> String {
     if definition.filter.is_some() {
-        return "old.* operator(pg_catalog.*<>) new.*".to_string();
+        return "pg_catalog.record_image_ne(old.*, new.*)".to_string();
     }
     let columns = [&definition.date_column, &definition.end_column].into_iter().flatten().chain(key);
     let columns: Vec<String> = columns.map(quote_identifier).collect();
     let row = |side: &str| {
         let values: Vec<String> = columns.iter().map(|column| format!("{side}.{column}")).collect();
-        format!("row({})::pg_catalog.record", values.join(", "))
+        values.join(", ")
     };
-    format!("{} operator(pg_catalog.*<>) {}", row("old"), row("new"))
+    // By the function of the operator *<>: a dump writes the operator between rows such that it compares their columns.
+    format!("pg_catalog.record_image_ne(row({}), row({}))", row("old"), row("new"))
 }
 
 /// They belong to the table; they go with the extension owner's rights, since the task's owner may have lost his.

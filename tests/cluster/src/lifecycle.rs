@@ -82,7 +82,11 @@ impl Cluster {
     pub fn on(tree: Tree, options: &Options) -> Self {
         let mut cluster = Self::in_new_dir(tree);
         cluster.address_space_kb = options.address_space_kb;
-        template::provide(&cluster.tree, &cluster.datadir());
+        if options.own_identity {
+            template::initdb(&cluster.tree, &cluster.datadir());
+        } else {
+            template::provide(&cluster.tree, &cluster.datadir());
+        }
         cluster.configure(options);
         if options.clock {
             cluster.clock = Some(Clock::build(cluster.dir.path()));
@@ -166,6 +170,15 @@ impl Cluster {
     pub fn try_kill9(&self, pid: i32) -> bool {
         assert!(pid > 1, "{pid} is no process of the server");
         kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok()
+    }
+
+    /// Stops a process where it is (`SIGSTOP`), or lets it go on (`SIGCONT`).
+    ///
+    /// # Panics
+    /// When there is no such process.
+    pub fn stand_still(&self, pid: i32, still: bool) {
+        let signal = if still { Signal::SIGSTOP } else { Signal::SIGCONT };
+        assert!(pid > 1 && kill(Pid::from_raw(pid), signal).is_ok(), "there is no process {pid}");
     }
 
     /// `kill -9` for the postmaster, and waits for its children to see that they are orphans, as a new one has to.

@@ -175,41 +175,48 @@ fn databases_and_extension_come_and_go_under_busy_processes() {
     cells(true);
 }
 
-/// A task is dropped and made anew under its name while the old one's function runs.
+/// Tasks are dropped and made anew under their names while the old ones' functions run. Without triggers, whose dropping
+/// waits for the runs.
 #[test]
 fn nothing_of_a_dropped_task_reaches_the_new_one_of_its_name() {
-    let cluster = Cluster::ready(&[]);
-    cluster.contracts("");
+    let cluster = Cluster::ready(&[("jittask.scan_interval", "500ms")]);
+    cluster.app_sql(CONTRACTS);
     cluster.app_sql(
-        "create table slow (id bigint primary key, due timestamptz);
-         create function run_slow(slow) returns void language plpgsql as $$ begin
+        "create function run_slowly(contract) returns void language plpgsql as $$ begin
              perform pg_sleep(2); insert into outbox (id) values (-$1.id); end $$;
-         select jittask.create_date_task('slow', 'slow', 'due', 'run_slow', name => 'slow');
-         insert into slow select id, now() from generate_series(1, 3) id;",
+         create function tick_slowly() returns void language plpgsql as $$ begin
+             perform pg_sleep(2); insert into outbox (id) values (-1000); end $$;
+         create function tick() returns void language sql as $$ insert into outbox (id) values (1000) $$;
+         select jittask.create_date_task('rows', 'contract', 'due', 'run_slowly', name => 'rows', capture => 'scan');
+         select jittask.create_scheduled_task('ticks', now() + interval '1 second', 'tick_slowly', name => 'ticks',
+             rule => 'every 1 second');
+         insert into contract select id, now() + interval '1 second' from generate_series(1, 3) id;",
     );
-    cluster.wait_for(SOON, "select exists (select from jittask.progress)");
+    cluster.wait_for(SOON, "select count(distinct task) = 2 from jittask.progress");
+    let begun = Instant::now();
     cluster.app_sql(
-        "select jittask.drop_task('slow');
-         create function run_anew(slow) returns void language sql as $$ insert into outbox (id) values ($1.id) $$;
-         select jittask.create_date_task('slow', 'slow', 'due', 'run_anew', name => 'slow');
-         insert into slow select id, now() + interval '1 second' from generate_series(11, 13) id;",
+        "select jittask.drop_task('rows'), jittask.drop_task('ticks');
+         select jittask.create_date_task('rows', 'contract', 'due', 'run', name => 'rows', capture => 'scan');
+         select jittask.create_scheduled_task('ticks', now() + interval '1 second', 'tick', name => 'ticks', end_at => now() + interval '2 seconds',
+             rule => 'every 1 second');
+         insert into contract select id, now() + interval '1 second' from generate_series(11, 13) id;",
     );
+    assert!(begun.elapsed() < Duration::from_secs(1), "it waited {:?} for the runs", begun.elapsed());
     let mut session = cluster.connect("postgres");
-    cluster.wait_for(SOON, "select count(*) = 3 from outbox where id > 0");
-    cluster.wait_for(SOON, "select count(*) = 6 from jittask.record where status in ('completed', 'cancelled')");
-    let new: Vec<String> = all(
+    cluster.wait_for(SOON, "select count(*) = 5 from outbox where id > 0");
+    cluster
+        .wait_for(SOON, "select not exists (select from jittask.agenda) and not exists (select from jittask.progress)");
+    let counts: Vec<String> = all(
         &mut session,
-        "select format('%s %s', r.key, r.status) from jittask.record r join jittask.task t on t.id = r.task_id
-         where t.dropped_at is null order by 1",
+        "select format('%s: %s completed, %s failed, %s cancelled', name, completed, failed, cancelled) from jittask.tasks order by 1",
     );
-    assert_eq!(new.len(), 3, "records of the old task under the new one: {new:?}");
-    let counts: (i64, i64, i64) = {
-        let row = session
-            .query_one("select completed, failed, cancelled from jittask.tasks where name = 'slow'", &[])
-            .unwrap();
-        (row.get(0), row.get(1), row.get(2))
-    };
-    assert_eq!(counts, (3, 0, 0), "counts of the old task under the new one");
-    assert_eq!(all::<i64>(&mut session, "select id from outbox where id > 0 order by id"), [11, 12, 13]);
+    assert_eq!(counts, ["rows: 3 completed, 0 failed, 0 cancelled", "ticks: 2 completed, 0 failed, 0 cancelled"]);
+    // What ran ends normally; what was due and not done is cancelled. All of it stays the old tasks'.
+    let old = "select count(*) from jittask.record r join jittask.task t on t.id = r.task_id
+               where t.dropped_at is not null and r.status not in ('completed', 'cancelled')";
+    assert_eq!(one::<i64>(&mut session, old), 0);
+    assert_eq!(all::<i64>(&mut session, "select id from outbox where id > 0 order by id"), [11, 12, 13, 1000, 1000]);
+    let slow: i64 = one(&mut session, "select count(*) from outbox where id < 0");
+    assert!((1..=4).contains(&slow), "{slow} of the old runs left their effect");
     assert_eq!(one::<i64>(&mut session, "select unaccounted from jittask.status()"), 0);
 }
