@@ -117,7 +117,8 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
         slot.failures.store(0, Release);
         let retry = dispatch(shared, slot, &pass, &mut starts);
         let next = pass.next.min(retry).min(watch::deadlines(shared, database.to_u32()));
-        let next = next.min(watch::next_death(shared, database.to_u32()));
+        let next =
+            next.min(watch::next_death(shared, database.to_u32())).min(watch::next_check(shared, database.to_u32()));
         let now = clock::now().0;
         let may_sleep = !pass.watches
             && pass.next.min(retry) - now > SLEEP_AFTER
