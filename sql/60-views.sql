@@ -1,8 +1,13 @@
 -- Reading. Every view shows the caller's own tasks, to superusers and pg_read_all_data all.
 
 -- The barrier must be around the union: PostgreSQL takes a union apart, and conditions with it, before the barriers in it.
+-- What a reader asks of status or task is judged above it, after row_key was made for each row: so its usual forms are
+-- made here, without calling a function.
 create view jittask.records with (security_barrier) as
-select r.id, t.name as task, t.title, t.kind, jittask.make_row_key(t.key_columns, r.key) as row_key,
+select r.id, t.name as task, t.title, t.kind,
+       case when r.key = '' then null
+            when cardinality(t.key_columns) = 1 then jsonb_build_object(t.key_columns[1], r.key::jsonb)
+            else jittask.make_row_key(t.key_columns, r.key) end as row_key,
        r.nominal_at, r.due_at, r.status, r.attempt, r.started_at, r.finished_at,
        r.finished_at - r.started_at as duration, r.started_at - r.due_at as delay, r.result,
        r.error_code, r.error, r.error_context, r.reason, pg_get_userbyid(t.owner) as owner, r.pid

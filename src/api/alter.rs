@@ -123,9 +123,7 @@ fn settle_name(task: &Task, definition: &Definition) -> Result<()> {
         return Ok(());
     }
     name::check(new)?;
-    if task::name_exists(new) {
-        return Err(task::name_taken(new));
-    }
+    task::take_name(new)?;
     internal::rename(&task.name, new);
     Ok(())
 }

@@ -114,11 +114,9 @@ fn settle_name(definition: &mut Definition) -> Result<()> {
     match &definition.name {
         Some(given) => {
             name::check(given)?;
-            if task::name_exists(given) {
-                return Err(task::name_taken(given));
-            }
+            task::take_name(given)?;
         }
-        None => definition.name = Some(name::generate(&title, task::name_exists)),
+        None => definition.name = Some(name::generate(&title, task::name_is_busy)),
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use super::definition::{Definition, TaskKind};
 use super::filter::Filter;
 use super::function::{Function, Takes};
 use crate::error::{Error, Kind, Result};
-use crate::pg::{sql, user};
+use crate::pg::{lock, sql, user};
 use pgrx::JsonB;
 use pgrx::pg_sys::Oid;
 use schedule::Instant;
@@ -213,6 +213,25 @@ pub fn name_exists(name: &str) -> bool {
         sql::run("select 1 from jittask.task where name = $1 and dropped_at is null", &[sql::arg(name)])
     })
     .is_empty()
+}
+
+/// Is this name, for a new task, taken by another or just being given to one? If not, it is this transaction's.
+pub fn name_is_busy(name: &str) -> bool {
+    name_exists(name)
+        || lock_of(name).is_some_and(|(catalog, hash)| !lock::try_name(catalog, hash))
+        || name_exists(name)
+}
+
+/// 42710 if a task has this name; waits for a transaction that is just giving it to one. Then it is this transaction's.
+pub fn take_name(name: &str) -> Result<()> {
+    if let Some((catalog, hash)) = lock_of(name) {
+        lock::wait_for_name(catalog, hash);
+    }
+    if name_exists(name) { Err(name_taken(name)) } else { Ok(()) }
+}
+
+fn lock_of(name: &str) -> Option<(Oid, u32)> {
+    Some((lock::relation(c"task")?, super::key::hash(0, name) as u32))
 }
 
 /// The tasks that skip the holidays of a calendar.

@@ -4,16 +4,35 @@ use pgrx::pg_sys::{self, Oid};
 
 /// Tries to take the right to plan a task, until the transaction ends. False: another executor plans it.
 pub fn try_plan(catalog: Oid, task: i32) -> bool {
+    acquire(catalog, task as u32, PLAN, false)
+}
+
+/// Tries to take a name for a new task, until the transaction ends. False: another transaction is just using it. `hash`
+/// is the name's.
+pub fn try_name(catalog: Oid, hash: u32) -> bool {
+    acquire(catalog, hash, NAME, false)
+}
+
+/// The same, and waits for the other one's end.
+pub fn wait_for_name(catalog: Oid, hash: u32) {
+    acquire(catalog, hash, NAME, true);
+}
+
+/// What of a task is locked.
+const PLAN: u16 = 0;
+const NAME: u16 = 1;
+
+fn acquire(catalog: Oid, object: u32, part: u16, waits: bool) -> bool {
     let tag = pg_sys::LOCKTAG {
         locktag_field1: unsafe { pg_sys::MyDatabaseId }.to_u32(),
         locktag_field2: catalog.to_u32(),
-        locktag_field3: task as u32,
-        locktag_field4: 0,
+        locktag_field3: object,
+        locktag_field4: part,
         locktag_type: pg_sys::LockTagType::LOCKTAG_OBJECT as u8,
         locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
     };
     let mode = pg_sys::ExclusiveLock as i32;
-    let taken = unsafe { pg_sys::LockAcquire(&tag, mode, false, true) };
+    let taken = unsafe { pg_sys::LockAcquire(&tag, mode, false, !waits) };
     taken != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
 }
 

@@ -122,8 +122,18 @@ impl Shared {
         };
         let slot = probes(token).map(|i| &self.limits[i]).find(free)?;
         slot.clear();
+        slot.database.store(unsafe { pg_sys::MyDatabaseId }.to_u32(), Release);
         slot.token.store(token as u64, Release);
         Some(slot)
+    }
+
+    /// Gives back the slots of a database that is gone.
+    pub fn forget_limits_of(&self, database: u32) {
+        let is_of = |slot: &&Limit| slot.token.load(Acquire) > RESERVED && slot.database.load(Acquire) == database;
+        self.limits.iter().filter(is_of).for_each(|slot| {
+            slot.clear();
+            slot.token.store(1, Release);
+        });
     }
 
     /// Gives a token's slot back; rows written afterwards count as unknown, that is, as perhaps due.

@@ -176,6 +176,8 @@ impl Executor {
 pub struct Limit {
     /// 0 free, 1 was used once.
     pub(super) token: AtomicU64,
+    /// The task's database.
+    pub(super) database: AtomicU32,
     /// Column values above this are not due before the horizon: days or microseconds since 2000, as in the datum.
     pub limit: AtomicI64,
     /// Everything due before this is in the agenda or being captured. Microseconds since 1970.

@@ -31,7 +31,7 @@ pub fn forget_limit_at_commit(token: i64) {
 /// At this transaction's commit, let the scheduler see whether tasks still have what they need.
 pub fn schema_changed_at_commit() {
     SCHEMA_CHANGED.set(true);
-    at_commit();
+    register();
 }
 
 /// At this transaction's commit, tell the launcher to look whether the extension is in this database.
@@ -92,10 +92,9 @@ fn committed() {
     for token in FORGOTTEN.take() {
         shared().into_iter().for_each(|shared| shared.forget_limit(token));
     }
-    if WANTED.take() {
-        if schema_changed && let Some(database) = here() {
-            database.schema_changed.store(true, Release);
-        }
+    // The scheduler is woken once until it has looked, however many temporary tables are made meanwhile.
+    let is_first = schema_changed && here().is_some_and(|database| !database.schema_changed.swap(true, AcqRel));
+    if WANTED.take() || is_first {
         notify(look_again);
     }
     AFTER_ABORT.set(None);

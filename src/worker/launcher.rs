@@ -112,6 +112,7 @@ fn forget_dropped(shared: &Shared, found: &[databases::Found]) {
         let oid = slot.oid.load(Acquire);
         let gone = oid != 0 && !found.iter().any(|database| database.oid.to_u32() == oid);
         if gone && !slot.scheduler.is_alive() && shared.executors_of(oid).next().is_none() {
+            shared.forget_limits_of(oid);
             slot.failures.store(0, Relaxed);
             slot.keep_out_until.store(0, Relaxed);
             slot.set_state(DatabaseState::Unknown);

@@ -15,18 +15,35 @@ const NEXT_LOOK: i64 = 600_000_000;
 /// When it is time for the next portion. Microseconds since 1970.
 pub struct Retention {
     next: i64,
+    /// The setting at the last look.
+    minutes: i64,
+    /// The last look found no full portion any more.
+    is_done: bool,
 }
 
 impl Retention {
     /// The first look comes a minute after the start.
     pub fn new() -> Self {
-        Retention { next: clock::now().0 + 60_000_000 }
+        Retention { next: clock::now().0 + 60_000_000, minutes: minutes(), is_done: false }
     }
 
-    /// Removes a portion if it is time; when to come again.
-    pub fn work(&mut self) -> i64 {
-        let (now, minutes) = (clock::now().0, i64::from(settings::RECORD_RETENTION.get()));
+    /// Is nothing left to remove for the time being?
+    pub fn is_done(&self) -> bool {
+        self.is_done
+    }
+
+    /// Removes a portion if it is time, or if the process would like to end; when to come again.
+    pub fn work(&mut self, is_ending: bool) -> i64 {
+        let (now, minutes) = (clock::now().0, minutes());
+        if minutes != self.minutes {
+            // Whoever has changed it wants to see what it does.
+            (self.minutes, self.next, self.is_done) = (minutes, now, false);
+        }
+        if is_ending && !self.is_done {
+            self.next = self.next.min(now + NEXT_PORTION);
+        }
         if minutes == 0 {
+            self.is_done = true;
             return i64::MAX;
         }
         if now >= self.next {
@@ -35,8 +52,13 @@ impl Retention {
                 warning!("jittask cannot remove old records: {}", failure.message);
                 0
             });
-            self.next = now + if removed == PORTION { NEXT_PORTION } else { NEXT_LOOK };
+            self.is_done = removed < PORTION;
+            self.next = now + if self.is_done { NEXT_LOOK } else { NEXT_PORTION };
         }
         self.next
     }
+}
+
+fn minutes() -> i64 {
+    i64::from(settings::RECORD_RETENTION.get())
 }

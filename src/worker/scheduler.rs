@@ -28,6 +28,8 @@ const HELP_AFTER: i64 = 30_000;
 const START_PATIENCE: i64 = 15_000_000;
 /// With nothing due for this long the scheduler ends; the launcher brings it back.
 const SLEEP_AFTER: i64 = 600_000_000;
+/// It comes once a day in any case: records grow old.
+const LONGEST_SLEEP: i64 = 86_400_000_000;
 /// Occurrences of one scheduled task that are planned in one pass.
 const TOP_UP: usize = 5000;
 
@@ -119,14 +121,16 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
         slot.failures.store(0, Release);
         let retry = dispatch(shared, slot, &pass, &mut starts);
         let next = pass.next.min(retry).min(watch::deadlines(shared, database.to_u32()));
-        let next = next.min(watch::next_death(shared, database.to_u32()));
-        let next = if pass.is_asleep { next } else { next.min(retention.work()) };
+        let next =
+            next.min(watch::next_death(shared, database.to_u32())).min(watch::next_check(shared, database.to_u32()));
         let now = clock::now().0;
-        if !pass.watches
+        let may_sleep = !pass.watches
             && pass.next.min(retry) - now > SLEEP_AFTER
-            && shared.executors_of(database.to_u32()).next().is_none()
-        {
-            end(slot, DatabaseState::Asleep, pass.next.min(retry) - EARLY);
+            && shared.executors_of(database.to_u32()).next().is_none();
+        // Not before old records are gone, or those of a task that runs once a month would stay.
+        let next = if pass.is_asleep { next } else { next.min(retention.work(may_sleep)) };
+        if may_sleep && (pass.is_asleep || retention.is_done()) {
+            end(slot, DatabaseState::Asleep, (pass.next.min(retry) - EARLY).min(now + LONGEST_SLEEP));
         }
         worker::wait_until(Instant(next));
     }

@@ -7,6 +7,7 @@ use crate::pg::clock;
 use crate::pg::shmem::{Database, Death, Interruption, Shared};
 use pgrx::prelude::*;
 use schedule::Instant;
+use std::cell::Cell;
 use std::sync::atomic::Ordering::*;
 
 /// A process that is told to end by a shutdown of the server is not alone: the scheduler dies within this too, and
@@ -14,6 +15,13 @@ use std::sync::atomic::Ordering::*;
 const SHUTDOWN_MICROS: i64 = 300_000;
 /// A run that goes on this long after it was interrupted is ended with its process.
 const GRACE: i64 = 4_000_000;
+
+/// The least time between two looks at the schema. Microseconds.
+const CHECK_EVERY: i64 = 1_000_000;
+
+thread_local! {
+    static CHECKED_AT: Cell<i64> = const { Cell::new(0) };
+}
 
 /// Interrupts runs whose time is up, ends those that do not heed it; when to look again.
 pub fn deadlines(shared: &Shared, database: u32) -> i64 {
@@ -58,7 +66,9 @@ pub fn clock(shared: &Shared, slot: &Database) {
 pub fn came_up(shared: &Shared, database: u32, now: Instant) -> Vec<i64> {
     let Some(slot) = shared.database(database) else { return Vec::new() };
     let is_new = slot.up_since.compare_exchange(0, now.0, AcqRel, Acquire).is_ok();
-    if slot.schema_changed.swap(false, AcqRel) || is_new {
+    if is_new || (slot.schema_changed.load(Acquire) && now.0 >= next_check(shared, database)) {
+        slot.schema_changed.store(false, Release);
+        CHECKED_AT.set(now.0);
         follow::all();
         health::check();
     }
@@ -80,6 +90,12 @@ pub fn forget(shared: &Shared, counted: &[i64]) {
             died.entry.store(0, Release);
         }
     }
+}
+
+/// When to see again whether tasks have what they need: at once after a change of the schema, but once a second at most.
+pub fn next_check(shared: &Shared, database: u32) -> i64 {
+    let is_changed = shared.database(database).is_some_and(|slot| slot.schema_changed.load(Acquire));
+    if is_changed { CHECKED_AT.get() + CHECK_EVERY } else { i64::MAX }
 }
 
 /// When the next death is to be counted.

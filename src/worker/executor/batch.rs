@@ -63,15 +63,17 @@ struct Batch<'a> {
     mode: Mode,
     records: Vec<Record>,
     aside: Vec<usize>,
+    /// The position of a row that somebody has locked: put aside without waiting for it once more.
+    locked: Option<usize>,
     last_started: Option<Instant>,
     /// Microseconds that a row, or a batch given as an array, may take.
     timeout: i64,
 }
 
-/// Runs the entry inside the caller's transaction.
-pub fn run(me: &Me, entry: &Entry, mode: Mode) {
-    let mut batch =
-        Batch { me, entry, mode, records: Vec::new(), aside: Vec::new(), last_started: None, timeout: i64::MAX };
+/// Runs the entry inside the caller's transaction. `locked` is the position of a row that was found locked.
+pub fn run(me: &Me, entry: &Entry, mode: Mode, locked: Option<usize>) {
+    let (records, aside) = (Vec::new(), Vec::new());
+    let mut batch = Batch { me, entry, mode, records, aside, locked, last_started: None, timeout: i64::MAX };
     STARTED_AT.set(clock::now());
     let prepared = prepare::task(me, entry.task);
     match prepared.as_ref().map(|prepared| &prepared.task) {
@@ -211,6 +213,10 @@ impl Batch<'_> {
         let begun = clock::now();
         for (position, skip) in skips.iter().enumerate() {
             if *skip {
+                continue;
+            }
+            if self.locked == Some(position) {
+                self.aside.push(position);
                 continue;
             }
             if self.mode != Mode::Alone {

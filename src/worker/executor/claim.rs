@@ -71,7 +71,7 @@ pub fn one(me: &Me, turn: &mut Turn, was_idle: bool) -> bool {
         if was_idle {
             me.wake_scheduler();
         }
-        batch::run(me, &entry, if entry.alone || entry.keys.len() == 1 { Mode::Alone } else { Mode::Together });
+        batch::run(me, &entry, if entry.alone || entry.keys.len() == 1 { Mode::Alone } else { Mode::Together }, None);
         Step::Ran
     });
     let found = match result {
@@ -138,10 +138,12 @@ impl Me {
 
 /// The run's transaction was rolled back.
 fn after_failure(me: &Me, entry: Entry, failure: Failure) {
+    let position = usize::try_from(me.slot.position.load(Acquire)).unwrap_or_default();
+    let locked = position.checked_sub(1).filter(|_| failure.sqlstate == LOCKED);
     let done = settle(me, &entry, &failure).unwrap_or_else(|| {
         let again = xact::run(|| {
             if let Some(entry) = agenda::hold(entry.id) {
-                batch::run(me, &entry, Mode::Savepoints);
+                batch::run(me, &entry, Mode::Savepoints, locked);
             }
         });
         again.or_else(|failure| {
@@ -179,6 +181,9 @@ fn settle(me: &Me, entry: &Entry, failure: &Failure) -> Option<Result<(), Failur
 
 /// query_canceled: by pg_cancel_backend, the timeout, or cancel_record.
 pub const CANCELLED: &str = "57014";
+
+/// lock_not_available: the lock_timeout of a batch.
+const LOCKED: &str = "55P03";
 
 fn put_all_aside(entry: i64) {
     if let Some(entry) = agenda::hold(entry) {

@@ -1,0 +1,123 @@
+//! Many records: a plain role finds what it looks for by an index, and the old ones go in small portions, none of them
+//! younger than its task's catch_up_window.
+
+use std::time::{Duration, Instant};
+
+use cluster::postgres::Client;
+use cluster::{Cluster, SOON, all, nothing_unaccounted, one};
+
+/// Records of 100 tasks of three roles over 100 days, of which a thousandth failed. JITTASK_RECORDS says how many; with
+/// 2,000,000 the slowest question took 30 ms.
+fn records() -> i64 {
+    std::env::var("JITTASK_RECORDS").ok().and_then(|text| text.parse().ok()).unwrap_or(100_000)
+}
+
+fn filled(cluster: &Cluster, records: i64) {
+    cluster
+        .sql("postgres", "create role other login; create role third login; grant usage on schema jittask to public");
+    for (number, role) in ["app", "other", "third"].iter().enumerate() {
+        cluster
+            .connect_as("postgres", role)
+            .batch_execute(&format!(
+                "select jittask.create_scheduled_task(format('task %s', i), '2100-01-01', body => 'null') from generate_series({number}, 99, 3) i"
+            ))
+            .unwrap();
+    }
+    cluster.sql(
+        "postgres",
+        &format!(
+            "insert into jittask.record (id, task_id, nominal_at, started_at, finished_at, status, attempt, forced, key, result, error)
+             select -i, t.id, at, at, at + interval '20 ms', case when i % 1000 = 0 then 'failed' else 'completed' end::jittask.record_status,
+                    1, false, '', 'ok', case when i % 1000 = 0 then 'no luck' end
+             from generate_series({records}, 1, -1) i, lateral (select now() - i * interval '100 days' / {records} as at) a,
+                  lateral (select id from jittask.task where name = 'task_' || i % 100) t"
+        ),
+    );
+    let mut superuser = cluster.connect("postgres");
+    for table in ["record", "task", "agenda"] {
+        superuser.batch_execute(&format!("vacuum analyze jittask.{table}")).unwrap();
+    }
+}
+
+/// What people ask, as a role that sees a third of it.
+const QUESTIONS: [(&str, &str); 5] = [
+    ("one task's day", "task = 'task_0' and due_at >= now() - interval '2 days' and due_at < now() - interval '1 day'"),
+    ("one task's last ones", "task = 'task_0' and due_at > now() - interval '3 hours'"),
+    (
+        "all failures of yesterday",
+        "status = 'failed' and finished_at >= date_trunc('day', now()) - interval '1 day' and finished_at < date_trunc('day', now())",
+    ),
+    ("a range of started_at", "started_at between now() - interval '50 hours' and now() - interval '49 hours'"),
+    ("one record", "id = -3000"),
+];
+
+#[test]
+fn a_plain_role_finds_records_by_an_index() {
+    let cluster = Cluster::ready(&[("jittask.record_retention", "0")]);
+    let records = records();
+    filled(&cluster, records);
+    let mut session = cluster.app();
+    for (what, condition) in QUESTIONS {
+        let query = format!("select * from jittask.records where {condition}");
+        let plan: Vec<String> = all(&mut session, &format!("explain (analyze, buffers) {query}"));
+        let whole = plan.iter().any(|line| line.contains("Seq Scan on record"));
+        assert!(!whole, "{what}: {plan:#?}");
+        let found = session.query(&query, &[]).unwrap().len();
+        assert!(found > 0, "{what}: nothing found");
+        let best = (0..3).map(|_| timed(&mut session, &query)).min().unwrap();
+        println!("{what}: {found} of {records} records in {best:?}");
+        assert!(best < Duration::from_millis(50), "{what} took {best:?}: {plan:#?}");
+    }
+}
+
+/// Older than record_retention and than the task's own window, in portions that keep nobody waiting.
+#[test]
+fn old_records_go_but_none_younger_than_its_window() {
+    let cluster = Cluster::ready(&[("jittask.record_retention", "0")]);
+    filled(&cluster, 20_000);
+    cluster.sql(
+        "postgres",
+        "update jittask.task set definition = jsonb_set(definition, '{catch_up_window}', '\"80 days\"') where name = 'task_7'",
+    );
+    let oldest = |session: &mut Client, condition: &str| -> f64 {
+        one(
+            session,
+            &format!(
+                "select extract(epoch from now() - min(due_at))::float8 / 86400 from jittask.records where {condition}"
+            ),
+        )
+    };
+    let mut superuser = cluster.connect("postgres");
+    let before: i64 = one(&mut superuser, "select count(*) from jittask.records where status <> 'pending'");
+    assert_eq!(before, 20_000);
+    // Scheduled tasks have a window of 32 days, one here has 80.
+    for (retention, most, most_of_7) in [("50d", 50.0, 80.0), ("1d", 32.0, 80.0)] {
+        cluster.turn("jittask.record_retention", retention);
+        let is_done = format!(
+            "select coalesce(min(due_at) > now() - interval '{most} days 1 minute', false) from jittask.records where task <> 'task_7'"
+        );
+        cluster.wait_for(SOON, &is_done);
+        cluster.wait_for(
+            SOON,
+            &is_done
+                .replace("<> 'task_7'", "= 'task_7'")
+                .replace(&format!("{most} days"), &format!("{most_of_7} days")),
+        );
+        let (others, seven) = (oldest(&mut superuser, "task <> 'task_7'"), oldest(&mut superuser, "task = 'task_7'"));
+        assert!(others > most - 0.2, "a record of {others} days is the oldest, with a retention of {retention}");
+        assert!(seven > most_of_7 - 1.0, "a record of {seven} days is the oldest of the task with the long window");
+    }
+    // What is left was not touched, and the counts outlive what went.
+    let young: i64 = one(
+        &mut superuser,
+        "select count(*) from jittask.records where status <> 'pending' and due_at > now() - interval '31 days'",
+    );
+    assert_eq!(young, 20_000 * 31 / 100 - 1);
+    nothing_unaccounted(&mut superuser);
+}
+
+fn timed(session: &mut Client, query: &str) -> Duration {
+    let begun = Instant::now();
+    session.query(query, &[]).unwrap();
+    begun.elapsed()
+}
