@@ -11,8 +11,11 @@ use pgrx::prelude::*;
 use schedule::Instant;
 use std::sync::atomic::Ordering::*;
 
-/// Executors are called stuck when all of them have been at one row for this long. Microseconds.
-const STUCK_AFTER: i64 = 30_000_000;
+/// Executors are called stuck when all of them have been at one row for half of the time after which what waits for
+/// them is overdue. Microseconds.
+fn stuck_after() -> i64 {
+    i64::from(settings::OVERDUE_AFTER.get()) * 500
+}
 
 type Row = (bool, Option<pgrx::datum::Interval>, i64, i64, i64, i64, i64, Vec<String>);
 
@@ -95,7 +98,7 @@ fn stuck(shared: &shmem::Shared) -> Option<String> {
         .iter()
         .filter(|slot| {
             let started = slot.started_at.load(Acquire);
-            slot.process.is_alive() && started != 0 && now - started > STUCK_AFTER
+            slot.process.is_alive() && started != 0 && now - started > stuck_after()
         })
         .map(|slot| (slot.process.pid.load(Acquire), slot.task.load(Acquire), slot.started_at.load(Acquire)))
         .collect();
