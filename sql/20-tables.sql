@@ -11,6 +11,9 @@ create table jittask.task (
     relation       regclass,
     definition     jsonb not null,                -- canonical, by the parameters' names
     key_columns    name[] not null default '{}',
+    table_name     name,                          -- what the table was called at the last look,
+    columns        name[] not null default '{}',  -- all of its columns that the task speaks of,
+    column_numbers smallint[] not null default '{}', -- and which they are: so a renamed one is found again
     filter_sql     text,                          -- the call of the filter's function
     filter_runs_late boolean not null default false,
     function_oid   oid not null,

@@ -21,7 +21,7 @@ insert into jittask.home select c.system_identifier, d.oid
 from pg_control_system() c, pg_database d where d.datname = current_database();
 
 create event trigger jittask_schema_changed on ddl_command_end
-    when tag in ('ALTER TABLE', 'ALTER VIEW', 'ALTER FOREIGN TABLE', 'ALTER FUNCTION', 'ALTER ROUTINE', 'ALTER SCHEMA', 'CREATE FUNCTION',
+    when tag in ('ALTER TABLE', 'ALTER VIEW', 'ALTER MATERIALIZED VIEW', 'ALTER FOREIGN TABLE', 'ALTER FUNCTION', 'ALTER ROUTINE', 'ALTER SCHEMA', 'CREATE FUNCTION',
                  'CREATE TABLE', 'CREATE VIEW')
     execute function jittask.schema_changed();
 create event trigger jittask_objects_dropped on sql_drop execute function jittask.schema_changed();

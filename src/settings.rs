@@ -14,8 +14,8 @@ pub static MAX_EXECUTORS: GucSetting<i32> = GucSetting::<i32>::new(4);
 pub static PLANNING_HORIZON: GucSetting<i32> = GucSetting::<i32>::new(3600);
 /// Milliseconds.
 pub static SCAN_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(60_000);
-/// Milliseconds; read by the view `jittask.records` too.
-pub static OVERDUE_AFTER: GucSetting<i32> = GucSetting::<i32>::new(60_000);
+/// Milliseconds; read by the view `jittask.records`.
+static OVERDUE_AFTER: GucSetting<i32> = GucSetting::<i32>::new(60_000);
 /// Milliseconds.
 pub static EXECUTOR_IDLE: GucSetting<i32> = GucSetting::<i32>::new(10_000);
 

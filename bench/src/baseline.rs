@@ -11,7 +11,7 @@ const KEPT: f64 = 0.7;
 
 /// The ratios of these lines, as they are committed.
 pub fn of(lines: &[Line]) -> Value {
-    let ratios = lines.iter().filter(|line| line.is_ratio());
+    let ratios = lines.iter().filter(|line| line.is_judged());
     let ratios: Map<String, Value> =
         ratios.map(|line| (line.id.to_owned(), json!((line.value * 1000.0).round() / 1000.0))).collect();
     Value::Object(ratios)

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use cluster::{Cluster, one};
 
-use crate::server::{maintain, now, seconds, wait_for_count};
+use crate::processes::{Meter, cpu_seconds};
+use crate::server::{maintain, now, postmaster, seconds, wait_for_count};
 
 /// The function that everybody calls, and what the loop needs.
 const SCHEMA: &str = "
@@ -60,10 +61,18 @@ pub struct Contracts<'a> {
     tasks: Cell<usize>,
 }
 
-/// One run of jittask.
+/// One run of a side.
+#[derive(Clone, Copy)]
 pub struct Run {
-    /// Rows a second from the due instant until all are recorded and committed.
+    /// Rows a second; jittask's from the due instant until all are recorded and committed.
     pub rate: f64,
+    /// Microseconds of CPU time that the server's processes took for a row.
+    pub cpu: f64,
+}
+
+/// One run of jittask.
+pub struct Due {
+    pub run: Run,
     /// Seconds from the task's creation until all its rows were in the agenda: before the due instant.
     pub planning: f64,
 }
@@ -100,29 +109,36 @@ impl<'a> Contracts<'a> {
         assert_eq!(one::<i64>(&mut self.cluster.app(), &warm), self.due);
     }
 
-    /// (a) The bare statement, without any bookkeeping: rows a second.
-    pub fn bare(&self) -> f64 {
+    /// (a) The bare statement, without any bookkeeping.
+    pub fn bare(&self) -> Run {
         self.clear();
         self.timed(&format!("select count(remind(c)) from contracts c where expires_on = '{}'", self.day))
     }
 
     /// (b) The careful loop: an exception block and a record for each row.
-    pub fn hand_written(&self) -> f64 {
+    pub fn hand_written(&self) -> Run {
         self.clear();
         self.timed(&format!("select run_loop('{}', now())", self.day))
     }
 
-    fn timed(&self, query: &str) -> f64 {
+    fn timed(&self, query: &str) -> Run {
         let mut session = self.cluster.app();
-        let mut done = 0_i64;
+        let pid: i32 = one(&mut session, "select pg_backend_pid()");
+        let cpu = || cpu_seconds(pid).unwrap_or_else(|| panic!("the session's process is gone"));
+        let (mut done, before) = (0_i64, cpu());
         let taken = seconds(|| done = one(&mut session, query));
+        let cpu = cpu() - before;
         assert_eq!(done, self.due, "{query}");
         self.check_outbox(self.due);
-        self.due as f64 / taken
+        self.run(taken, cpu)
+    }
+
+    fn run(&self, seconds: f64, cpu_seconds: f64) -> Run {
+        Run { rate: self.due as f64 / seconds, cpu: cpu_seconds * 1e6 / self.due as f64 }
     }
 
     /// jittask, with `function` of the schema above.
-    pub fn jittask(&self, function: &str) -> Run {
+    pub fn jittask(&self, function: &str) -> Due {
         self.clear();
         let number = self.tasks.replace(self.tasks.get() + 1);
         let (name, zone, day) = (format!("bench_{number}"), &self.zone, &self.day);
@@ -145,14 +161,16 @@ impl<'a> Contracts<'a> {
         let limit = Duration::from_secs(60);
         let planned_at = wait_for_count(self.cluster, &count, self.due, Duration::from_millis(20), limit);
         assert!(planned_at < due_at, "planning ended after the due instant: {:.1} s", planned_at - begun);
+        let mut meter = Meter::start(postmaster(self.cluster), "jittask");
         std::thread::sleep(Duration::from_secs_f64((due_at - now()).max(0.0)));
         let count = format!("select completed + failed from jittask.tasks where name = '{name}'");
         let limit = Duration::from_secs(600);
         let ended_at = wait_for_count(self.cluster, &count, self.due, Duration::from_millis(10), limit);
+        let cpu = meter.look();
         let failed: i64 = one(&mut app, &format!("select failed from jittask.tasks where name = '{name}'"));
         self.check_outbox(self.due - failed);
         app.batch_execute(&format!("select jittask.drop_task('{name}')")).unwrap();
-        Run { rate: self.due as f64 / (ended_at - due_at), planning: planned_at - begun }
+        Due { run: self.run(ended_at - due_at, cpu), planning: planned_at - begun }
     }
 
     /// Nobody is measured who did not do the work.
@@ -185,7 +203,8 @@ mod tests {
     #[test]
     fn it_is_one_o_clock_there() {
         assert_eq!(zone_at_one(1), "UTC");
-        assert_eq!(zone_at_one(13), "Etc/GMT+12");
+        assert_eq!(zone_at_one(13), "Etc/GMT-12");
+        assert_eq!(zone_at_one(10), "Etc/GMT+9");
         assert_eq!(zone_at_one(12), "Etc/GMT-13");
         assert_eq!(zone_at_one(23), "Etc/GMT-2");
         assert_eq!(zone_at_one(0), "Etc/GMT-1");

@@ -37,6 +37,8 @@ fn main() -> ExitCode {
 
 fn run(plan: &Plan) -> Result<ExitCode, String> {
     let chosen = choose(plan)?;
+    // What went wrong in full, but no stack: it is about servers and peers, not about this program.
+    std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
     let results: Vec<(&str, Outcome)> = chosen.iter().map(|measure| (measure.name, measured(measure, plan))).collect();
     println!("\n{}", table(&results));
     if plan.is_quick {

@@ -14,17 +14,37 @@ pub fn cpu_seconds(pid: i32) -> Option<f64> {
     Some(nanoseconds / 1e9)
 }
 
-/// CPU seconds that the children of `postmaster` with a title that contains `title` spend within `span`, those included
-/// that come and go: they are looked at every 0.2 s, so the last of a process that ends is missed.
-pub fn watch(postmaster: i32, title: &str, span: Duration) -> f64 {
-    let before: HashMap<i32, f64> = current(postmaster, title);
-    let mut latest = before.clone();
+/// Adds up what the children of a postmaster with a certain title take from now on.
+pub struct Meter {
+    postmaster: i32,
+    title: &'static str,
+    before: HashMap<i32, f64>,
+    latest: HashMap<i32, f64>,
+}
+
+impl Meter {
+    /// Of children with a title that contains `title`.
+    pub fn start(postmaster: i32, title: &'static str) -> Meter {
+        let before = current(postmaster, title);
+        Meter { postmaster, title, latest: before.clone(), before }
+    }
+
+    /// CPU seconds so far. Of a process that has ended, those until the last look.
+    pub fn look(&mut self) -> f64 {
+        self.latest.extend(current(self.postmaster, self.title));
+        self.latest.iter().map(|(pid, seconds)| seconds - self.before.get(pid).unwrap_or(&0.0)).sum()
+    }
+}
+
+/// CPU seconds that these children spend within `span`, those included that come and go.
+pub fn watch(postmaster: i32, title: &'static str, span: Duration) -> f64 {
+    let mut meter = Meter::start(postmaster, title);
     let until = Instant::now() + span;
     while Instant::now() < until {
         sleep(LOOK);
-        latest.extend(current(postmaster, title));
+        meter.look();
     }
-    latest.iter().map(|(pid, seconds)| seconds - before.get(pid).unwrap_or(&0.0)).sum()
+    meter.look()
 }
 
 fn current(postmaster: i32, title: &str) -> HashMap<i32, f64> {

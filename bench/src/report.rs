@@ -16,7 +16,7 @@ pub enum Goal {
 /// One line of the table.
 #[derive(Clone, Debug)]
 pub struct Line {
-    /// Under this name CI compares it with the committed one.
+    /// Under this name CI compares it with the committed one; empty: it does not.
     pub id: &'static str,
     /// In words.
     pub what: String,
@@ -42,13 +42,18 @@ impl Line {
     }
 
     /// A number that explains another.
-    pub fn info(id: &'static str, what: &str, value: f64, unit: &'static str) -> Line {
-        Line { id, what: what.into(), value, unit, goal: Goal::None }
+    pub fn info(what: &str, value: f64, unit: &'static str) -> Line {
+        Line { id: "", what: format!("– {what}"), value, unit, goal: Goal::None }
     }
 
-    /// Ratios are what CI may judge: a time says as much about the machine.
-    pub fn is_ratio(&self) -> bool {
-        self.unit == "×" && self.goal != Goal::None
+    /// The same for a ratio that CI judges; the greater the better.
+    pub fn judged(id: &'static str, what: &str, value: f64) -> Line {
+        Line { id, ..Line::info(what, value, "×") }
+    }
+
+    /// What CI may judge: ratios. A time says as much about the machine.
+    pub fn is_judged(&self) -> bool {
+        self.unit == "×" && !self.id.is_empty()
     }
 
     fn verdict(&self) -> &'static str {

@@ -1,14 +1,14 @@
 //! Altering tasks, in the caller's transaction: a merge patch over the stored definition, checked as at creation; then
 //! only what changed is made anew. Everything counts from now: nothing past becomes due by it.
 
-use super::control::drop_triggers;
 use super::create::{self, Table};
 use super::{checks, name, replan, require_preloaded, with_lock_limit};
 use crate::catalog::definition::{Definition, TaskKind};
 use crate::catalog::filter::{self, Filter};
 use crate::catalog::function::Function;
-use crate::catalog::task::{self, NewTask, Task};
-use crate::catalog::{agenda, internal};
+use crate::catalog::store::{self, NewTask};
+use crate::catalog::task::{self, Task};
+use crate::catalog::{agenda, internal, watch};
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::{clock, sql, wake};
 use pgrx::prelude::*;
@@ -102,10 +102,10 @@ pub(super) fn replace(task: Task, definition: Definition) -> Result<()> {
     if let Some(table) = &table
         && watched(&task.definition) != watched(&definition)
     {
-        drop_triggers(&task)?;
-        table.watch(task.token, &definition)?;
+        watch::drop_triggers(&task);
+        watch::create_triggers(&table.target.sql_name, &table.key_names(), &definition, task.token);
     }
-    task::update(task.id, &new)?;
+    store::update(task.id, &new)?;
     if definition.enabled != Some(false) {
         // What waited for a function or a table that the task does not need any more.
         agenda::hold_retries(task.id, false);

@@ -6,9 +6,9 @@ use crate::catalog::key::{self, NO_ROW};
 use crate::catalog::record::{self, Outcome, Record};
 use crate::catalog::tally::{self, Counts, Writer};
 use crate::catalog::task::{self, Task};
-use crate::catalog::{agenda, filter, function, internal, series};
+use crate::catalog::{agenda, filter, internal, series, watch};
 use crate::error::{Error, Kind, OrRaise, Result};
-use crate::pg::{clock, sql, user, value, wake};
+use crate::pg::{clock, sql, value, wake};
 use pgrx::prelude::*;
 use schedule::{Base, Instant, Occurrence};
 
@@ -98,7 +98,7 @@ fn drop_task(name: Option<String>, keep_records: Option<bool>) {
 
 fn drop(name: Option<String>, keep_records: bool) -> Result<()> {
     let task = task::find_for_caller(name.as_deref())?;
-    drop_triggers(&task)?;
+    watch::drop_triggers(&task);
     task::mark_dropped(task.id, keep_records);
     // Entries that an executor holds end there; it sees that the task is gone.
     for entry in agenda::take_unclaimed(task.id) {
@@ -129,25 +129,6 @@ fn drop(name: Option<String>, keep_records: bool) -> Result<()> {
     Ok(())
 }
 
-/// The triggers belong to the table; they go with the extension owner's rights, since the task's owner may have lost his.
-pub(super) fn drop_triggers(task: &Task) -> Result<()> {
-    let Some(relation) = task.relation else { return Ok(()) };
-    user::as_extension_owner(|| {
-        let rows = sql::once(
-            "select format('drop trigger %I on %s', g.tgname, g.tgrelid::regclass) from pg_trigger g
-             where g.tgrelid = $1 and g.tgparentid = 0 and g.tgname in ('jittask_' || $2 || '_insert', 'jittask_' || $2 || '_update')
-               and g.tgfoid = 'jittask.capture_row()'::regprocedure",
-            &[sql::arg(relation), sql::arg((task.token as u64).to_string())],
-        );
-        for row in 0..rows.len() {
-            if let Some(statement) = rows.get::<String>(row, 1) {
-                sql::once(&statement, &[]);
-            }
-        }
-    });
-    Ok(())
-}
-
 #[pg_extern(sql = false)]
 fn run_task(name: Option<String>, row_key: Option<pgrx::JsonB>) -> i64 {
     sql::session(|| run(name, row_key).or_raise())
@@ -160,7 +141,8 @@ fn run(name: Option<String>, row_key: Option<pgrx::JsonB>) -> Result<i64> {
         return Err(Error::new(Kind::State, "this database is a copy: its tasks do not run")
             .hint("jittask.activate() lets them run here."));
     }
-    function::callable(task.function.oid, &task.function.signature, task.function.owner)
+    task.function
+        .callable()
         .map_err(|problem| Error::new(Kind::State, format!("task \"{}\" is broken: {problem}", task.name)))?;
     let key = match (task.kind, row_key) {
         (TaskKind::Scheduled, None) => NO_ROW.to_string(),

@@ -5,10 +5,11 @@ use super::{checks, name, require_preloaded, with_lock_limit};
 use crate::catalog::definition::{Definition, TaskKind, column_kind};
 use crate::catalog::function::{self, Function};
 use crate::catalog::key::{KeyColumn, NO_ROW};
+use crate::catalog::store::{self, NewTask};
 use crate::catalog::target::{Target, shown_type};
-use crate::catalog::task::{self, NewTask};
+use crate::catalog::task;
 use crate::catalog::texts::instant_text;
-use crate::catalog::{agenda, filter, internal, series, tally};
+use crate::catalog::{agenda, filter, internal, series, tally, watch};
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::{clock, sql, user, wake, worker};
 use chrono::Datelike;
@@ -59,10 +60,10 @@ pub(super) fn define(kind: TaskKind, relation: Option<Oid>, definition: Definiti
         function: &function,
         counts_from: clock::transaction_start(),
     };
-    let (id, token) = task::insert(&new)?;
+    let (id, token) = store::insert(&new)?;
     checks::notice_calendar(&definition);
     match (&table, first) {
-        (Some(table), _) => table.watch(token, &definition)?,
+        (Some(table), _) => watch::create_triggers(&table.target.sql_name, &table.key_names(), &definition, token),
         (None, Some(first)) => {
             agenda::insert(user::current(), id, &[(first, NO_ROW.to_string())], None);
             series::set(id, Some(first));
@@ -244,54 +245,8 @@ impl Table {
         Ok(Table { target, key })
     }
 
-    /// Sets up the capture triggers, as the caller. PostgreSQL checks the TRIGGER privilege.
-    pub fn watch(&self, token: i64, definition: &Definition) -> Result<()> {
-        if definition.capture.as_deref() == Some("scan") {
-            return Ok(());
-        }
-        let column = pgrx::spi::quote_identifier(text(&definition.date_column));
-        let arguments: Vec<String> = std::iter::once(token.to_string())
-            .chain(self.key.iter().map(|column| column.name.clone()))
-            .map(pgrx::spi::quote_literal)
-            .collect();
-        let call = format!("execute function jittask.capture_row({})", arguments.join(", "));
-        let due = format!("jittask.due_soon({token}, new.{column})");
-        let changed = self.changed(definition);
-        for (kind, event, when) in
-            [("insert", "insert", due.clone()), ("update", "update", format!("({changed}) and {due}"))]
-        {
-            let trigger = pgrx::spi::quote_identifier(format!("jittask_{}_{kind}", token as u64));
-            sql::once(
-                &format!(
-                    "create trigger {trigger} after {event} on {} for each row when ({when}) {call}",
-                    self.target.sql_name
-                ),
-                &[],
-            );
-        }
-        Ok(())
-    }
-
-    /// Did anything change that bears on when the row is due, or on whether it meets the filter? A filter may read any
-    /// column, so with one the whole row counts.
-    fn changed(&self, definition: &Definition) -> String {
-        if definition.filter.is_some() {
-            return "old.* operator(pg_catalog.*<>) new.*".to_string();
-        }
-        let mut columns: Vec<&str> = vec![text(&definition.date_column)];
-        columns.extend(definition.end_column.as_deref());
-        columns.extend(self.key.iter().map(|column| column.name.as_str()));
-        let row = |side: &str| {
-            columns
-                .iter()
-                .map(|column| format!("{side}.{}", pgrx::spi::quote_identifier(column)))
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
-        format!(
-            "row({})::pg_catalog.record operator(pg_catalog.*<>) row({})::pg_catalog.record",
-            row("old"),
-            row("new")
-        )
+    /// Names of the key's columns.
+    pub fn key_names(&self) -> Vec<String> {
+        self.key.iter().map(|column| column.name.clone()).collect()
     }
 }

@@ -36,8 +36,13 @@ fn export(task: &Task) -> Result<Value> {
     document.retain(|key, value| defaults.get(key) != Some(value));
     document.insert("version".to_string(), VERSION.into());
     document.insert("kind".to_string(), task.kind.label().into());
-    if let Some(relation) = task.relation {
-        document.insert("table_name".to_string(), Target::open(relation)?.sql_name.into());
+    let target = task.relation.map(Target::open).transpose()?;
+    if let Some(target) = &target {
+        document.insert("table_name".to_string(), target.sql_name.clone().into());
+    }
+    // Function, table and schemas may have been renamed.
+    if let (Some(written), Ok(callable)) = (document.get_mut("service_function"), task.function.callable()) {
+        *written = callable.signature(task.function.takes, target.as_ref()).into();
     }
     Ok(Value::Object(document))
 }

@@ -11,11 +11,10 @@ use pgrx::prelude::*;
 use schedule::Instant;
 use std::sync::atomic::Ordering::*;
 
-/// Executors are called stuck when all of them have been at one row for half of the time after which what waits for
-/// them is overdue. Microseconds.
-fn stuck_after() -> i64 {
-    i64::from(settings::OVERDUE_AFTER.get()) * 500
-}
+/// Executors are called stuck when all of them have been at one row for this long; sooner when somebody waits for one.
+/// Microseconds.
+const STUCK_AFTER: i64 = 30_000_000;
+const STUCK_AFTER_IF_WANTED: i64 = 5_000_000;
 
 type Row = (bool, Option<pgrx::datum::Interval>, i64, i64, i64, i64, i64, Vec<String>);
 
@@ -94,11 +93,13 @@ fn of_the_server() -> Vec<String> {
 /// All slots taken by runs that do not end.
 fn stuck(shared: &shmem::Shared) -> Option<String> {
     let (now, most) = (clock::now().0, settings::MAX_EXECUTORS.get() as usize);
+    let is_wanted = |slot: &shmem::Database| slot.oid.load(Acquire) != 0 && slot.slot_wanted.load(Acquire);
+    let after = if shared.databases.iter().any(is_wanted) { STUCK_AFTER_IF_WANTED } else { STUCK_AFTER };
     let runs: Vec<(i32, i32, i64)> = shared.executors[..most]
         .iter()
         .filter(|slot| {
             let started = slot.started_at.load(Acquire);
-            slot.process.is_alive() && started != 0 && now - started > stuck_after()
+            slot.process.is_alive() && started != 0 && now - started > after
         })
         .map(|slot| (slot.process.pid.load(Acquire), slot.task.load(Acquire), slot.started_at.load(Acquire)))
         .collect();

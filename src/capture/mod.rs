@@ -2,10 +2,12 @@
 //! the row could be due before the planning horizon; if so its key is noted, and the scheduler is woken at the commit.
 //! Nothing here raises, waits or reads a user's table.
 
+mod ddl;
 mod due_soon;
 mod row;
 
-/// Ties the capture trigger's symbol to its code.
+/// Ties the triggers' symbols to their code.
 pub fn init() {
     crate::pg::trigger::set_handler(row::captured);
+    crate::pg::trigger::set_command_handler(ddl::command_end);
 }

@@ -2,13 +2,16 @@
 
 use super::key;
 use crate::pg::boundary::Failure;
-use crate::pg::{sql, user};
+use crate::pg::{memory, sql, user};
 use pgrx::pg_sys::{Oid, REGROLEOID};
 use schedule::{Instant, Occurrence};
 use std::collections::HashSet;
 
 /// Most keys in one entry. Ids step by 1,024, so that every key has one.
 pub const ENTRY_KEYS: usize = 1000;
+
+/// What [`entry`] reads.
+pub const COLUMNS: &str = "id, task_id, nominal_at, due_at, attempt::int, alone, forced, keys";
 
 /// A claimed entry.
 #[derive(Clone, Debug)]
@@ -139,7 +142,7 @@ pub fn pending(task: i32, from: Instant, until: Instant) -> HashSet<u128> {
             "select nominal_at, keys from jittask.agenda where task_id = $1 and nominal_at between $2 and $3",
             &[sql::arg(task), sql::at(from), sql::at(until)],
         );
-        loop {
+        while memory::scratch(|| {
             let rows = entries.fetch(20);
             for row in 0..rows.len() {
                 let Some(nominal_at) = rows.at(row, 1) else { continue };
@@ -147,10 +150,8 @@ pub fn pending(task: i32, from: Instant, until: Instant) -> HashSet<u128> {
                 let keys = keys.iter().flat_map(|keys| keys.iter_deny_null());
                 known.extend(keys.map(|key| key::identity(key::hash(task, key), nominal_at)));
             }
-            if rows.is_empty() {
-                break;
-            }
-        }
+            !rows.is_empty()
+        }) {}
         entries.close();
         known
     })
@@ -168,31 +169,16 @@ pub fn keys_due_between(task: i32, from: Instant, until: Instant) -> HashSet<Str
     (0..rows.len()).filter_map(|row| rows.get(row, 1)).collect()
 }
 
-/// Claims the owner's oldest entry due by `now` that no other transaction holds and that is not in hand elsewhere.
-pub fn claim(owner: Oid, now: Instant, in_hand: &[i64]) -> Option<Entry> {
-    let rows = user::as_extension_owner(|| {
-        sql::run(
-            "select id, task_id, nominal_at, due_at, attempt::int, alone, forced, keys from jittask.agenda
-             where owner = $1 and run_at <= $2 and id <> all($3)
-             order by run_at, id limit 1 for update skip locked",
-            &[sql::datum(REGROLEOID, Some(owner.into())), sql::at(now), sql::arg(in_hand.to_vec())],
-        )
-    });
-    entry(&rows)
-}
-
 /// Takes hold of one entry again after its transaction was rolled back; None if it is gone or held.
 pub fn hold(id: i64) -> Option<Entry> {
     let rows = user::as_extension_owner(|| {
-        sql::run(
-            "select id, task_id, nominal_at, due_at, attempt::int, alone, forced, keys from jittask.agenda where id = $1 for update skip locked",
-            &[sql::arg(id)],
-        )
+        sql::run(&format!("select {COLUMNS} from jittask.agenda where id = $1 for update skip locked"), &[sql::arg(id)])
     });
     entry(&rows)
 }
 
-fn entry(rows: &sql::Rows) -> Option<Entry> {
+/// The first row, of these columns.
+pub fn entry(rows: &sql::Rows) -> Option<Entry> {
     Some(Entry {
         id: rows.get(0, 1)?,
         task: rows.get(0, 2)?,
@@ -208,8 +194,7 @@ fn entry(rows: &sql::Rows) -> Option<Entry> {
 pub fn find(id: i64) -> Option<(Entry, usize)> {
     let rows = user::as_extension_owner(|| {
         sql::run(
-            "select id, task_id, nominal_at, due_at, attempt::int, alone, forced, keys from jittask.agenda
-             where id <= $1 and id > $1 - 1024 order by id desc limit 1",
+            &format!("select {COLUMNS} from jittask.agenda where id <= $1 and id > $1 - 1024 order by id desc limit 1"),
             &[sql::arg(id)],
         )
     });
@@ -319,41 +304,6 @@ pub fn retry_later(id: i64, attempt: i32, started_at: Instant, failure: &Failure
             ],
         )
     });
-}
-
-/// The owner's next instant to run something that is not in hand already, or None.
-pub fn next_run_at(owner: Oid, in_hand: &[i64]) -> Option<Instant> {
-    user::as_extension_owner(|| {
-        sql::run(
-            "select run_at from jittask.agenda where owner = $1 and run_at < 'infinity' and id <> all($2) order by run_at limit 1",
-            &[sql::datum(REGROLEOID, Some(owner.into())), sql::arg(in_hand.to_vec())],
-        )
-        .at(0, 1)
-    })
-}
-
-/// For each owner that has entries which are not in hand: the earliest instant to run one.
-pub fn next_by_owner(in_hand: &[i64]) -> Vec<(Oid, Instant)> {
-    let rows = user::as_extension_owner(|| {
-        sql::run(
-            "select o.owner::oid, n.run_at from (select distinct owner from jittask.task) o
-             cross join lateral (select a.run_at from jittask.agenda a
-                                 where a.owner = o.owner and a.run_at < 'infinity' and a.id <> all($1) order by a.run_at limit 1) n",
-            &[sql::arg(in_hand.to_vec())],
-        )
-    });
-    (0..rows.len()).filter_map(|row| Some((rows.get(row, 1)?, rows.at(row, 2)?))).collect()
-}
-
-/// Entries of an owner that are due and not in hand: how many (three at most), and since when the oldest waits.
-pub fn waiting(owner: Oid, now: Instant, in_hand: &[i64]) -> (usize, Option<Instant>) {
-    let rows = user::as_extension_owner(|| {
-        sql::run(
-            "select run_at from jittask.agenda where owner = $1 and run_at <= $2 and id <> all($3) order by run_at limit 3",
-            &[sql::datum(REGROLEOID, Some(owner.into())), sql::at(now), sql::arg(in_hand.to_vec())],
-        )
-    });
-    (rows.len(), rows.at(0, 1))
 }
 
 /// Takes back what a task has planned for after `from` and nobody is running; how many occurrences that were.

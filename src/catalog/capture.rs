@@ -11,8 +11,8 @@ pub struct Candidates {
     pub everything: bool,
 }
 
-/// Candidates taken in one pass.
-const MOST: i64 = 2000;
+/// Rows taken in one pass; each has up to 1,000 candidates.
+const MOST: i64 = 100;
 
 /// Takes candidates of a token that come from its task's table or a partition of it. Others, which somebody's own
 /// trigger brought in, are thrown away unread.

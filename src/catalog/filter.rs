@@ -17,6 +17,8 @@ pub struct Filter {
     pub call: String,
     /// It reads other tables or the clock: judged only when the row runs.
     pub runs_late: bool,
+    /// Columns that it is given; of a stored task all that the task speaks of.
+    pub columns: Vec<String>,
 }
 
 /// Makes the function.
@@ -55,7 +57,11 @@ pub fn create(written: &str, target: &Target) -> Result<Filter> {
         // Without its arguments: there is no other of this name yet.
         sql::once(&format!("revoke all on function {name} from public"), &[]);
     });
-    Ok(Filter { call: format!("{name}({arguments})"), runs_late: filter.is_volatile })
+    Ok(Filter {
+        call: format!("{name}({arguments})"),
+        runs_late: filter.is_volatile,
+        columns: if takes_row { Vec::new() } else { columns.into_iter().map(|column| column.name).collect() },
+    })
 }
 
 fn random_name() -> String {

@@ -131,7 +131,7 @@ fn choose(written: &str, rows: &sql::Rows, target: Option<&Target>) -> Result<Fu
         (rows.get::<String>(row, 7).unwrap_or_default(), rows.get::<String>(row, 8).unwrap_or_default());
     Ok(Function {
         oid: rows.get(row, 1).unwrap_or(Oid::INVALID),
-        signature: signature(&schema, &name, takes, target),
+        signature: signature(&pgrx::spi::quote_qualified_identifier(schema, name), takes, target),
         owner: rows.get(row, 6).unwrap_or(Oid::INVALID),
         takes,
     })
@@ -168,13 +168,13 @@ fn not_found(written: &str, rows: &sql::Rows, target: Option<&Target>) -> Error 
     Error::new(Kind::NoFunction, format!("function {written} with {wanted} does not exist")).hint(found)
 }
 
-fn signature(schema: &str, name: &str, takes: Takes, target: Option<&Target>) -> String {
-    let argument = match (takes, target) {
-        (Takes::Row, Some(target)) => target.sql_name.clone(),
-        (Takes::Rows, Some(target)) => format!("{}[]", target.sql_name),
-        _ => String::new(),
-    };
-    format!("{}({argument})", pgrx::spi::quote_qualified_identifier(schema, name))
+/// `schema.name(type)`; the name qualified and quoted.
+fn signature(name: &str, takes: Takes, target: Option<&Target>) -> String {
+    match (takes, target) {
+        (Takes::Row, Some(target)) => format!("{name}({})", target.sql_name),
+        (Takes::Rows, Some(target)) => format!("{name}({}[])", target.sql_name),
+        _ => format!("{name}()"),
+    }
 }
 
 /// A function as it is to be called now.
@@ -188,8 +188,21 @@ pub struct Callable {
     pub is_allowed: bool,
 }
 
-/// The task's function as it is now, or why it must not be called.
-pub fn callable(oid: Oid, signature: &str, owner: Oid) -> std::result::Result<Callable, String> {
+impl Callable {
+    /// `schema.name(type)`, as it is now.
+    pub fn signature(&self, takes: Takes, target: Option<&Target>) -> String {
+        signature(&self.name, takes, target)
+    }
+}
+
+impl Function {
+    /// As it is now, or why it must not be called.
+    pub fn callable(&self) -> std::result::Result<Callable, String> {
+        callable(self.oid, &self.signature, self.owner)
+    }
+}
+
+fn callable(oid: Oid, signature: &str, owner: Oid) -> std::result::Result<Callable, String> {
     let rows = user::with_pinned_path(|| {
         sql::run(
             "select p.oid, p.proowner, n.nspname::text, p.proname::text, has_function_privilege(p.oid, 'EXECUTE')

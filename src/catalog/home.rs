@@ -33,7 +33,14 @@ pub fn move_here(now: Instant) {
              from pg_control_system() c, pg_database d where d.datname = current_database()",
             &[],
         );
-        sql::run("update jittask.task set counts_from = $1 where dropped_at is null", &[sql::at(now)]);
+        // A restored table may have its columns under other numbers.
+        sql::run(
+            "update jittask.task t set counts_from = $1, column_numbers = array(
+                 select coalesce(a.attnum, 0) from unnest(t.columns) with ordinality n (name, i)
+                 left join pg_attribute a on a.attrelid = t.relation::oid and a.attname = n.name order by n.i)
+             where dropped_at is null",
+            &[sql::at(now)],
+        );
         sql::run("delete from jittask.capture", &[]);
         sql::run(
             "with gone as (delete from jittask.agenda where due_at < $1 returning task_id, cardinality(keys) as count)

@@ -13,6 +13,8 @@ pub fn shown_type(kind: Oid) -> String {
 
 /// A column as the parameter of a function.
 pub struct Column {
+    /// Bare.
+    pub name: String,
     /// Quoted.
     pub sql_name: String,
     /// Qualified.
@@ -112,13 +114,14 @@ impl Target {
     pub fn columns(&self) -> Vec<Column> {
         let rows = user::with_pinned_path(|| {
             sql::run(
-                "select quote_ident(a.attname), a.atttypid, a.attcollation <> t.typcollation
+                "select quote_ident(a.attname), a.atttypid, a.attcollation <> t.typcollation, a.attname::text
                  from pg_attribute a join pg_type t on t.oid = a.atttypid
                  where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped order by a.attnum",
                 &[sql::arg(self.relation)],
             )
         });
         let column = |row: usize| Column {
+            name: rows.get(row, 4).unwrap_or_default(),
             sql_name: rows.get(row, 1).unwrap_or_default(),
             sql_type: tuple::type_name(rows.get(row, 2).unwrap_or(Oid::INVALID)),
             has_own_collation: rows.get(row, 3).unwrap_or(false),

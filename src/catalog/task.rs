@@ -3,11 +3,10 @@
 use super::definition::{Definition, TaskKind};
 use super::filter::Filter;
 use super::function::{Function, Takes};
-use super::key::KeyColumn;
 use crate::error::{Error, Kind, Result};
 use crate::pg::{lock, sql, user};
 use pgrx::JsonB;
-use pgrx::pg_sys::{Oid, REGROLEOID};
+use pgrx::pg_sys::Oid;
 use schedule::Instant;
 
 /// A task as stored.
@@ -50,7 +49,7 @@ pub const ROW_ALIAS: &str = "jittask_row";
 
 const COLUMNS: &str = "t.id, t.token, t.name, t.kind::text, t.owner::oid, t.relation::oid, t.definition, t.key_columns::text[],
     t.filter_sql, t.filter_runs_late, t.function_oid, t.function_name, t.function_owner::oid, t.function_takes, t.enabled,
-    t.counts_from, t.dropped_at is not null, t.problem, t.plan_problem";
+    t.counts_from, t.dropped_at is not null, t.problem, t.plan_problem, t.columns::text[]";
 
 fn from_row(rows: &sql::Rows, row: usize) -> Result<Task> {
     let JsonB(definition) = rows.get::<JsonB>(row, 7).unwrap_or(JsonB(serde_json::Value::Null));
@@ -68,7 +67,11 @@ fn from_row(rows: &sql::Rows, row: usize) -> Result<Task> {
         relation: rows.get(row, 6),
         definition: Definition::parse(definition)?,
         key_columns: rows.get(row, 8).unwrap_or_default(),
-        filter: rows.get(row, 9).map(|call| Filter { call, runs_late: rows.get(row, 10).unwrap_or(false) }),
+        filter: rows.get(row, 9).map(|call| Filter {
+            call,
+            runs_late: rows.get(row, 10).unwrap_or(false),
+            columns: rows.get(row, 21).unwrap_or_default(),
+        }),
         function: Function {
             oid: rows.get(row, 11).unwrap_or(Oid::INVALID),
             signature: rows.get(row, 12).unwrap_or_default(),
@@ -186,97 +189,6 @@ pub fn to_top_up(horizon: Instant) -> Vec<Task> {
         sql::run(&statement, &[sql::at(horizon)])
     });
     (0..rows.len()).filter_map(|row| from_row(&rows, row).ok()).collect()
-}
-
-/// What a new task is made of.
-pub struct NewTask<'a> {
-    /// Kind.
-    pub kind: TaskKind,
-    /// Canonical, with name.
-    pub definition: &'a Definition,
-    /// The table.
-    pub relation: Option<Oid>,
-    /// Its key.
-    pub key: &'a [KeyColumn],
-    /// The filter.
-    pub filter: Option<Filter>,
-    /// What it calls.
-    pub function: &'a Function,
-    /// From when it counts.
-    pub counts_from: Instant,
-}
-
-/// Stores a task and returns its id and token. A name taken meanwhile is 42710.
-pub fn insert(task: &NewTask) -> Result<(i32, i64)> {
-    let owner = user::current();
-    let definition =
-        serde_json::to_value(task.definition).map_err(|error| Error::new(Kind::Invalid, error.to_string()))?;
-    let names: Vec<String> = task.key.iter().map(|column| column.name.clone()).collect();
-    let rows = user::as_extension_owner(|| {
-        sql::run(
-            "insert into jittask.task (token, name, title, description, kind, owner, relation, definition, key_columns, filter_sql, filter_runs_late,
-                 function_oid, function_name, function_owner, function_takes, schedule, enabled, counts_from, created_at)
-             select ('x' || encode(substr(uuid_send(gen_random_uuid()), 1, 8), 'hex'))::bit(64)::bigint | 2, $1, $2, $3, $4::jittask.task_kind, $5, $6::oid::regclass,
-                 $7, $8::name[], $9, $10, $11, $12, $13::oid::regrole, $14, $15, $16, $17, clock_timestamp()
-             on conflict (name) where dropped_at is null do nothing
-             returning id, token",
-            &[
-                sql::arg(task.definition.name.clone()),
-                sql::arg(task.definition.title.clone()),
-                sql::arg(task.definition.description.clone()),
-                sql::arg(task.kind.label()),
-                sql::datum(REGROLEOID, Some(owner.into())),
-                sql::arg(task.relation),
-                sql::arg(JsonB(definition)),
-                sql::arg(names),
-                sql::arg(task.filter.as_ref().map(|filter| filter.call.clone())),
-                sql::arg(task.filter.as_ref().is_some_and(|filter| filter.runs_late)),
-                sql::arg(task.function.oid),
-                sql::arg(task.function.signature.as_str()),
-                sql::arg(task.function.owner),
-                sql::arg(task.function.takes.label()),
-                sql::arg(task.definition.line()),
-                sql::arg(task.definition.enabled.unwrap_or(true)),
-                sql::at(task.counts_from),
-            ],
-        )
-    });
-    match (rows.get(0, 1), rows.get(0, 2)) {
-        (Some(id), Some(token)) => Ok((id, token)),
-        _ => Err(name_taken(task.definition.name.as_deref().unwrap_or_default())),
-    }
-}
-
-/// Gives a stored task its new definition and what was looked up for it.
-pub fn update(id: i32, task: &NewTask) -> Result<()> {
-    let definition =
-        serde_json::to_value(task.definition).map_err(|error| Error::new(Kind::Invalid, error.to_string()))?;
-    let names: Vec<String> = task.key.iter().map(|column| column.name.clone()).collect();
-    user::as_extension_owner(|| {
-        sql::run(
-            "update jittask.task set name = $2, title = $3, description = $4, definition = $5, key_columns = $6::name[], filter_sql = $7,
-                 filter_runs_late = $8, function_oid = $9, function_name = $10, function_owner = $11::oid::regrole, function_takes = $12,
-                 schedule = $13, enabled = $14, counts_from = $15, problem = null, plan_problem = null where id = $1",
-            &[
-                sql::arg(id),
-                sql::arg(task.definition.name.clone()),
-                sql::arg(task.definition.title.clone()),
-                sql::arg(task.definition.description.clone()),
-                sql::arg(JsonB(definition)),
-                sql::arg(names),
-                sql::arg(task.filter.as_ref().map(|filter| filter.call.clone())),
-                sql::arg(task.filter.as_ref().is_some_and(|filter| filter.runs_late)),
-                sql::arg(task.function.oid),
-                sql::arg(task.function.signature.as_str()),
-                sql::arg(task.function.owner),
-                sql::arg(task.function.takes.label()),
-                sql::arg(task.definition.line()),
-                sql::arg(task.definition.enabled.unwrap_or(true)),
-                sql::at(task.counts_from),
-            ],
-        )
-    });
-    Ok(())
 }
 
 /// The tasks of one owner, by name.

@@ -11,6 +11,53 @@ pub fn now() -> Instant {
     from_pg(unsafe { pg_sys::GetCurrentTimestamp() })
 }
 
+/// Microseconds of a clock that nobody sets, from some start; the same for all processes.
+pub fn monotonic() -> i64 {
+    #[repr(C)]
+    struct Timespec {
+        seconds: i64,
+        nanos: i64,
+    }
+    unsafe extern "C" {
+        fn clock_gettime(clock: i32, time: *mut Timespec) -> i32;
+    }
+    const CLOCK_MONOTONIC: i32 = 1;
+    let mut time = Timespec { seconds: 0, nanos: 0 };
+    unsafe { clock_gettime(CLOCK_MONOTONIC, &mut time) };
+    time.seconds * 1_000_000 + time.nanos / 1000
+}
+
+/// The clock less the one that nobody sets: what changes when somebody sets it.
+pub fn offset() -> i64 {
+    now().0 - monotonic()
+}
+
+/// Was the clock set between these two offsets, or the machine suspended, rather than the clock adjusted bit by bit?
+pub fn is_jump(before: i64, after: i64) -> bool {
+    (after - before).abs() > JUMP
+}
+
+/// A smaller step is like being that late. Microseconds.
+const JUMP: i64 = 10_000_000;
+
+/// Notices that the clock was set.
+pub struct Jumps {
+    offset: i64,
+}
+
+impl Jumps {
+    /// From now on.
+    pub fn new() -> Self {
+        Jumps { offset: offset() }
+    }
+
+    /// By how many microseconds it was set since the last look, if it was.
+    pub fn look(&mut self) -> Option<i64> {
+        let before = std::mem::replace(&mut self.offset, offset());
+        is_jump(before, self.offset).then_some(self.offset - before)
+    }
+}
+
 /// The start of the current transaction, what SQL calls `now()`.
 pub fn transaction_start() -> Instant {
     from_pg(unsafe { pg_sys::GetCurrentTransactionStartTimestamp() })

@@ -13,6 +13,7 @@ pub mod flight;
 pub mod invalidation;
 pub mod invoke;
 pub mod lock;
+pub mod memory;
 pub mod notify;
 pub mod session;
 pub mod shmem;

@@ -144,6 +144,15 @@ impl Shared {
         }
     }
 
+    /// The clock was set: instants from before say nothing about how long something takes.
+    pub fn forget_times(&self, database: u32) {
+        self.limits.iter().for_each(Limit::forget_times);
+        let now = super::clock::now().0;
+        self.executors_of(database).for_each(|slot| slot.process.since.store(now, Relaxed));
+        let died = self.deaths.iter().filter(|died| died.database.load(Acquire) == database);
+        died.for_each(|died| died.noted_at.store(now, Release));
+    }
+
     /// The executors of one database.
     pub fn executors_of(&self, database: u32) -> impl Iterator<Item = &Executor> {
         self.executors.iter().filter(move |slot| slot.process.is_alive() && slot.database.load(Acquire) == database)

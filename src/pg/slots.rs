@@ -48,6 +48,8 @@ pub struct Database {
     pub keep_out_until: AtomicI64,
     /// Since when it is served without a gap; what was due before is late because nobody was there. Microseconds since 1970.
     pub up_since: AtomicI64,
+    /// What [`super::clock::offset`] was when somebody here last looked.
+    clock_offset: AtomicI64,
     /// The role as which an executor could not connect, 0 for none: told to the scheduler.
     pub refused_owner: AtomicU32,
     /// Failed starts in a row.
@@ -81,7 +83,7 @@ pub struct Executor {
     pub total: AtomicI32,
     /// When the row (or batch) started; 0 = nothing executing. Microseconds since 1970.
     pub started_at: AtomicI64,
-    /// When its time is up. Microseconds since 1970.
+    /// When its time is up, by [`super::clock::monotonic`]; 0: never. Microseconds.
     pub deadline: AtomicI64,
     /// Why it was interrupted: an [`Interruption`], and which row was meant.
     interruption: AtomicU32,
@@ -90,6 +92,12 @@ pub struct Executor {
 }
 
 impl Limit {
+    /// Nothing is known of when it was looked through: the clock was set.
+    pub(super) fn forget_times(&self) {
+        self.scanned_at.store(0, Release);
+        self.retry_at.store(0, Release);
+    }
+
     /// Is it still this task's? A planner may hold it longer than the task lives.
     pub fn is_of(&self, token: i64) -> bool {
         self.token.load(Acquire) == token as u64
@@ -289,6 +297,13 @@ impl Process {
 }
 
 impl Database {
+    /// Looks at the clock. If it was set, the first of the database's processes to notice gets by how many microseconds.
+    pub fn clock_jump(&self) -> Option<i64> {
+        let after = super::clock::offset();
+        let before = self.clock_offset.swap(after, AcqRel);
+        (before != 0 && super::clock::is_jump(before, after)).then_some(after - before)
+    }
+
     /// The state.
     pub fn state(&self) -> DatabaseState {
         match self.state.load(Acquire) {

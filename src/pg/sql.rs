@@ -180,7 +180,8 @@ impl Cursor {
     pub fn fetch(&mut self, count: c_long) -> Rows {
         let portal = self.0;
         unsafe {
-            boundary::catch(|| raw_cursor_fetch(portal, true, count)).unwrap_or_else(|failure| failure.raise());
+            in_memory(|| boundary::catch(|| raw_cursor_fetch(portal, true, count)))
+                .unwrap_or_else(|failure| failure.raise());
             Rows { table: pg_sys::SPI_tuptable, count: pg_sys::SPI_processed as usize }
         }
     }
@@ -209,7 +210,7 @@ fn prepare(sql: &str, args: &[Arg]) -> pg_sys::SPIPlanPtr {
     };
     let types: Vec<Oid> = args.iter().map(|arg| arg.0).collect();
     let (source, count, kinds) = (text.as_ptr(), types.len() as c_int, types.as_ptr());
-    let plan = unsafe { boundary::catch(|| raw_prepare(source, count, kinds.cast_mut())) }
+    let plan = in_memory(|| unsafe { boundary::catch(|| raw_prepare(source, count, kinds.cast_mut())) })
         .unwrap_or_else(|failure| failure.raise());
     if plan.is_null() {
         pgrx::error!("SPI_prepare failed with code {} for: {sql}", unsafe { pg_sys::SPI_result });
@@ -217,11 +218,21 @@ fn prepare(sql: &str, args: &[Arg]) -> pg_sys::SPIPlanPtr {
     plan
 }
 
+/// SPI leaves its own memory context current; the caller's may be one that ends earlier.
+fn in_memory<T>(body: impl FnOnce() -> T) -> T {
+    unsafe {
+        let before = pg_sys::CurrentMemoryContext;
+        let value = body();
+        pg_sys::MemoryContextSwitchTo(before);
+        value
+    }
+}
+
 fn execute(plan: pg_sys::SPIPlanPtr, args: &[Arg], limit: c_long) -> Rows {
     let values: Vec<Datum> = args.iter().map(|arg| arg.1.unwrap_or(Datum::from(0))).collect();
     let nulls: Vec<u8> = args.iter().map(|arg| if arg.1.is_none() { b'n' } else { b' ' }).collect();
     let (data, flags) = (values.as_ptr().cast_mut(), nulls.as_ptr().cast::<c_char>());
-    let code = unsafe { boundary::catch(|| raw_execute(plan, data, flags, false, limit)) }
+    let code = in_memory(|| unsafe { boundary::catch(|| raw_execute(plan, data, flags, false, limit)) })
         .unwrap_or_else(|failure| failure.raise());
     if code < 0 {
         pgrx::error!("SPI_execute_plan failed with code {code}");

@@ -3,9 +3,16 @@
 use super::tuple::Row;
 use pgrx::pg_sys;
 use std::cell::Cell;
+use std::ffi::CStr;
 
 thread_local! {
     static HANDLER: Cell<Option<fn(&Row)>> = const { Cell::new(None) };
+    static COMMAND_HANDLER: Cell<Option<fn(&str)>> = const { Cell::new(None) };
+}
+
+/// Who handles commands that changed objects, by their tag.
+pub fn set_command_handler(handler: fn(&str)) {
+    COMMAND_HANDLER.set(Some(handler));
 }
 
 /// Who handles captured rows.
@@ -42,14 +49,28 @@ pub extern "C" fn pg_finfo_schema_changed() -> &'static pg_sys::Pg_finfo_record 
     &VERSION_1
 }
 
-/// `jittask.schema_changed()`: at the commit, the scheduler looks at the system catalogs. Nothing else happens here,
-/// so that no user's DDL can fail or wait because of it.
+/// `jittask.schema_changed()`, an event trigger.
 ///
 /// # Safety
 /// Called by the server.
 #[unsafe(no_mangle)]
 #[pgrx::pg_guard]
-pub unsafe extern "C-unwind" fn schema_changed(_call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
-    super::wake::schema_changed_at_commit();
+pub unsafe extern "C-unwind" fn schema_changed(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+    let tag = unsafe { command_tag(call) };
+    if let (Some(tag), Some(handler)) = (tag, COMMAND_HANDLER.get()) {
+        handler(&tag);
+    }
     pg_sys::Datum::from(0)
+}
+
+/// `ALTER TABLE`; None where nobody but an event trigger should call.
+unsafe fn command_tag(call: pg_sys::FunctionCallInfo) -> Option<String> {
+    unsafe {
+        let data = (*call).context.cast::<pg_sys::EventTriggerData>();
+        if data.is_null() || (*data).type_ != pg_sys::NodeTag::T_EventTriggerData {
+            return None;
+        }
+        let name = pg_sys::GetCommandTagName((*data).tag);
+        Some(CStr::from_ptr(name).to_string_lossy().into_owned())
+    }
 }

@@ -4,6 +4,7 @@
 //! versions that anybody has removed since.
 
 use super::boundary;
+use super::sql::Rows;
 use pgrx::pg_sys::{self, Oid};
 use std::collections::HashMap;
 
@@ -27,12 +28,12 @@ pub struct Place {
 }
 
 impl Place {
-    /// From `tableoid` and `ctid`.
-    ///
-    /// # Safety
-    /// `ctid` must be a datum of type tid.
-    pub unsafe fn new(relation: Oid, ctid: pg_sys::Datum) -> Place {
-        Place { relation, tid: unsafe { *ctid.cast_mut_ptr() } }
+    /// From the columns `tableoid` and `ctid` of a statement.
+    pub fn of(rows: &Rows, row: usize, table: usize, place: usize) -> Option<Place> {
+        if rows.kind(place) != pg_sys::TIDOID {
+            return None;
+        }
+        Some(Place { relation: rows.get(row, table)?, tid: unsafe { *rows.datum(row, place)?.cast_mut_ptr() } })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Background workers: starting, connecting, signals, waiting.
 
+use super::clock;
 use pgrx::pg_sys::{self, Oid};
 use schedule::Instant;
 use std::ffi::{CStr, c_char, c_int};
@@ -136,21 +137,32 @@ pub fn runs_nologin_roles() -> bool {
     cfg!(any(feature = "pg17", feature = "pg18"))
 }
 
-/// Sleeps until `until`, the latch, or the postmaster's death; SIGTERM ends the process from here.
+/// The longest sleep without a look at the clock, which somebody may have set; microseconds.
+const LONGEST_SLEEP: i64 = 5_000_000;
+
+/// Sleeps until `until`, the latch, a jump of the clock, or the postmaster's death; SIGTERM ends the process from here.
 pub fn wait_until(until: Instant) {
-    let left = until.0.saturating_sub(super::clock::now().0).clamp(0, 3_600_000_000);
-    // Rounded up: waking a moment early would only mean to sleep again.
-    let millis = (left + 999) / 1000;
-    wait(millis);
+    let offset = clock::offset();
+    loop {
+        let left = until.0.saturating_sub(clock::now().0).max(0);
+        let sleep = left.min(LONGEST_SLEEP);
+        // Rounded up: waking a moment early would only mean to sleep again.
+        if wait((sleep + 999) / 1000) || sleep == left || clock::is_jump(offset, clock::offset()) {
+            return;
+        }
+    }
 }
 
-fn wait(millis: i64) {
-    unsafe {
-        let events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
-        pg_sys::WaitLatch(pg_sys::MyLatch, events as c_int, millis, pg_sys::PG_WAIT_EXTENSION);
+/// True if somebody set the latch.
+fn wait(millis: i64) -> bool {
+    let events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
+    let woken_by = unsafe {
+        let woken_by = pg_sys::WaitLatch(pg_sys::MyLatch, events as c_int, millis, pg_sys::PG_WAIT_EXTENSION);
         pg_sys::ResetLatch(pg_sys::MyLatch);
-    }
+        woken_by
+    };
     check_interrupts();
+    woken_by as u32 & pg_sys::WL_LATCH_SET != 0
 }
 
 /// Ends the process or cancels the statement if that was asked for.

@@ -13,6 +13,8 @@ use std::sync::atomic::Ordering::*;
 const LOOK_EVERY: i64 = 60_000_000;
 /// How long a started scheduler may take to show itself.
 const START_PATIENCE: i64 = 10_000_000;
+/// When the server has no worker slot left, the next try is after this.
+const NO_WORKER_PAUSE: i64 = 200_000;
 const FIRST_BACKOFF: i64 = 500_000;
 const LONGEST_BACKOFF: i64 = 60_000_000;
 
@@ -34,8 +36,13 @@ extern "C-unwind" fn jittask_launcher(_argument: pgrx::pg_sys::Datum) {
     worker::connect_nowhere();
     shared.launcher.enter();
     note_crashes(shared);
+    let mut jumps = clock::Jumps::new();
     loop {
         if worker::reload_if_asked() {
+            wake_all(shared);
+        }
+        if jumps.look().is_some() {
+            forget_times(shared);
             wake_all(shared);
         }
         shared.launcher.beat();
@@ -44,7 +51,19 @@ extern "C-unwind" fn jittask_launcher(_argument: pgrx::pg_sys::Datum) {
     }
 }
 
-/// Settings changed: a database that sleeps because jittask was off, or by an old horizon, is looked at again.
+/// The clock was set: who was given time has as much from now on.
+fn forget_times(shared: &Shared) {
+    let now = clock::now().0;
+    for slot in &shared.databases {
+        if !slot.scheduler.is_alive() {
+            slot.scheduler.since.store(now, Release);
+        }
+        slot.keep_out_until.fetch_min(now + START_PATIENCE, AcqRel);
+    }
+}
+
+/// Settings or the clock changed: a database that sleeps because jittask was off, by an old horizon, or until an instant
+/// that is nearer now, is looked at again.
 fn wake_all(shared: &Shared) {
     let asleep = shared.databases.iter().filter(|slot| slot.state() == DatabaseState::Asleep);
     asleep.for_each(|slot| slot.set_state(DatabaseState::Unknown));
@@ -138,12 +157,12 @@ fn start(slot: &Database, now: i64) -> i64 {
     }
     slot.set_state(DatabaseState::Unknown);
     complain(now);
-    now + 1_000_000
+    now + NO_WORKER_PAUSE
 }
 
 /// At most one line a minute.
 pub fn complain(now: i64) {
-    if now - COMPLAINED_AT.get() > 60_000_000 {
+    if (now - COMPLAINED_AT.get()).abs() > 60_000_000 {
         COMPLAINED_AT.set(now);
         log!("jittask waits for a free background worker; max_worker_processes is used up");
     }

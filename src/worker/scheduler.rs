@@ -10,7 +10,7 @@ use super::watch;
 use crate::catalog::key::NO_ROW;
 use crate::catalog::tally::{self, Counts, Writer};
 use crate::catalog::task::{self, Task};
-use crate::catalog::{agenda, capture, home, series};
+use crate::catalog::{agenda, capture, due, home, series};
 use crate::pg::shmem::{self, Database, DatabaseState, Executor, Shared};
 use crate::pg::{clock, counters, user, worker, xact};
 use crate::settings;
@@ -91,9 +91,13 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
     worker::take_signals();
     worker::connect(database);
     slot.set_state(DatabaseState::Served);
-    let (mut starts, mut retention) = (Starts::default(), Retention::new());
+    let (mut starts, mut retention, mut jumps) = (Starts::default(), Retention::new(), clock::Jumps::new());
     loop {
         worker::reload_if_asked();
+        watch::clock(shared, slot);
+        if jumps.look().is_some() {
+            (starts, retention) = (Starts::default(), Retention::new());
+        }
         slot.scheduler.beat();
         slot.changed.store(false, Release);
         worker::report(Some("jittask: looking what is due"));
@@ -175,7 +179,7 @@ fn pass(shared: &Shared) -> Pass {
     let settings = user::Settings::begin();
     settings.set(c"lock_timeout", c"1s");
     top_up(now, &mut pass);
-    for (owner, run_at) in agenda::next_by_owner(&shared.in_hand(database, None)) {
+    for (owner, run_at) in due::next_by_owner(&shared.in_hand(database, None)) {
         if run_at.0 <= now.0 + EARLY {
             pass.owners.push((owner, false));
             pass.next = pass.next.min(now.0 + 1_000_000);
@@ -282,7 +286,7 @@ fn dispatch(shared: &Shared, slot: &Database, pass: &Pass, starts: &mut Starts) 
         let now = clock::now().0;
         if !mine.is_empty() {
             let in_hand = shared.in_hand(database, None);
-            let (waiting, since) = xact::run(|| agenda::waiting(owner, Instant(now), &in_hand)).unwrap_or((0, None));
+            let (waiting, since) = xact::run(|| due::waiting(owner, Instant(now), &in_hand)).unwrap_or((0, None));
             let waits = since.is_some_and(|since| now - since.0 >= HELP_AFTER);
             if waiting < 3 && !waits && !is_asked_again {
                 // The one that is busy may be done in a moment. What is in its hands already needs no second look.

@@ -2,9 +2,10 @@
 //! is served at all.
 
 use super::attempt;
-use crate::catalog::health;
+use crate::catalog::{follow, health};
 use crate::pg::clock;
-use crate::pg::shmem::{Death, Interruption, Shared};
+use crate::pg::shmem::{Database, Death, Interruption, Shared};
+use pgrx::prelude::*;
 use schedule::Instant;
 use std::cell::Cell;
 use std::sync::atomic::Ordering::*;
@@ -24,24 +25,39 @@ thread_local! {
 
 /// Interrupts runs whose time is up, ends those that do not heed it; when to look again.
 pub fn deadlines(shared: &Shared, database: u32) -> i64 {
-    let mut next = i64::MAX;
+    let mut pause = i64::MAX;
     for slot in shared.executors_of(database) {
-        let (deadline, now) = (slot.deadline.load(Acquire), clock::now().0);
+        let deadline = slot.deadline.load(Acquire);
         if deadline == 0 {
             continue;
         }
-        if now < deadline {
-            next = next.min(deadline);
-        } else if now >= deadline.saturating_add(GRACE) {
+        let left = deadline - clock::monotonic();
+        if left > 0 {
+            pause = pause.min(left);
+        } else if left <= -GRACE {
             // It catches query_canceled, or never looks: SIGTERM cannot be caught in SQL.
             slot.terminate(Interruption::Timeout);
-            next = next.min(now + GRACE);
+            pause = pause.min(GRACE);
         } else {
             slot.interrupt(slot.entry.load(Acquire), slot.position.load(Acquire), Interruption::Timeout);
-            next = next.min(now + 500_000);
+            pause = pause.min(500_000);
         }
     }
-    next
+    clock::now().0.saturating_add(pause)
+}
+
+/// Looks at the clock. After a jump forward it is as if nobody had been there in the time that never was: what was due in
+/// it is late, and each task's catch_up says what becomes of it.
+pub fn clock(shared: &Shared, slot: &Database) {
+    if let Some(by) = slot.clock_jump() {
+        log!("jittask: the clock was set by {} s", by / 1_000_000);
+        shared.forget_times(slot.oid.load(Acquire));
+        // Not later than now in any case, or all that falls due would be late until then.
+        let (now, up_since) = (clock::now().0, slot.up_since.load(Acquire));
+        if up_since != 0 && (by > 0 || up_since > now) {
+            slot.up_since.store(now, Release);
+        }
+    }
 }
 
 /// The database is served from now on, if it was not: what was due before is late because nobody was there. Counts
@@ -53,6 +69,7 @@ pub fn came_up(shared: &Shared, database: u32, now: Instant) -> Vec<i64> {
     if is_new || (slot.schema_changed.load(Acquire) && now.0 >= next_check(shared, database)) {
         slot.schema_changed.store(false, Release);
         CHECKED_AT.set(now.0);
+        follow::all();
         health::check();
     }
     let mut counted = Vec::new();
@@ -78,7 +95,13 @@ pub fn forget(shared: &Shared, counted: &[i64]) {
 /// When to see again whether tasks have what they need: at once after a change of the schema, but once a second at most.
 pub fn next_check(shared: &Shared, database: u32) -> i64 {
     let is_changed = shared.database(database).is_some_and(|slot| slot.schema_changed.load(Acquire));
-    if is_changed { CHECKED_AT.get() + CHECK_EVERY } else { i64::MAX }
+    let (next, now) = (CHECKED_AT.get() + CHECK_EVERY, clock::now().0);
+    match is_changed {
+        false => i64::MAX,
+        // The clock was set back meanwhile.
+        true if next > now + CHECK_EVERY => now,
+        true => next,
+    }
 }
 
 /// When the next death is to be counted.

@@ -46,8 +46,12 @@ async def work(pool):
     )
 
 
+async def keep(_connection):
+    """The pool would reset the session after each job, by statements of its own: the job leaves nothing to reset."""
+
+
 async def main(command, *arguments):
-    async with asyncpg.create_pool(min_size=CONNECTIONS, max_size=CONNECTIONS) as pool:
+    async with asyncpg.create_pool(min_size=CONNECTIONS, max_size=CONNECTIONS, reset=keep) as pool:
         if command == "install":
             await Queries(AsyncpgPoolDriver(pool)).install()
         elif command == "enqueue":

@@ -35,7 +35,7 @@ pub fn run(plan: &Plan) -> Outcome {
     let what = format!("COPY of {rows} far-future rows into a tracked table, against untracked");
     Ok(vec![
         Line::ratio("copy", &what, ratio(&untracked, &tracked), 0.95, 0.98),
-        Line::info("", "– untracked", rows as f64 / median(&untracked), "rows/s"),
-        Line::info("", "– tracked", rows as f64 / median(&tracked), "rows/s"),
+        Line::info("untracked", rows as f64 / median(&untracked), "rows/s"),
+        Line::info("tracked", rows as f64 / median(&tracked), "rows/s"),
     ])
 }

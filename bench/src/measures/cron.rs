@@ -21,10 +21,10 @@ pub fn run(plan: &Plan) -> Outcome {
     let home = home.filter(|path| path.join("bin/postgres").exists());
     let home = home.ok_or("no server with pg_cron: tools/bench says why")?;
     let peer = Cluster::on(Tree::at(&home), &options());
-    let version: String =
-        cluster::one(&mut peer.connect("postgres"), "select extversion from pg_extension where extname = 'pg_cron'");
     let ours = server::start(&[]);
     jobs(&peer, &ours);
+    let version: String =
+        cluster::one(&mut peer.connect("postgres"), "select extversion from pg_extension where extname = 'pg_cron'");
     // Whole minutes; the first is for getting started.
     std::thread::sleep(Duration::from_secs(60) * (plan.rounds as u32 + 1) + Duration::from_secs(5));
     let late = |cluster: &Cluster| -> Vec<f64> {
@@ -40,15 +40,15 @@ pub fn run(plan: &Plan) -> Outcome {
     }
     drop(ours);
     let (cpu, xids) = idle(&peer, plan.span(IDLE));
-    let ms = |what: &str, late: &[f64], share| Line::info("", &format!("– {what}"), percentile(late, share), "ms");
+    let ms = |what: &str, late: &[f64], share| Line::info(what, percentile(late, share), "ms");
     let cron = format!("pg_cron {version}");
     Ok(vec![
         ms(&format!("{JOBS} jobs each minute, p50 late: {cron}"), &theirs, 0.5),
         ms("the same, jittask", &ours_late, 0.5),
         ms(&format!("{JOBS} jobs each minute, the latest: {cron}"), &theirs, 1.0),
         ms("the same, jittask", &ours_late, 1.0),
-        Line::info("", &format!("– idle, {IDLE_JOBS} jobs, an hour: CPU time of {cron}"), cpu, "s"),
-        Line::info("", &format!("– idle, {IDLE_JOBS} jobs, an hour: transaction ids of {cron}"), xids, "ids"),
+        Line::info(&format!("idle, {IDLE_JOBS} jobs, an hour: CPU time of {cron}"), cpu, "s"),
+        Line::info(&format!("idle, {IDLE_JOBS} jobs, an hour: transaction ids of {cron}"), xids, "ids"),
     ])
 }
 

@@ -18,9 +18,9 @@ pub fn run(plan: &Plan) -> Outcome {
     let what = "dead tuples after 1,000,000 occurrences, autovacuum on: agenda size";
     Ok(vec![
         Line::at_most("dead", &format!("{what}, shared instants"), shared.0, "MB", 10.0, 1.0),
-        Line::info("", "– the greatest in between", shared.1, "MB"),
+        Line::info("the greatest in between", shared.1, "MB"),
         Line::at_most("dead_single", &format!("{what}, an instant each"), single.0, "MB", 10.0, 1.0),
-        Line::info("", "– the greatest in between (100,000 are pending at once)", single.1, "MB"),
+        Line::info("the greatest in between (100,000 are pending at once)", single.1, "MB"),
     ])
 }
 

@@ -11,13 +11,13 @@ pub fn run(plan: &Plan) -> Outcome {
     let contracts = Contracts::create(&cluster, plan.count(1_000_000));
     let (mut sound, mut failing) = (Vec::new(), Vec::new());
     for _ in 0..plan.rounds {
-        sound.push(contracts.jittask("remind").rate);
-        failing.push(contracts.jittask("remind_most").rate);
+        sound.push(contracts.jittask("remind").run.rate);
+        failing.push(contracts.jittask("remind_most").run.rate);
     }
     let what = "one failing row in each 100: throughput against none failing";
     Ok(vec![
         Line::ratio("failing", what, ratio(&failing, &sound), 0.5, 0.8),
-        Line::info("", "– none failing, two executors", median(&sound), "rows/s"),
-        Line::info("", "– one in 100 failing, two executors", median(&failing), "rows/s"),
+        Line::info("none failing, two executors", median(&sound), "rows/s"),
+        Line::info("one in 100 failing, two executors", median(&failing), "rows/s"),
     ])
 }

@@ -39,8 +39,8 @@ pub fn run(plan: &Plan) -> Outcome {
     let what = format!("INSERT of {rows} rows due within the horizon, tracked against untracked");
     Ok(vec![
         Line::ratio("insert", &what, ratio(&untracked, &tracked), 0.5, 0.8),
-        Line::info("", "– untracked", rows as f64 / median(&untracked), "rows/s"),
-        Line::info("", "– tracked", rows as f64 / median(&tracked), "rows/s"),
-        Line::info("", "– from the commit until all are in the agenda", median(&planned), "s"),
+        Line::info("untracked", rows as f64 / median(&untracked), "rows/s"),
+        Line::info("tracked", rows as f64 / median(&tracked), "rows/s"),
+        Line::info("from the commit until all are in the agenda", median(&planned), "s"),
     ])
 }

@@ -47,6 +47,6 @@ pub fn run(plan: &Plan) -> Outcome {
     Ok(vec![
         Line::at_most("late_p50", "lateness p50, single rows at random instants", median(&half), "ms", 2.0, 1.0),
         Line::at_most("late_p99", "lateness p99", median(&most), "ms", 10.0, 5.0),
-        Line::info("", "– the latest of each round", median(&worst), "ms"),
+        Line::info("the latest of each round", median(&worst), "ms"),
     ])
 }

@@ -24,6 +24,11 @@ pub fn run(plan: &Plan) -> Outcome {
         "select count(jittask.create_scheduled_task('report', now() + interval '1 day' + g * interval '1 s', 'report',
              repeat => 'daily', name => 's' || g)) from generate_series(1, {tasks}) g"
     );
+    // With nothing due for ten minutes the scheduler would leave.
+    app.batch_execute(
+        "select jittask.create_scheduled_task('soon', now() + interval '8 minutes', 'report', repeat => 'daily')",
+    )
+    .unwrap();
     let creating = seconds(|| assert_eq!(one::<i64>(&mut app, &create), tasks));
     server::maintain(&cluster, "vacuum analyze");
     let mut session = cluster.connect("postgres");
@@ -48,7 +53,7 @@ pub fn run(plan: &Plan) -> Outcome {
     let what = format!("{tasks} scheduled tasks: next-due computation after one change (the scheduler's CPU time)");
     Ok(vec![
         Line::at_most("next_due", &what, median(&awake) * 1e3, "ms", 10.0, 1.0),
-        Line::info("", "– the change itself, alter_task() and its commit", median(&calls) * 1e3, "ms"),
-        Line::info("", "– creating one of them", creating / tasks as f64 * 1e3, "ms"),
+        Line::info("the change itself, alter_task() and its commit", median(&calls) * 1e3, "ms"),
+        Line::info("creating one of them", creating / tasks as f64 * 1e3, "ms"),
     ])
 }

@@ -36,19 +36,17 @@ pub fn run(plan: &Plan) -> Outcome {
     Ok(vec![
         Line::at_most("planning", &what, ratio(&large_all, &small_all), "×", 1.5, 1.1),
         Line::info(
-            "",
-            "– from the task's commit until the large table's rows are in the agenda",
+            "from the task's commit until the large table's rows are in the agenda",
             median(&large_all) * 1e3,
             "ms",
         ),
         Line::info(
-            "",
-            "– from the task's commit until the small table's rows are in the agenda",
+            "from the task's commit until the small table's rows are in the agenda",
             median(&small_all) * 1e3,
             "ms",
         ),
-        Line::info("", "– only finding them, by simulate(): large against small", ratio(&large_look, &small_look), "×"),
-        Line::info("", "– only finding them, large", median(&large_look) * 1e3, "ms"),
+        Line::info("only finding them, by simulate(): large against small", ratio(&large_look, &small_look), "×"),
+        Line::info("only finding them, large", median(&large_look) * 1e3, "ms"),
     ])
 }
 

@@ -32,8 +32,8 @@ pub fn run(plan: &Plan) -> Outcome {
     let what = "pgbench single-row UPDATE of the date column, far future, tracked against untracked";
     Ok(vec![
         Line::ratio("update", what, ratio(&tracked, &untracked), 0.95, 0.98),
-        Line::info("", "– untracked, two clients", median(&untracked), "tps"),
-        Line::info("", "– tracked, two clients", median(&tracked), "tps"),
+        Line::info("untracked, two clients", median(&untracked), "tps"),
+        Line::info("tracked, two clients", median(&tracked), "tps"),
     ])
 }
 

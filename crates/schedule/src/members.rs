@@ -6,9 +6,10 @@ use chrono::NaiveDateTime;
 use crate::civil::{OutOfRange, add_days, add_days_at, civil_micros, midnight, nearest_civil};
 use crate::interrupt::tick;
 use crate::inverse::member_low;
-use crate::rule::Kind;
 use crate::rule::cron::Cron;
-use crate::rule::recur::{Based, Period};
+use crate::rule::recur::{Based, Period, Recur};
+use crate::rule::until::{Limits, Until};
+use crate::rule::{Kind, Rule};
 use crate::series::{Series, Start};
 use crate::shift::Move;
 use crate::walk::Walk;
@@ -87,6 +88,21 @@ impl<'a> Members<'a> {
     }
 }
 
+impl Schedule {
+    /// The same with UNTIL instead of COUNT, for many searches on one base: nothing has to be counted any more. `None`:
+    /// there is no COUNT.
+    pub(crate) fn with_count_as_until(&self, base: Base, zone: &dyn Zone) -> Option<Schedule> {
+        let Some(Kind::Recur(recur)) = self.rule.as_ref().map(|rule| &rule.kind) else { return None };
+        let count = recur.limits.count?;
+        let start = Start::new(self.moves(), base, zone)?;
+        let low = start.local;
+        let mut members = RecurMembers::new(recur.based_on(low), self.moves(), zone, start, low);
+        let until = members.nth_local(i64::from(count) - 1).map(Until::Local);
+        let kind = Kind::Recur(Box::new(Recur { limits: Limits { count: None, until }, ..(**recur).clone() }));
+        Some(Schedule { rule: Some(Rule { kind }), ..self.clone() })
+    }
+}
+
 /// The members of a recurrence.
 pub(crate) struct RecurMembers<'a> {
     based: Based,
@@ -120,7 +136,7 @@ impl<'a> RecurMembers<'a> {
             empty: 0,
         };
         members.load();
-        members.count_to(target);
+        members.count_to(target, i64::MAX);
         if members.is_going_on() && members.number == target {
             let skipped = members.period.first_from(&members.based.times, low);
             members.counted += i64::try_from(skipped.saturating_sub(members.index)).unwrap_or(i64::MAX);
@@ -129,23 +145,32 @@ impl<'a> RecurMembers<'a> {
         members
     }
 
-    /// COUNT needs the number of each member, so the periods before `target` are counted: one by one, but of the cycles
-    /// after which the calendar repeats only the first.
-    fn count_to(&mut self, target: i64) {
+    /// Goes on to the period `target`, or to one before that holds member `nth`. COUNT needs the number of each member, so
+    /// the periods on the way are counted: one by one, but of the cycles after which the calendar repeats only the first.
+    fn count_to(&mut self, target: i64, nth: i64) {
         let cycle = i64::from(self.based.rule.freq.periods_in_cycle());
         let mut cycle_began: Option<(i64, i64)> = None;
-        while self.number < target && self.is_going_on() {
+        while self.number < target && self.counted.saturating_add(self.left()) <= nth && self.is_going_on() {
             self.counted += self.left();
             self.number += 1;
             // The base's own period may be cut short, so cycles begin with the next.
             let (first, counted) = *cycle_began.get_or_insert((self.number, self.counted));
             if self.number == first + cycle {
-                let cycles = (target - self.number) / cycle;
-                self.counted = self.counted.saturating_add((self.counted - counted).saturating_mul(cycles));
+                let each = self.counted - counted;
+                let cycles =
+                    ((nth - self.counted).checked_div(each).unwrap_or(i64::MAX)).min((target - self.number) / cycle);
+                self.counted = self.counted.saturating_add(each.saturating_mul(cycles));
                 self.number += cycles * cycle;
             }
             self.load();
         }
+    }
+
+    /// The local time of member `nth` (from 0); `None` if it leaves the range.
+    fn nth_local(&mut self, nth: i64) -> Option<NaiveDateTime> {
+        self.count_to(i64::MAX, nth);
+        let ahead = usize::try_from(nth - self.counted).ok()?;
+        self.period.get(&self.based.times, self.index + ahead)
     }
 
     /// Loads the period and stands on its first member that is not before the base.

@@ -197,8 +197,10 @@ impl Schedule {
         limit: Instant,
         not_before: Instant,
     ) -> Option<Occurrence> {
+        let uncounted = self.with_count_as_until(base, zone);
+        let schedule = uncounted.as_ref().unwrap_or(self);
         let next = |from: i64| {
-            let found = Occurrences::new(self, base, zone, end, Instant(from)).next();
+            let found = Occurrences::new(schedule, base, zone, end, Instant(from)).next();
             found.filter(|found| found.due_at < limit)
         };
         let not_before = not_before.max(Instant::MIN);

@@ -5,7 +5,7 @@ mod zones;
 use std::cell::Cell;
 
 use chrono::{NaiveDate, NaiveTime};
-use schedule::{Base, Cycle, Instant, Occurrence, Schedule, Span, Zone, resolve, shift, to_local};
+use schedule::{Base, Cycle, Instant, Occurrence, Rule, Schedule, Span, Zone, resolve, shift, to_local};
 use zones::{APIA, LORD_HOWE, NEW_YORK, SHANGHAI, UTC, date, local, show, time, utc};
 
 const HOUR: i64 = 3_600_000_000;
@@ -236,6 +236,27 @@ fn a_base_thousands_of_years_away_costs_little() {
         let last = schedule.last_before(Base::Date(first), &zone, None, from, EVER);
         assert!(last.is_some_and(|last| last.due_at < from && Some(last) < next));
         assert!(zone.0.get() < 100, "{cycle:?} asked {} times", zone.0.get());
+    }
+}
+
+/// COUNT is counted through one cycle of 400 years and multiplied: the last member is the one that arithmetic says.
+#[test]
+fn a_count_of_thousands_of_years_ends_on_the_day() {
+    let monday = NaiveDate::from_ymd_opt(1, 1, 1).expect("a date");
+    // Two a week, then two a day: the last is number COUNT - 1, the second or the first of its period.
+    for (rule, day, clock) in [
+        ("FREQ=WEEKLY;BYDAY=MO,FR;COUNT=211000", 105_499 * 7 + 4, "09:00:00"),
+        ("FREQ=DAILY;BYHOUR=9,17;COUNT=1000001", 500_000, "09:00:00"),
+        ("FREQ=DAILY;BYHOUR=9,17;COUNT=1000002", 500_000, "17:00:00"),
+    ] {
+        let rule = Rule::parse(rule).expect("a rule");
+        let schedule = Schedule { rule: Some(rule), ..plain(Cycle::Custom) };
+        let base = Base::Local(monday.and_time(time("09:00:00")));
+        let end = monday + chrono::TimeDelta::days(day);
+        let end = Instant(end.and_time(time(clock)).and_utc().timestamp_micros());
+        let last = Occurrence { nominal_at: end, due_at: end };
+        assert_eq!(schedule.last_before(base, &UTC, None, Instant::MAX, EVER), Some(last));
+        assert_eq!(schedule.occurrences(base, &UTC, None, end).collect::<Vec<_>>(), [last]);
     }
 }
 

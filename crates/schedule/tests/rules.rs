@@ -69,7 +69,7 @@ fn what_is_refused_says_why() {
         ("cron: * * * *", "invalid cron expression \"* * * *\": it has 4 fields, not 5 or 6"),
         ("cron: 0 0 0 1 1 * 2026", "invalid cron expression \"0 0 0 1 1 * 2026\": it has 7 fields, not 5 or 6"),
         ("cron: @daily", "invalid cron expression \"@daily\": it has 1 fields, not 5 or 6"),
-        ("every", "invalid part \"every\" in the recurrence rule"),
+        ("every", "invalid interval \"\" in the rule"),
         ("every fortnight", "invalid interval \"fortnight\" in the rule"),
         ("every 2", "invalid interval \"2\" in the rule"),
         ("every 0 days", "interval \"0 days\" of the rule must be positive"),
@@ -83,7 +83,7 @@ fn what_is_refused_says_why() {
     for (text, message) in refused {
         let error = Rule::parse(text).expect_err(text);
         assert_eq!(error.message, message);
-        assert!(error.hint.is_none_or(|hint| hint.ends_with('.')), "{text}");
+        assert!(error.hint.is_some_and(|hint| hint.ends_with('.')), "{text}");
     }
     for text in ["cron: 60 * * * *", "cron: * * 0 * *", "cron: a b c d e", "cron: 5-1 * * * *", "cron: ü * * * *"] {
         assert!(Rule::parse(text).expect_err(text).message.starts_with("invalid cron expression"), "{text}");

@@ -12,7 +12,7 @@ use crate::catalog::health;
 use crate::catalog::record::{self, Outcome, Record};
 use crate::catalog::tally::{self, Counts, Writer};
 use crate::catalog::task::{self, Task};
-use crate::pg::{clock, flight, user, worker, xact};
+use crate::pg::{clock, flight, lock, user, worker, xact};
 use crate::worker::events;
 use schedule::Instant;
 use std::cell::Cell;
@@ -162,6 +162,10 @@ impl Batch<'_> {
 
     fn execute(mut self, prepared: Option<Rc<Prepared>>, superseded: &[bool]) {
         let Some(prepared) = prepared else { return };
+        if prepared.task.relation.is_some_and(|relation| !lock::try_read(relation)) {
+            // The entry stays as it is.
+            return self.me.locked.note(prepared.task.id);
+        }
         worker::report(Some(&format!("jittask: {}", prepared.task.name)));
         let done = self.done();
         self.timeout = prepared.plan().map_or(i64::MAX, |plan| plan.timeout);
@@ -262,7 +266,7 @@ impl Batch<'_> {
         flight::note(self.entry.id, position as i32, now.0);
         slot.position.store(position as i32, Release);
         slot.started_at.store(now.0, Release);
-        slot.deadline.store(now.0.saturating_add(self.timeout), Release);
+        slot.deadline.store(clock::monotonic().saturating_add(self.timeout), Release);
         now
     }
 

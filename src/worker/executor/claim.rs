@@ -4,6 +4,7 @@
 use super::Me;
 use super::batch::{self, Mode};
 use crate::catalog::agenda::{self, Entry};
+use crate::catalog::due;
 use crate::catalog::tally::Writer;
 use crate::pg::boundary::Failure;
 use crate::pg::shmem::Interruption;
@@ -29,16 +30,41 @@ enum Step {
     OtherTask(i32),
 }
 
+/// One task's entries run for this long while those of other tasks of the owner wait. Microseconds.
+const TURN: i64 = 50_000;
+
+/// Whose turn it is: tasks with something due take turns, so that none waits for another's flood.
+#[derive(Default)]
+pub struct Turn {
+    /// The last task that ran, whose session this is; 0: none yet.
+    task: i32,
+    /// By the monotonic clock.
+    ends_at: i64,
+}
+
+impl Turn {
+    /// Claims an entry of the task whose turn it is; the oldest of all where nothing has run just before.
+    fn claim(&mut self, me: &Me, was_idle: bool) -> Option<Entry> {
+        let (now, in_hand, locked) = (clock::now(), me.others_in_hand(), me.locked.tasks());
+        let mut task = Some(self.task).filter(|task| *task != 0 && !was_idle);
+        if task.is_some() && clock::monotonic() >= self.ends_at {
+            task = due::next_task(me.owner, self.task, now, &in_hand, &locked);
+            self.ends_at = clock::monotonic() + TURN;
+        }
+        let entry = task.and_then(|task| due::claim(me.owner, Some(task), now, &in_hand, &locked));
+        entry.or_else(|| due::claim(me.owner, None, now, &in_hand, &locked))
+    }
+}
+
 /// Runs one due entry, if there is one. True if there was. An executor that was idle tells the scheduler first: the run
 /// may take long, and other entries be due.
-pub fn one(me: &Me, last_task: &mut i32, was_idle: bool) -> bool {
+pub fn one(me: &Me, turn: &mut Turn, was_idle: bool) -> bool {
     let result = xact::run(|| {
         if user::extension().is_none() {
             return Step::NoExtension;
         }
-        let in_hand = me.others_in_hand();
-        let Some(entry) = agenda::claim(me.owner, clock::now(), &in_hand) else { return Step::Nothing };
-        if entry.task != *last_task {
+        let Some(entry) = turn.claim(me, was_idle) else { return Step::Nothing };
+        if entry.task != turn.task {
             return Step::OtherTask(entry.task);
         }
         take_in_hand(me, &entry);
@@ -53,9 +79,10 @@ pub fn one(me: &Me, last_task: &mut i32, was_idle: bool) -> bool {
         Ok(Step::Ran) => true,
         Ok(Step::NoExtension) => worker::exit(0),
         Ok(Step::OtherTask(task)) => {
-            separate(task, last_task);
+            separate(turn);
+            *turn = Turn { task, ends_at: clock::monotonic() + TURN };
             // Not a run: whether the executor was idle still stands.
-            return one(me, last_task, was_idle);
+            return one(me, turn, was_idle);
         }
         Err(failure) => {
             events::forget();
@@ -92,15 +119,14 @@ fn take_in_hand(me: &Me, entry: &Entry) {
 }
 
 /// Between two tasks the session is made new, in a transaction of its own: rolled back with a run, it would be undone.
-fn separate(task: i32, last_task: &mut i32) {
-    if *last_task != 0 {
+fn separate(turn: &Turn) {
+    if turn.task != 0 {
         sql::forget_plans();
         if let Err(failure) = xact::run(session::reset) {
             warning!("jittask executor leaves, its session cannot be reset: {}", failure.message);
             worker::exit(0);
         }
     }
-    *last_task = task;
 }
 
 impl Me {

@@ -113,9 +113,8 @@ impl Reader {
         let mut found = vec![None; count];
         for row in 0..rows.len() {
             let at = rows.get::<i64>(row, POSITION).and_then(|at| usize::try_from(at - 1).ok());
-            let (table, place) = (rows.get(row, TABLE), rows.datum(row, PLACE));
-            if let (Some(slot), Some(table), Some(place)) = (at.and_then(|at| found.get_mut(at)), table, place) {
-                *slot = Some((row, unsafe { Place::new(table, place) }));
+            if let Some(slot) = at.and_then(|at| found.get_mut(at)) {
+                *slot = Place::of(&rows, row, TABLE, PLACE).map(|place| (row, place));
             }
         }
         if self.portion != usize::MAX {

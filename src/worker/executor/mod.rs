@@ -6,14 +6,16 @@ mod call;
 mod claim;
 mod fetch;
 mod late;
+mod locked;
 mod plan;
 mod prepare;
 mod scan;
 
-use crate::catalog::agenda;
-use crate::pg::shmem::{self, Death, Executor, Interruption, Shared};
+use crate::catalog::due;
+use crate::pg::shmem::{self, Database, Death, Executor, Interruption, Shared};
 use crate::pg::{clock, flight, invalidation, user, worker, xact};
 use crate::settings;
+use crate::worker::watch;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use prepare::Prepared;
@@ -36,6 +38,8 @@ pub struct Me {
     pub owner: Oid,
     /// What was looked up for the last task.
     prepared: RefCell<Option<Rc<Prepared>>>,
+    /// Tasks that it leaves alone for a moment.
+    pub locked: locked::Locked,
 }
 
 #[unsafe(no_mangle)]
@@ -56,7 +60,7 @@ extern "C-unwind" fn jittask_executor(argument: pgrx::pg_sys::Datum) {
     }
     slot.connected.store(true, Release);
     invalidation::listen();
-    let me = Me { shared, slot, index, database, owner, prepared: RefCell::new(None) };
+    let me = Me { shared, slot, index, database, owner, prepared: RefCell::new(None), locked: Default::default() };
     work(&me);
     worker::exit(0)
 }
@@ -104,19 +108,31 @@ fn is_kept_out(shared: &Shared, database: u32) -> bool {
 impl Me {
     /// Lets the scheduler look again: this executor may be busy for long, and something else may be due.
     pub fn wake_scheduler(&self) {
-        if let Some(database) = self.shared.databases.iter().find(|slot| slot.oid.load(Acquire) == self.database) {
-            database.scheduler.wake();
+        if let Some(home) = self.home() {
+            home.scheduler.wake();
         }
+    }
+
+    /// The slot of its database.
+    fn home(&self) -> Option<&'static Database> {
+        self.shared.databases.iter().find(|slot| slot.oid.load(Acquire) == self.database)
     }
 }
 
 /// Until there is nothing to do for `jittask.executor_idle`, or another owner needs the slot.
 fn work(me: &Me) {
     let mut idle_since = clock::now().0;
-    let (mut last_task, mut was_idle) = (0, true);
+    let (mut turn, mut was_idle, mut jumps) = (claim::Turn::default(), true, clock::Jumps::new());
     loop {
         worker::check_interrupts();
         worker::reload_if_asked();
+        if let Some(home) = me.home() {
+            watch::clock(me.shared, home);
+        }
+        if jumps.look().is_some() {
+            idle_since = clock::now().0;
+            me.locked.forget();
+        }
         me.slot.process.beat();
         if !settings::ENABLED.get() || xact::in_recovery() {
             return;
@@ -126,7 +142,7 @@ fn work(me: &Me) {
         if worked {
             me.wake_scheduler();
         }
-        worked |= claim::one(me, &mut last_task, was_idle);
+        worked |= claim::one(me, &mut turn, was_idle);
         was_idle = !worked;
         if worked {
             idle_since = clock::now().0;
@@ -152,7 +168,8 @@ fn soon(next: i64) -> i64 {
 }
 
 fn next_run_at(me: &Me) -> Option<Instant> {
-    xact::run(|| agenda::next_run_at(me.owner, &me.others_in_hand())).unwrap_or(None)
+    let next = xact::run(|| due::next_run_at(me.owner, &me.others_in_hand(), &me.locked.tasks())).unwrap_or(None);
+    next.into_iter().chain(me.locked.until()).min()
 }
 
 /// Another owner waits and all slots are taken: an idle executor goes, a busy one if its owner has more than its share.

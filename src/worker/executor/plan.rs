@@ -15,6 +15,9 @@ use pgrx::prelude::*;
 use schedule::Instant;
 use std::sync::atomic::Ordering::*;
 
+/// A table that somebody has locked is tried again after this; microseconds.
+const LOCKED_PAUSE: i64 = 500_000;
+
 /// Plans all tasks of the owner that need it. True if anything came into the agenda.
 pub fn all(me: &Me) -> bool {
     worker::report(Some("jittask: planning"));
@@ -53,6 +56,13 @@ fn one(me: &Me, task: Task) -> usize {
         return 0;
     }
     let now = clock::now();
+    if task.relation.is_some_and(|relation| !lock::try_read(relation)) {
+        // Not waited for, or the owner's other tasks would wait too.
+        if let Some(limit) = me.shared.limit(task.token) {
+            limit.retry_at.store(now.0 + LOCKED_PAUSE, Release);
+        }
+        return 0;
+    }
     let (id, token, had_problem) = (task.id, task.token, task.plan_problem.is_some());
     let limit = me.shared.limit_or_new(task.token);
     // Counters and need before anything is read: what is written from here on shows at the next pass.
@@ -63,7 +73,7 @@ fn one(me: &Me, task: Task) -> usize {
         publish(limit, &resolved, now);
     }
     let settings = user::Settings::begin();
-    // A table that somebody has locked delays this task, not the owner's others.
+    // A partition may be locked although its table is not.
     settings.set(c"lock_timeout", c"1s");
     let xmin = xact::snapshot_xmin();
     let until = limit.map_or(now.0 + need::horizon(), |limit| limit.planned_to.load(Acquire));

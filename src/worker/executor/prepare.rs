@@ -4,7 +4,7 @@
 use super::Me;
 use super::fetch::Statements;
 use crate::catalog::definition::TaskKind;
-use crate::catalog::function::{self, Callable};
+use crate::catalog::function::Callable;
 use crate::catalog::resolved::Resolved;
 use crate::catalog::target::Target;
 use crate::catalog::task::{self, Task, Version};
@@ -65,8 +65,7 @@ impl Prepared {
 
 impl Plan {
     fn look_up(task: &Task) -> Result<Plan> {
-        let callable = function::callable(task.function.oid, &task.function.signature, task.function.owner)
-            .map_err(|problem| Error::new(Kind::NoFunction, problem))?;
+        let callable = task.function.callable().map_err(|problem| Error::new(Kind::NoFunction, problem))?;
         check_superuser(task)?;
         let timeout = task.timing().map_or(i64::MAX, |timing| schedule::span_micros(timing.timeout));
         let resolved = task.relation.is_some().then(|| task.clone().resolve()).transpose()?;

@@ -8,7 +8,7 @@ use crate::catalog::record::{self, Outcome, Record};
 use crate::catalog::resolved::Resolved;
 use crate::catalog::tally::Counts;
 use crate::catalog::task::ROW_ALIAS;
-use crate::pg::{clock, sql, value};
+use crate::pg::{clock, memory, sql, value};
 use schedule::{BaseRange, ColumnKind, Instant, Late, Occurrence};
 use std::collections::HashSet;
 
@@ -101,17 +101,16 @@ impl<'a> Scan<'a> {
         }
         let (statement, arguments) = self.window_statement(&ranges);
         let mut cursor = sql::cursor(&statement, &arguments);
-        loop {
+        while memory::scratch(|| {
             let rows = cursor.fetch(PORTION as i64);
-            if rows.is_empty() {
-                break;
-            }
             for row in 0..rows.len() {
                 self.consider(&rows, row, from, false);
             }
+            let found = !rows.is_empty();
             drop(rows);
             self.settle();
-        }
+            found
+        }) {}
         cursor.close();
     }
 
@@ -203,12 +202,14 @@ impl<'a> Scan<'a> {
         );
         for portion in keys.chunks(PORTION) {
             let portion: Vec<&str> = portion.iter().map(String::as_str).collect();
-            let rows = sql::once(&statement, &key::columns_of(&portion, &resolved.key));
-            for row in 0..rows.len() {
-                self.consider(&rows, row, self.captured_floor, true);
-            }
-            drop(rows);
-            self.settle();
+            memory::scratch(|| {
+                let rows = sql::once(&statement, &key::columns_of(&portion, &resolved.key));
+                for row in 0..rows.len() {
+                    self.consider(&rows, row, self.captured_floor, true);
+                }
+                drop(rows);
+                self.settle();
+            });
         }
     }
 

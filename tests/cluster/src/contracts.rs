@@ -17,7 +17,7 @@ const ODD: &str = "
 select format('contract %s: %s effects, %s records %s', id, coalesce(o.n, 0), coalesce(r.n, 0), r.states)
 from contract full join (select id, count(*) as n from outbox group by 1) o using (id)
 full join (select (row_key ->> 'id')::bigint as id, count(*) as n, array_agg(status) as states
-           from jittask.records where row_key is not null group by 1) r using (id)
+           from jittask.records where task = 'rows' group by 1) r using (id)
 where (o.n, r.n, r.states) is distinct from (1, 1, '{completed}'::jittask.record_status[]) and due <= now()
 order by id limit 20";
 

@@ -21,6 +21,7 @@
 
 #![forbid(unsafe_code)]
 
+mod clock;
 mod command;
 mod contracts;
 mod lifecycle;

@@ -12,6 +12,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+use crate::clock::Clock;
 use crate::options::Options;
 use crate::processes::{self, Process};
 use crate::template;
@@ -49,6 +50,7 @@ pub struct Cluster {
     port: u16,
     address_space_kb: Option<u64>,
     postmaster: Option<Child>,
+    clock: Option<Clock>,
     dir: TempDir,
 }
 
@@ -80,14 +82,23 @@ impl Cluster {
     pub fn on(tree: Tree, options: &Options) -> Self {
         let mut cluster = Self::in_new_dir(tree);
         cluster.address_space_kb = options.address_space_kb;
-        template::provide(&cluster.tree, &cluster.datadir());
+        if options.own_identity {
+            template::initdb(&cluster.tree, &cluster.datadir());
+        } else {
+            template::provide(&cluster.tree, &cluster.datadir());
+        }
         cluster.configure(options);
+        if options.clock {
+            cluster.clock = Some(Clock::build(cluster.dir.path()));
+            cluster.tree.hand_over(cluster.dir.path());
+        }
         cluster.start_again();
         cluster
     }
 
     fn in_new_dir(tree: Tree) -> Self {
-        let cluster = Self { tree, port: 0, address_space_kb: None, postmaster: None, dir: temp_dir() };
+        let dir = temp_dir();
+        let cluster = Self { tree, port: 0, address_space_kb: None, postmaster: None, clock: None, dir };
         cluster.tree.hand_over(cluster.dir.path());
         cluster
     }
@@ -161,6 +172,15 @@ impl Cluster {
         kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok()
     }
 
+    /// Stops a process where it is (`SIGSTOP`), or lets it go on (`SIGCONT`).
+    ///
+    /// # Panics
+    /// When there is no such process.
+    pub fn stand_still(&self, pid: i32, still: bool) {
+        let signal = if still { Signal::SIGSTOP } else { Signal::SIGCONT };
+        assert!(pid > 1 && kill(Pid::from_raw(pid), signal).is_ok(), "there is no process {pid}");
+    }
+
     /// `kill -9` for the postmaster, and waits for its children to see that they are orphans, as a new one has to.
     ///
     /// # Panics
@@ -186,6 +206,14 @@ impl Cluster {
     /// The server's processes, as the operating system shows them; no session is needed to ask.
     pub fn processes(&self) -> Vec<Process> {
         processes::of(&self.datadir())
+    }
+
+    /// Sets the server's clock so many seconds ahead of the real one, in all its processes at once.
+    ///
+    /// # Panics
+    /// When the cluster was not made with [`Options::clock`].
+    pub fn set_clock(&self, seconds: i64) {
+        self.clock.as_ref().unwrap_or_else(|| panic!("this cluster's clock cannot be set")).set(seconds);
     }
 
     /// The port on 127.0.0.1; the socket's name has it too.
@@ -231,6 +259,9 @@ impl Cluster {
             None => self.tree.command("postgres"),
         };
         command.arg("-D").arg(self.datadir()).arg("-p").arg(self.port.to_string()).arg("-k").arg(self.dir.path());
+        if let Some(clock) = &self.clock {
+            clock.preload(&mut command);
+        }
         let child =
             command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn().map_err(|error| error.to_string())?;
         let child = self.postmaster.insert(child);

@@ -8,6 +8,10 @@ pub struct Options {
     /// Whether commits are synced to disk. A killed process does not need it, only a power cut would; without it
     /// commits still wait for the operating system, or a crash of the server would lose the last of them.
     pub fsync: bool,
+    /// Whether it has a system identifier of its own; clusters of one template share theirs.
+    pub own_identity: bool,
+    /// Whether the server's clock can be set, by [`crate::Cluster::set_clock`].
+    pub clock: bool,
     /// The most address space of each of the server's processes, in kB; then malloc fails.
     pub address_space_kb: Option<u64>,
     /// Server settings, over those of the harness.
@@ -16,7 +20,14 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { preload: true, fsync: false, address_space_kb: None, settings: Vec::new() }
+        Self {
+            preload: true,
+            fsync: false,
+            own_identity: false,
+            clock: false,
+            address_space_kb: None,
+            settings: Vec::new(),
+        }
     }
 }
 

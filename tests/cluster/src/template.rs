@@ -1,7 +1,8 @@
 //! A new data directory. `initdb` takes about a second, a copy of its result some hundredths: the first one made with a
 //! server is kept beside that server's files, if they may be written, and later clusters are copies of it.
 //!
-//! The copies share one system identifier, so a test of what that identifier tells apart asks for [`initdb`] itself.
+//! The copies share one system identifier, so a test of what that identifier tells apart sets
+//! [`crate::Options::own_identity`].
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

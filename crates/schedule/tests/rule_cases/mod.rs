@@ -123,10 +123,10 @@ fn offset() -> impl Strategy<Value = Span> {
 pub fn dense_case() -> impl Strategy<Value = Case> {
     let by_clock = select(vec![
         "every 299 seconds",
-        "every 97 seconds",
+        "every 197 seconds",
         "every 4 minutes",
         "FREQ=MINUTELY;INTERVAL=3;COUNT=3000",
-        "FREQ=SECONDLY;INTERVAL=100",
+        "FREQ=SECONDLY;INTERVAL=250",
         "cron: */3 * * * *",
         "cron: 0 * * * * 6,0",
         "cron: */7 */5 * * *",

@@ -1,0 +1,17 @@
+//! The event trigger: a command has changed tables or functions. In the user's own transaction.
+
+use crate::catalog::follow;
+use crate::pg::{sql, wake, xact};
+use pgrx::prelude::*;
+
+/// Lets tasks follow renamed columns, and the scheduler look what else has changed once this is committed. Whatever goes
+/// wrong here is no reason for the user's command to fail.
+pub fn command_end(tag: &str) {
+    wake::schema_changed_at_commit();
+    if !["ALTER TABLE", "ALTER VIEW", "ALTER FOREIGN TABLE", "ALTER MATERIALIZED VIEW"].contains(&tag) {
+        return;
+    }
+    if let Err(failure) = sql::session(|| xact::savepoint(follow::command_end)) {
+        warning!("jittask tasks do not follow a renamed column: {}", failure.message);
+    }
+}

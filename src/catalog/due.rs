@@ -1,0 +1,76 @@
+//! What of the agenda is due: claimed by executors, looked up by the scheduler.
+
+use super::agenda::{COLUMNS, Entry, entry};
+use crate::pg::{sql, user};
+use pgrx::pg_sys::{Oid, REGROLEOID};
+use schedule::Instant;
+
+/// Claims the oldest entry due by `now` of the owner, or of one of his tasks, that no other transaction holds and that is
+/// not in hand elsewhere; none of the tasks `locked`.
+pub fn claim(owner: Oid, task: Option<i32>, now: Instant, in_hand: &[i64], locked: &[i32]) -> Option<Entry> {
+    let of_task = if task.is_some() { "and task_id = $4" } else { "and $4 is null" };
+    let rows = user::as_extension_owner(|| {
+        sql::run(
+            &format!(
+                "select {COLUMNS} from jittask.agenda where owner = $1 and run_at <= $2 and id <> all($3) {of_task} and task_id <> all($5)
+                 order by run_at, id limit 1 for update skip locked"
+            ),
+            &[sql::datum(REGROLEOID, Some(owner.into())), sql::at(now), sql::arg(in_hand.to_vec()), sql::arg(task), sql::arg(locked.to_vec())],
+        )
+    });
+    entry(&rows)
+}
+
+/// The owner's task with something due that comes after this one in a round of all of them; itself if it is the only one.
+pub fn next_task(owner: Oid, task: i32, now: Instant, in_hand: &[i64], locked: &[i32]) -> Option<i32> {
+    let rows = user::as_extension_owner(|| {
+        sql::run(
+            "select coalesce(min(task_id) filter (where task_id > $4), min(task_id)) from jittask.agenda
+             where owner = $1 and run_at <= $2 and id <> all($3) and task_id <> all($5)",
+            &[
+                sql::datum(REGROLEOID, Some(owner.into())),
+                sql::at(now),
+                sql::arg(in_hand.to_vec()),
+                sql::arg(task),
+                sql::arg(locked.to_vec()),
+            ],
+        )
+    });
+    rows.get(0, 1)
+}
+
+/// The owner's next instant to run something that is not in hand already, of other tasks than `locked`, or None.
+pub fn next_run_at(owner: Oid, in_hand: &[i64], locked: &[i32]) -> Option<Instant> {
+    user::as_extension_owner(|| {
+        sql::run(
+            "select run_at from jittask.agenda
+             where owner = $1 and run_at < 'infinity' and id <> all($2) and task_id <> all($3) order by run_at limit 1",
+            &[sql::datum(REGROLEOID, Some(owner.into())), sql::arg(in_hand.to_vec()), sql::arg(locked.to_vec())],
+        )
+        .at(0, 1)
+    })
+}
+
+/// For each owner that has entries which are not in hand: the earliest instant to run one.
+pub fn next_by_owner(in_hand: &[i64]) -> Vec<(Oid, Instant)> {
+    let rows = user::as_extension_owner(|| {
+        sql::run(
+            "select o.owner::oid, n.run_at from (select distinct owner from jittask.task) o
+             cross join lateral (select a.run_at from jittask.agenda a
+                                 where a.owner = o.owner and a.run_at < 'infinity' and a.id <> all($1) order by a.run_at limit 1) n",
+            &[sql::arg(in_hand.to_vec())],
+        )
+    });
+    (0..rows.len()).filter_map(|row| Some((rows.get(row, 1)?, rows.at(row, 2)?))).collect()
+}
+
+/// Entries of an owner that are due and not in hand: how many (three at most), and since when the oldest waits.
+pub fn waiting(owner: Oid, now: Instant, in_hand: &[i64]) -> (usize, Option<Instant>) {
+    let rows = user::as_extension_owner(|| {
+        sql::run(
+            "select run_at from jittask.agenda where owner = $1 and run_at <= $2 and id <> all($3) order by run_at limit 3",
+            &[sql::datum(REGROLEOID, Some(owner.into())), sql::at(now), sql::arg(in_hand.to_vec())],
+        )
+    });
+    (rows.len(), rows.at(0, 1))
+}

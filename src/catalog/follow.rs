@@ -1,0 +1,96 @@
+//! Tasks follow their table and its columns when these are renamed: in the session that renames, which holds the table's lock already;
+//! and once more in the scheduler, for whatever escaped the event trigger.
+
+use super::definition::Definition;
+use super::rename;
+use super::task::{self, Task};
+use super::watch;
+use crate::pg::{sql, user};
+use pgrx::JsonB;
+use std::collections::HashMap;
+
+/// Tasks whose table or columns have other names now: task, old and new name of the table, old and new names of columns. Tasks that somebody is changing are left out,
+/// for nobody's DDL shall wait; the next look finds them.
+const RENAMED: &str = "select t.id, t.table_name::text, c.relname::text, r.old, r.new
+     from jittask.task t join pg_class c on c.oid = t.relation::oid cross join lateral (
+         select coalesce(array_agg(n.name::text), '{}') as old, coalesce(array_agg(a.attname::text), '{}') as new
+         from unnest(t.columns, t.column_numbers) n (name, number)
+         join pg_attribute a on a.attrelid = t.relation::oid and a.attnum = n.number
+         where a.attname <> n.name and not a.attisdropped) r
+     where t.dropped_at is null and (t.table_name <> c.relname or r.old <> '{}')";
+/// Only of the tables that the command changed, and of those that inherit from them.
+const CHANGED: &str = "with recursive changed (relation) as (
+         select objid from pg_event_trigger_ddl_commands() where classid = 'pg_class'::regclass
+         union select i.inhrelid from changed c join pg_inherits i on i.inhparent = c.relation)";
+
+/// In an event trigger at the end of a command, as the current user.
+pub fn command_end() {
+    user::as_extension_owner(|| {
+        let statement = format!(
+            "{CHANGED} {RENAMED} and t.relation::oid in (select relation from changed) for update of t skip locked"
+        );
+        follow(&sql::run(&statement, &[]), true);
+    });
+}
+
+/// In the scheduler: no user's table is opened, so a trigger keeps the old name of a key column, does not find it, and lets
+/// the executors look through the table.
+pub fn all() {
+    user::as_extension_owner(|| follow(&sql::run(&format!("{RENAMED} for update of t skip locked"), &[]), false));
+}
+
+fn follow(found: &sql::Rows, with_triggers: bool) {
+    for row in 0..found.len() {
+        let (Some(task), Some(was), Some(is)) =
+            (found.get(row, 1).and_then(task::by_id), found.get::<String>(row, 2), found.get::<String>(row, 3))
+        else {
+            continue;
+        };
+        let (old, new): (Vec<String>, Vec<String>) =
+            (found.get(row, 4).unwrap_or_default(), found.get(row, 5).unwrap_or_default());
+        let names: HashMap<String, String> = old.into_iter().zip(new).collect();
+        let renamed = renamed(&task, (&was, &is), &names);
+        store(&task, &renamed, &is, &names);
+        let is_in_triggers = task.key_columns.iter().any(|column| names.contains_key(column));
+        if with_triggers
+            && is_in_triggers
+            && let Some(relation) = task.relation
+        {
+            watch::drop_triggers(&task);
+            let table: Option<String> = sql::run("select $1::oid::regclass::text", &[sql::arg(relation)]).get(0, 1);
+            let key: Vec<String> = task.key_columns.iter().map(|column| now(column, &names)).collect();
+            watch::create_triggers(&table.unwrap_or_default(), &key, &renamed, task.token);
+        }
+    }
+}
+
+fn now(column: &str, names: &HashMap<String, String>) -> String {
+    names.get(column).map_or(column, String::as_str).to_string()
+}
+
+fn renamed(task: &Task, table: (&str, &str), names: &HashMap<String, String>) -> Definition {
+    let mut definition = task.definition.clone();
+    let columns = [&mut definition.date_column, &mut definition.end_column].into_iter().flatten();
+    for column in columns.chain(definition.key_columns.iter_mut().flatten()) {
+        *column = now(column, names);
+    }
+    definition.filter = definition.filter.map(|filter| rename::within(&filter, table, names));
+    definition
+}
+
+fn store(task: &Task, definition: &Definition, table: &str, names: &HashMap<String, String>) {
+    // The call of the filter's function names the columns that it is given.
+    let alias = (task::ROW_ALIAS, task::ROW_ALIAS);
+    let call = task.filter.as_ref().map(|filter| rename::within(&filter.call, alias, names));
+    let Ok(json) = serde_json::to_value(definition) else { return };
+    let (old, new): (Vec<String>, Vec<String>) = names.iter().map(|(old, new)| (old.clone(), new.clone())).unzip();
+    sql::run(
+        "update jittask.task set definition = $2, filter_sql = $3, schedule = $4, table_name = $7::text::name,
+             key_columns = array(select coalesce(r.new, n.name::text)::name from unnest(key_columns) with ordinality n (name, i)
+                                 left join unnest($5, $6) r (old, new) on r.old = n.name::text order by n.i),
+             columns = array(select coalesce(r.new, n.name::text)::name from unnest(columns) with ordinality n (name, i)
+                             left join unnest($5, $6) r (old, new) on r.old = n.name::text order by n.i)
+         where id = $1",
+        &[sql::arg(task.id), sql::arg(JsonB(json)), sql::arg(call), sql::arg(definition.line()), sql::arg(old), sql::arg(new), sql::arg(table)],
+    );
+}

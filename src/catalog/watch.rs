@@ -1,0 +1,57 @@
+//! The capture triggers on the user's table of a task.
+
+use super::definition::Definition;
+use super::task::Task;
+use crate::pg::{sql, user};
+use pgrx::spi::{quote_identifier, quote_literal};
+
+/// Sets them up, as the current role: PostgreSQL checks the TRIGGER privilege. `table` is qualified and quoted.
+pub fn create_triggers(table: &str, key: &[String], definition: &Definition, token: i64) {
+    if definition.capture.as_deref() == Some("scan") {
+        return;
+    }
+    let column = quote_identifier(definition.date_column.as_deref().unwrap_or_default());
+    let arguments: Vec<String> =
+        std::iter::once(token.to_string()).chain(key.iter().cloned()).map(quote_literal).collect();
+    let call = format!("execute function jittask.capture_row({})", arguments.join(", "));
+    let due = format!("jittask.due_soon({token}, new.{column})");
+    let changed = changed(key, definition);
+    for (kind, event, when) in
+        [("insert", "insert", due.clone()), ("update", "update", format!("({changed}) and {due}"))]
+    {
+        let trigger = quote_identifier(format!("jittask_{}_{kind}", token as u64));
+        sql::once(&format!("create trigger {trigger} after {event} on {table} for each row when ({when}) {call}"), &[]);
+    }
+}
+
+/// Did anything change that bears on when the row is due, or on whether it meets the filter? A filter may read any
+/// column, so with one the whole row counts.
+fn changed(key: &[String], definition: &Definition) -> String {
+    if definition.filter.is_some() {
+        return "pg_catalog.record_image_ne(old.*, new.*)".to_string();
+    }
+    let columns = [&definition.date_column, &definition.end_column].into_iter().flatten().chain(key);
+    let columns: Vec<String> = columns.map(quote_identifier).collect();
+    let row = |side: &str| {
+        let values: Vec<String> = columns.iter().map(|column| format!("{side}.{column}")).collect();
+        values.join(", ")
+    };
+    // By the function of the operator *<>: a dump writes the operator between rows such that it compares their columns.
+    format!("pg_catalog.record_image_ne(row({}), row({}))", row("old"), row("new"))
+}
+
+/// They belong to the table; they go with the extension owner's rights, since the task's owner may have lost his.
+pub fn drop_triggers(task: &Task) {
+    let Some(relation) = task.relation else { return };
+    user::as_extension_owner(|| {
+        let rows = sql::once(
+            "select format('drop trigger %I on %s', g.tgname, g.tgrelid::regclass) from pg_trigger g
+             where g.tgrelid = $1 and g.tgparentid = 0 and g.tgname in ('jittask_' || $2 || '_insert', 'jittask_' || $2 || '_update')
+               and g.tgfoid = 'jittask.capture_row()'::regprocedure",
+            &[sql::arg(relation), sql::arg((task.token as u64).to_string())],
+        );
+        for statement in (0..rows.len()).filter_map(|row| rows.get::<String>(row, 1)) {
+            sql::once(&statement, &[]);
+        }
+    });
+}

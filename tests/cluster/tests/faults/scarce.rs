@@ -1,0 +1,186 @@
+//! When something is scarce: a table that somebody has locked, worker slots of the server, executors. Others go on, and
+//! so does who waited, as soon as there is room.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use cluster::postgres::Client;
+use cluster::{Cluster, all, fall_due, one};
+
+const SOON: Duration = Duration::from_secs(30);
+/// How late others may be; the machine may be busy.
+const ON_TIME: f64 = 1.0;
+
+/// Tasks of role `app` and of another one, beside the contracts of the test: a tick each second.
+fn neighbours(cluster: &Cluster) {
+    cluster.sql("postgres", "create role other login; grant usage on schema jittask to other");
+    cluster.app_sql("create table ticks (task text, due_at timestamptz, at timestamptz default clock_timestamp()); grant insert on ticks to public");
+    cluster.sql(
+        "postgres",
+        "create function tick() returns void language sql as
+        $$ insert into public.ticks select task, due_at from jittask.current_run() $$",
+    );
+    for role in ["app", "other"] {
+        let task = format!(
+            "select jittask.create_scheduled_task('{role}', now(), 'tick', rule => 'every 1 second', name => '{role}', catch_up => 'all')"
+        );
+        cluster.connect_as("postgres", role).batch_execute(&task).unwrap();
+    }
+}
+
+fn assert_neighbours_were_on_time(session: &mut Client) {
+    for role in ["app", "other"] {
+        let late: f64 = one(
+            session,
+            &format!(
+                "select max(extract(epoch from at - due_at))::float8 from ticks where task = '{role}' and due_at > (select min(due_at) from ticks) + interval '1 second'"
+            ),
+        );
+        let gap: f64 = one(
+            session,
+            &format!(
+                "select max(gap)::float8 from (select extract(epoch from due_at - lag(due_at) over (order by due_at)) as gap from ticks where task = '{role}') g"
+            ),
+        );
+        println!("{role}: {late:.3} s late at most, gaps of {gap:.1} s");
+        assert!(late < ON_TIME, "a task of {role} was {late} s late");
+        assert!(gap < 1.1, "a tick of {role} is missing");
+    }
+}
+
+#[test]
+fn a_locked_table_holds_up_its_own_task_only() {
+    let cluster = Cluster::ready(&[("jittask.scan_interval", "1s")]);
+    cluster.contracts(", max_attempts => 3");
+    neighbours(&cluster);
+    let mut session = cluster.connect("postgres");
+    // Rows alone at their instants, and a batch; planned before the lock, falling due under it.
+    (1..=30).for_each(|id| fall_due(&mut session, id, id, 1500 + 200 * id));
+    fall_due(&mut session, 101, 200, 2500);
+    cluster.wait_for(SOON, "select count(*) = 130 from jittask.records where task = 'rows'");
+    let mut locker = cluster.connect("postgres");
+    locker.batch_execute("begin; lock table contract in access exclusive mode").unwrap();
+    sleep(Duration::from_secs(10));
+    assert_eq!(one::<i64>(&mut session, "select count(*) from outbox"), 0);
+    locker.batch_execute("commit").unwrap();
+    let begun = Instant::now();
+    cluster.wait_for(SOON, "select count(*) = 130 from jittask.records where task = 'rows' and status = 'completed'");
+    println!("130 rows were done {:?} after the lock had gone", begun.elapsed());
+    cluster.assert_each_once();
+    assert_neighbours_were_on_time(&mut session);
+}
+
+/// Takes one of the server's worker slots until the process is cancelled: a query that runs in a parallel worker. An
+/// executor that is just ending may have the slot still; then the query runs without a worker, and another try is made.
+fn take_worker_slot(cluster: &Cluster) -> i32 {
+    let force = if cluster.major() >= 16 { "debug_parallel_query" } else { "force_parallel_mode" };
+    let mut session = cluster.connect("postgres");
+    let query = "select pid from pg_stat_activity a where application_name = 'taker' and backend_type = 'client backend'
+                 and exists (select from pg_stat_activity w where w.leader_pid = a.pid and w.backend_type = 'parallel worker')";
+    let before: Vec<i32> = all(&mut session, query);
+    for _ in 0..10 {
+        let mut config = cluster.config("postgres", "postgres");
+        config.application_name("taker").options(&format!("-c {force}=on"));
+        let mut taker = config.connect(cluster::postgres::NoTls).unwrap();
+        std::thread::spawn(move || taker.simple_query("select pg_sleep(3600)").map(drop));
+        for _ in 0..20 {
+            sleep(Duration::from_millis(50));
+            if let Some(pid) = all::<i32>(&mut session, query).into_iter().find(|pid| !before.contains(pid)) {
+                return pid;
+            }
+        }
+        session.batch_execute("select pg_terminate_backend(pid) from pg_stat_activity a where application_name = 'taker' and not exists (select from pg_stat_activity w where w.leader_pid = a.pid)").unwrap();
+    }
+    panic!("no worker slot could be taken");
+}
+
+fn complaints(cluster: &Cluster) -> usize {
+    cluster.log().lines().filter(|line| line.contains("max_worker_processes is used up")).count()
+}
+
+/// A server with two worker slots beside its own launcher's and ours; as soon as `workers` of ours are there, launcher
+/// included, what is left is taken.
+fn without_worker_slots(workers: usize) {
+    let cluster = Cluster::ready(&[("max_worker_processes", "4"), ("jittask.executor_idle", "0")]);
+    let are_there = format!("select count(*) = {workers} from jittask.workers");
+    if workers > 1 {
+        cluster.contracts("");
+    }
+    cluster.wait_for(SOON, &are_there);
+    let takers: Vec<i32> = (workers..3).map(|_| take_worker_slot(&cluster)).collect();
+    if workers == 1 {
+        cluster.contracts("");
+    }
+    let mut session = cluster.connect("postgres");
+    fall_due(&mut session, 1, 10, 500);
+    // Long enough for several lines, if each try gave one.
+    sleep(Duration::from_secs(5));
+    assert_eq!(one::<i64>(&mut session, "select count(*) from outbox"), 0, "there was a slot after all");
+    assert_eq!(complaints(&cluster), 1, "{}", cluster.log());
+    free(&mut session, &takers);
+    let begun = Instant::now();
+    cluster.wait_for(SOON, "select exists (select from outbox)");
+    println!("work began {:?} after the slot was free", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(1), "it took {:?}", begun.elapsed());
+    cluster.wait_for(SOON, "select count(*) = 10 from outbox");
+    cluster.assert_each_once();
+}
+
+fn free(session: &mut Client, takers: &[i32]) {
+    for taker in takers {
+        assert!(one::<bool>(session, &format!("select pg_cancel_backend({taker})")));
+    }
+}
+
+#[test]
+fn an_executor_waits_quietly_for_a_worker_slot() {
+    without_worker_slots(2);
+}
+
+#[test]
+fn a_scheduler_waits_quietly_for_a_worker_slot() {
+    without_worker_slots(1);
+}
+
+/// A function that does not come back, in each of two executors, and a third owner who waits.
+#[test]
+fn hung_functions_in_all_slots_are_named_and_make_room() {
+    let cluster = Cluster::ready(&[("jittask.max_executors", "2")]);
+    let mut session = cluster.connect("postgres");
+    session.batch_execute("create function hang() returns void language sql as $$ select pg_sleep(3600) $$").unwrap();
+    for role in ["one", "two"] {
+        session
+            .batch_execute(&format!(
+                "create role {role} login; grant usage on schema jittask to {role}; set role {role};
+                 select jittask.create_scheduled_task('hang of {role}', now(), 'hang', name => 'hang_{role}', max_attempts => 1);
+                 reset role"
+            ))
+            .unwrap();
+    }
+    let hung_at = "select count(*) = 2 from jittask.progress where started_at is not null";
+    cluster.wait_for(SOON, hung_at);
+    let begun = Instant::now();
+    cluster.contracts("");
+    fall_due(&mut session, 1, 10, 500);
+    let problem = cluster.wait_until("the hung tasks to be named", Duration::from_secs(60), || {
+        all::<String>(&mut session, "select unnest(problems) from jittask.status()")
+            .into_iter()
+            .find(|problem| problem.contains("busy"))
+    });
+    println!("after {:?}: {problem}", begun.elapsed());
+    let wanted: Vec<String> = all(
+        &mut session,
+        "select format('\"%s\" since %s', task, date_trunc('second', started_at)) from jittask.progress",
+    );
+    assert_eq!(wanted.len(), 2);
+    assert!(wanted.iter().all(|run| problem.contains(run)), "{problem}\n{wanted:?}");
+    assert_eq!(one::<i64>(&mut session, "select count(*) from outbox"), 0);
+    let hung: i32 = one(&mut session, "select pid from jittask.progress limit 1");
+    free(&mut session, &[hung]);
+    let begun = Instant::now();
+    cluster.wait_for(SOON, "select exists (select from outbox)");
+    println!("the next owner's work began {:?} after one was cancelled", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(1), "it took {:?}", begun.elapsed());
+    cluster.wait_for(SOON, "select count(*) = 10 from outbox");
+    cluster.assert_each_once();
+}
