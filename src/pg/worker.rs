@@ -96,6 +96,7 @@ pub fn connect_nowhere() {
 /// Connects as the bootstrap superuser, for our own tables only.
 pub fn connect(database: Oid) {
     unsafe { pg_sys::BackgroundWorkerInitializeConnectionByOid(database, Oid::INVALID, 0) };
+    be_called(c"jittask scheduler");
 }
 
 /// Connects as a role, which from PostgreSQL 17 on need not be able to log in.
@@ -105,6 +106,20 @@ pub fn connect_as(database: Oid, role: Oid) {
     #[cfg(not(any(feature = "pg17", feature = "pg18")))]
     let flags = 0;
     unsafe { pg_sys::BackgroundWorkerInitializeConnectionByOid(database, role, flags) };
+    be_called(c"jittask executor");
+}
+
+/// Sets application_name as a client does when it connects, so that RESET ALL comes back to it. It is seen from the end
+/// of the next transaction on.
+fn be_called(name: &CStr) {
+    unsafe {
+        pg_sys::SetConfigOption(
+            c"application_name".as_ptr(),
+            name.as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_CLIENT,
+        )
+    };
 }
 
 /// The database this process is connected to.

@@ -95,7 +95,13 @@ pub fn forget(shared: &Shared, counted: &[i64]) {
 /// When to see again whether tasks have what they need: at once after a change of the schema, but once a second at most.
 pub fn next_check(shared: &Shared, database: u32) -> i64 {
     let is_changed = shared.database(database).is_some_and(|slot| slot.schema_changed.load(Acquire));
-    if is_changed { CHECKED_AT.get() + CHECK_EVERY } else { i64::MAX }
+    let (next, now) = (CHECKED_AT.get() + CHECK_EVERY, clock::now().0);
+    match is_changed {
+        false => i64::MAX,
+        // The clock was set back meanwhile.
+        true if next > now + CHECK_EVERY => now,
+        true => next,
+    }
 }
 
 /// When the next death is to be counted.
