@@ -99,13 +99,11 @@ pub fn run(me: &Me, entry: &Entry, mode: Mode, try_: Try) {
             batch.all(|| Outcome::Skipped("paused"));
         }
         Some(task) => match late::judge(me, entry, task) {
-            Lateness::PassedOver => {
-                let count = entry.keys.len() as i64;
-                let counts = Counts { entered: -count, passed_over: count, ..Default::default() };
-                tally::add(entry.task, Writer::Executor(me.index), counts, None);
-                return agenda::delete(entry.id);
+            Lateness::PassedOver => return late::pass_over(me, entry),
+            Lateness::Skipped => {
+                late::skip_others(me, entry, task);
+                batch.all(|| Outcome::Skipped("catch_up"));
             }
-            Lateness::Skipped => batch.all(|| Outcome::Skipped("catch_up")),
             Lateness::Run { superseded, is_late } => match batch.overlap(task, is_late) {
                 Overlap::Go => return batch.execute(prepared, &superseded),
                 Overlap::Skip => batch.all(|| Outcome::Skipped("overlap")),
@@ -282,14 +280,8 @@ impl Batch<'_> {
         let ran = matches!(outcome, Outcome::Completed(_));
         let started_at = started_at.filter(|_| ran);
         self.last_started = started_at.or(self.last_started);
-        self.records.push(Record {
-            id: self.entry.id + position as i64,
-            key: self.entry.keys[position].clone(),
-            started_at,
-            finished_at: clock::now(),
-            attempt: if ran { self.entry.attempt + 1 } else { self.entry.attempt },
-            outcome,
-        });
+        let attempt = self.entry.attempt + i32::from(ran);
+        self.records.push(Record { started_at, attempt, ..Record::of(self.entry, position, outcome) });
     }
 
     /// Records, counts, and what is left of the entry: nothing, the keys from `until` on, or those put aside.
@@ -297,7 +289,7 @@ impl Batch<'_> {
         if self.mode == Mode::Savepoints {
             self.me.failing.set(if self.aside.is_empty() { 0 } else { self.entry.task });
         }
-        record::insert(self.entry.task, self.entry.occurrence, self.entry.forced, &self.records);
+        record::insert(self.entry.task, &self.records);
         events::remember(&self.records);
         let last = self.last_started.map(|at| (at, "completed"));
         tally::add(self.entry.task, Writer::Executor(self.me.index), Counts::of(&self.records), last);
