@@ -5,38 +5,24 @@ use crate::pg::{sql, user};
 use pgrx::pg_sys::{Oid, REGROLEOID};
 use schedule::Instant;
 
-/// Claims the oldest entry due by `now` of the owner, or of one of his tasks, that no other transaction holds and that is
-/// not in hand elsewhere; none of the tasks `locked`.
-pub fn claim(owner: Oid, task: Option<i32>, now: Instant, in_hand: &[i64], locked: &[i32]) -> Option<Entry> {
-    let of_task = if task.is_some() { "and task_id = $4" } else { "and $4 is null" };
+/// Claims the owner's oldest entry due by `now` that no other transaction holds and that is not in hand elsewhere; none of
+/// the tasks to be left out.
+pub fn claim(owner: Oid, now: Instant, in_hand: &[i64], left_out: &[i32]) -> Option<Entry> {
     let rows = user::as_extension_owner(|| {
         sql::run(
             &format!(
-                "select {COLUMNS} from jittask.agenda where owner = $1 and run_at <= $2 and id <> all($3) {of_task} and task_id <> all($5)
+                "select {COLUMNS} from jittask.agenda where owner = $1 and run_at <= $2 and id <> all($3) and task_id <> all($4)
                  order by run_at, id limit 1 for update skip locked"
             ),
-            &[sql::datum(REGROLEOID, Some(owner.into())), sql::at(now), sql::arg(in_hand.to_vec()), sql::arg(task), sql::arg(locked.to_vec())],
-        )
-    });
-    entry(&rows)
-}
-
-/// The owner's task with something due that comes after this one in a round of all of them; itself if it is the only one.
-pub fn next_task(owner: Oid, task: i32, now: Instant, in_hand: &[i64], locked: &[i32]) -> Option<i32> {
-    let rows = user::as_extension_owner(|| {
-        sql::run(
-            "select coalesce(min(task_id) filter (where task_id > $4), min(task_id)) from jittask.agenda
-             where owner = $1 and run_at <= $2 and id <> all($3) and task_id <> all($5)",
             &[
                 sql::datum(REGROLEOID, Some(owner.into())),
                 sql::at(now),
                 sql::arg(in_hand.to_vec()),
-                sql::arg(task),
-                sql::arg(locked.to_vec()),
+                sql::arg(left_out.to_vec()),
             ],
         )
     });
-    rows.get(0, 1)
+    entry(&rows)
 }
 
 /// The owner's next instant to run something that is not in hand already, of other tasks than `locked`, or None.

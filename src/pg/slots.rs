@@ -104,8 +104,18 @@ impl Limit {
     }
 
     pub(super) fn clear(&self) {
-        let fields =
-            [&self.limit, &self.planned_to, &self.closed_to, &self.signature, &self.scanned_at, &self.retry_at];
+        let fields = [
+            &self.limit,
+            &self.planned_to,
+            &self.closed_to,
+            &self.signature,
+            &self.scanned_at,
+            &self.retry_at,
+            &self.behind_to,
+            &self.step,
+            &self.resume_at,
+        ];
+        self.is_swept.store(false, Release);
         fields.iter().for_each(|field| field.store(0, Release));
         self.closing_xid.store(0, Release);
     }
@@ -192,6 +202,14 @@ pub struct Limit {
     pub scanned_at: AtomicI64,
     /// After a failure: not planned again before this. Microseconds since 1970.
     pub retry_at: AtomicI64,
+    /// A sweep is under way: what was due before this is still to be looked through. 0: none. Microseconds since 1970.
+    pub behind_to: AtomicI64,
+    /// How much due time the sweep's last step took. Microseconds.
+    pub step: AtomicI64,
+    /// The sweep goes on at this time. Microseconds since 1970.
+    pub resume_at: AtomicI64,
+    /// A sweep has come to its end: the next ones need not hurry.
+    pub is_swept: AtomicBool,
 }
 
 /// How a process that was executing came to its end.

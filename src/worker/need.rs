@@ -12,8 +12,11 @@ pub enum Need {
     Nothing(Instant),
     /// The near future has to be extended: only the window beyond what is closed.
     Window,
-    /// The whole window from the floor on: the safety net, or nothing is known yet.
+    /// The whole window from the floor on: the safety net, or nothing is known yet. What is due about now at once, the rest
+    /// in a sweep.
     Everything,
+    /// To go on with a sweep.
+    Sweep,
 }
 
 /// The planning horizon in microseconds.
@@ -53,7 +56,12 @@ pub fn of(limit: &Limit, signature: Option<i64>, now: Instant) -> Need {
     if must_extend(limit, now) || (is_open(limit) && is_scan_time) {
         return Need::Window;
     }
+    let (is_behind, resume_at) = (limit.behind_to.load(Acquire) != 0, limit.resume_at.load(Acquire));
+    if is_behind && now.0 >= resume_at {
+        return Need::Sweep;
+    }
     let next_scan = if is_scan_time { now.0 } else { scanned_at } + scan_interval();
     let extend_at = limit.planned_to.load(Acquire) - horizon() / 2;
-    Need::Nothing(Instant(next_scan.min(extend_at)))
+    let resume_at = if is_behind { resume_at } else { i64::MAX };
+    Need::Nothing(Instant(next_scan.min(extend_at).min(resume_at)))
 }

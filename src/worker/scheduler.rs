@@ -247,7 +247,7 @@ fn find_planning(shared: &Shared, now: Instant, pass: &mut Pass) {
         let signature = task.relation.and_then(|relation| signatures.get(&relation.to_u32()).copied());
         match need::of(limit, signature, now) {
             Need::Nothing(next) => pass.next = pass.next.min(next.0),
-            Need::Window | Need::Everything => {
+            Need::Window | Need::Everything | Need::Sweep => {
                 pass.owners.push((task.owner, true));
                 pass.next = pass.next.min(now.0 + 1_000_000);
             }
@@ -262,11 +262,8 @@ fn dispatch(shared: &Shared, slot: &Database, pass: &Pass, starts: &mut Starts) 
     let mut owners: Vec<(Oid, bool)> = pass.owners.clone();
     owners.sort_by_key(|(owner, look)| (owner.to_u32(), !look));
     owners.dedup_by_key(|(owner, _)| *owner);
-    let waiting_owners: Vec<Oid> = owners.iter().map(|(owner, _)| *owner).collect();
     let mut retry = i64::MAX;
-    let is_wanted =
-        shared.databases.iter().any(|other| other.oid.load(Acquire) != database && other.slot_wanted.load(Acquire));
-    let mut is_wanted_here = false;
+    let mut is_wanted = false;
     for (owner, look) in owners {
         let mine: Vec<&Executor> =
             shared.executors_of(database).filter(|slot| slot.owner.load(Acquire) == owner.to_u32()).collect();
@@ -296,24 +293,23 @@ fn dispatch(shared: &Shared, slot: &Database, pass: &Pass, starts: &mut Starts) 
                 continue;
             }
         }
-        // The last free slot is for an owner who has none, if there is one with work; and one that is starting comes first.
-        let has_none =
-            |owner: &Oid| !shared.executors_of(database).any(|slot| slot.owner.load(Acquire) == owner.to_u32());
-        let is_kept = free_slots(shared) < 2 && (is_wanted || waiting_owners.iter().any(has_none));
-        if mine.iter().any(|executor| !executor.connected.load(Acquire)) || (!mine.is_empty() && is_kept) {
+        // The last free slot is for an owner who has none, also for one who comes later: what is taken may be taken for
+        // hours. And one that is starting comes first.
+        if mine.iter().any(|executor| !executor.connected.load(Acquire)) || (!mine.is_empty() && free_slots(shared) < 2)
+        {
             retry = retry.min(now + 100_000);
             continue;
         }
         match start(shared, database, owner, look, starts, now) {
             Started::Yes => {}
             Started::NoSlot => {
-                is_wanted_here |= mine.is_empty();
+                is_wanted |= mine.is_empty();
                 retry = retry.min(now + 100_000);
             }
             Started::NotYet(at) => retry = retry.min(at),
         }
     }
-    slot.slot_wanted.store(is_wanted_here, Release);
+    slot.slot_wanted.store(is_wanted, Release);
     retry
 }
 

@@ -13,6 +13,7 @@ use crate::worker::{attempt, events};
 use pgrx::prelude::*;
 use schedule::Instant;
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::atomic::Ordering::*;
 
 thread_local! {
@@ -30,41 +31,47 @@ enum Step {
     OtherTask(i32),
 }
 
-/// One task's entries run for this long while those of other tasks of the owner wait. Microseconds.
+/// A task that has run for this long leaves the others of its owner the way, if any wait. Microseconds.
 const TURN: i64 = 50_000;
 
-/// Whose turn it is: tasks with something due take turns, so that none waits for another's flood.
+/// Whose turn it is. The oldest entry runs first; but a task with very many is not to make the others wait for all of them.
 #[derive(Default)]
-pub struct Turn {
+pub struct Turns {
     /// The last task that ran, whose session this is; 0: none yet.
-    task: i32,
-    /// By the monotonic clock.
-    ends_at: i64,
+    session: i32,
+    /// How long tasks have run in this round. Microseconds.
+    spent: HashMap<i32, i64>,
 }
 
-impl Turn {
-    /// Claims an entry of the task whose turn it is; the oldest of all where nothing has run just before.
+impl Turns {
     fn claim(&mut self, me: &Me, was_idle: bool) -> Option<Entry> {
         let (now, in_hand, locked) = (clock::now(), me.others_in_hand(), me.locked.tasks());
-        let mut task = Some(self.task).filter(|task| *task != 0 && !was_idle);
-        if task.is_some() && clock::monotonic() >= self.ends_at {
-            task = due::next_task(me.owner, self.task, now, &in_hand, &locked);
-            self.ends_at = clock::monotonic() + TURN;
+        if was_idle {
+            self.spent.clear();
         }
-        let entry = task.and_then(|task| due::claim(me.owner, Some(task), now, &in_hand, &locked));
-        entry.or_else(|| due::claim(me.owner, None, now, &in_hand, &locked))
+        let had_turn = self.spent.iter().filter(|(_, spent)| **spent >= TURN).map(|(task, _)| *task);
+        let left_out: Vec<i32> = locked.iter().copied().chain(had_turn).collect();
+        if left_out.len() > locked.len() {
+            if let Some(entry) = due::claim(me.owner, now, &in_hand, &left_out) {
+                return Some(entry);
+            }
+            // All that wait have had their turn: a new round.
+            self.spent.clear();
+        }
+        due::claim(me.owner, now, &in_hand, &locked)
     }
 }
 
 /// Runs one due entry, if there is one. True if there was. An executor that was idle tells the scheduler first: the run
 /// may take long, and other entries be due.
-pub fn one(me: &Me, turn: &mut Turn, was_idle: bool) -> bool {
+pub fn one(me: &Me, turns: &mut Turns, was_idle: bool) -> bool {
+    let begun = clock::monotonic();
     let result = xact::run(|| {
         if user::extension().is_none() {
             return Step::NoExtension;
         }
-        let Some(entry) = turn.claim(me, was_idle) else { return Step::Nothing };
-        if entry.task != turn.task {
+        let Some(entry) = turns.claim(me, was_idle) else { return Step::Nothing };
+        if entry.task != turns.session {
             return Step::OtherTask(entry.task);
         }
         take_in_hand(me, &entry);
@@ -79,10 +86,10 @@ pub fn one(me: &Me, turn: &mut Turn, was_idle: bool) -> bool {
         Ok(Step::Ran) => true,
         Ok(Step::NoExtension) => worker::exit(0),
         Ok(Step::OtherTask(task)) => {
-            separate(turn);
-            *turn = Turn { task, ends_at: clock::monotonic() + TURN };
+            separate(turns);
+            turns.session = task;
             // Not a run: whether the executor was idle still stands.
-            return one(me, turn, was_idle);
+            return one(me, turns, was_idle);
         }
         Err(failure) => {
             events::forget();
@@ -98,6 +105,9 @@ pub fn one(me: &Me, turn: &mut Turn, was_idle: bool) -> bool {
         }
     };
     events::tell();
+    if found {
+        *turns.spent.entry(turns.session).or_default() += clock::monotonic() - begun;
+    }
     let claimed = CLAIMED.take();
     if let Some(entry) = claimed.filter(|_| batch::was_broken())
         && let Err(failure) = xact::run(|| batch::look_again(me, &entry))
@@ -146,8 +156,8 @@ fn take_in_hand(me: &Me, entry: &Entry) {
 }
 
 /// Between two tasks the session is made new, in a transaction of its own: rolled back with a run, it would be undone.
-fn separate(turn: &Turn) {
-    if turn.task != 0 {
+fn separate(turns: &Turns) {
+    if turns.session != 0 {
         sql::forget_plans();
         if let Err(failure) = xact::run(session::reset) {
             warning!("jittask executor leaves, its session cannot be reset: {}", failure.message);

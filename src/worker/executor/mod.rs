@@ -42,6 +42,8 @@ pub struct Me {
     failing: Cell<i32>,
     /// A retry was noted, and may be due while this executor is busy: the scheduler is told after the commit.
     wake_at_end: Cell<bool>,
+    /// While it is busy, no sweep before this. Microseconds since 1970.
+    sweep_after: Cell<i64>,
     /// Tasks that it leaves alone for a moment.
     pub locked: locked::Locked,
 }
@@ -73,6 +75,7 @@ extern "C-unwind" fn jittask_executor(argument: pgrx::pg_sys::Datum) {
         prepared: RefCell::new(None),
         failing: Cell::new(0),
         wake_at_end: Cell::new(false),
+        sweep_after: Cell::new(clock::now().0 + 500_000),
         locked: Default::default(),
     };
     work(&me);
@@ -136,7 +139,9 @@ impl Me {
 /// Until there is nothing to do for `jittask.executor_idle`, or another owner needs the slot.
 fn work(me: &Me) {
     let mut idle_since = clock::now().0;
-    let (mut turn, mut was_idle, mut jumps) = (claim::Turn::default(), true, clock::Jumps::new());
+    let (mut turns, mut was_idle, mut jumps) = (claim::Turns::default(), true, clock::Jumps::new());
+    // At the start there may be a lot to run, which goes before looking through the past.
+    let mut had_nothing = false;
     loop {
         worker::check_interrupts();
         worker::reload_if_asked();
@@ -152,17 +157,21 @@ fn work(me: &Me) {
             return;
         }
         me.slot.busy.store(true, Release);
-        let mut worked = me.slot.look.swap(false, AcqRel) && plan::all(me);
+        let mut worked = me.slot.look.swap(false, AcqRel) && plan::all(me, had_nothing);
         if worked {
             me.wake_scheduler();
         }
-        worked |= claim::one(me, &mut turn, was_idle);
+        worked |= claim::one(me, &mut turns, was_idle);
         was_idle = !worked;
+        had_nothing = !worked;
         if worked {
             idle_since = clock::now().0;
             if must_yield(me, true) {
                 return;
             }
+            continue;
+        }
+        if me.slot.look.load(Acquire) {
             continue;
         }
         me.slot.busy.store(false, Release);

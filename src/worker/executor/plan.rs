@@ -1,6 +1,7 @@
 //! Planning, as the owner: the near future of date-field tasks goes into the agenda. The new horizon is published
 //! first and the tables are read after, so that a row is seen by the scan or by its own trigger; a window is closed
-//! only by a scan that sees every transaction that was running at publication as ended. One transaction a task.
+//! only by a scan that sees every transaction that was running at publication as ended. One transaction a task. What is
+//! due about now comes first; how much of the past there is to be looked through must not keep that waiting.
 
 use super::Me;
 use super::scan::{self, Scan};
@@ -18,17 +19,27 @@ use std::sync::atomic::Ordering::*;
 /// A table that somebody has locked is tried again after this; microseconds.
 const LOCKED_PAUSE: i64 = 500_000;
 
+/// What was due this long ago is looked through at once, what was due earlier in a sweep. Microseconds.
+const RECENT: i64 = 60_000_000;
+/// Sweeps take this much of one pass over all tasks, and a step of one about this much. Microseconds.
+const SWEEP: i64 = 200_000;
+const STEP: i64 = 50_000;
+/// And rest this many times as long, while there is other work, and where nothing is expected to be found.
+const REST: i64 = 9;
+
 /// Plans all tasks of the owner that need it. True if anything came into the agenda.
-pub fn all(me: &Me) -> bool {
+pub fn all(me: &Me, was_idle: bool) -> bool {
     worker::report(Some("jittask: planning"));
     let tasks = xact::run(|| task::planned_for(me.owner)).unwrap_or_else(|failure| {
         warning!("jittask cannot read its tasks: {}", failure.message);
         Vec::new()
     });
     let mut found = false;
+    let begun = clock::now().0;
+    let sweep_until = if was_idle || begun >= me.sweep_after.get() { begun + SWEEP } else { 0 };
     for task in tasks {
         let (id, token, name) = (task.id, task.token, task.name.clone());
-        match xact::run(|| one(me, task)) {
+        match xact::run(|| one(me, task, sweep_until)) {
             Ok(count) => found |= count > 0,
             Err(failure) => {
                 // This task's trouble alone: the others are planned, this one is tried again at the next scan.
@@ -46,11 +57,19 @@ pub fn all(me: &Me) -> bool {
             }
         }
     }
+    if sweep_until != 0 {
+        let now = clock::now().0;
+        me.sweep_after.set(now + REST * (now - begun));
+        // Its time is up: it goes on in the next round.
+        if now >= sweep_until {
+            me.slot.look.store(true, Release);
+        }
+    }
     found
 }
 
 /// Plans one task; how many occurrences came into the agenda.
-fn one(me: &Me, task: Task) -> usize {
+fn one(me: &Me, task: Task, sweep_until: i64) -> usize {
     let Some(catalog) = lock::relation(c"task") else { return 0 };
     if !lock::try_plan(catalog, task.id) {
         return 0;
@@ -80,13 +99,27 @@ fn one(me: &Me, task: Task) -> usize {
     let mut scan = Scan::begin(&resolved, now, until);
     let candidates = capture::take(token, resolved.target.relation);
     let need = if candidates.everything { Need::Everything } else { need };
-    match need {
-        Need::Everything => scan.window(scan.floor()),
-        Need::Window => {
-            let closed_to = limit.map_or(0, |limit| limit.closed_to.load(Acquire));
-            scan.window(scan.floor().max(Instant(closed_to)));
+    let (floor, mut is_fresh) = (scan.floor(), true);
+    match (need, limit) {
+        (Need::Everything, None) => scan.window(floor, scan.until(), floor),
+        (Need::Everything, Some(limit)) => {
+            let recent = floor.max(Instant(now.0 - RECENT.max(need::scan_interval())));
+            scan.window(recent, scan.until(), floor);
+            // A sweep that is under way goes on, for it must come to its end some time; the next scan begins another one.
+            is_fresh = limit.behind_to.load(Acquire) == 0;
+            if recent > floor && is_fresh {
+                limit.behind_to.store(recent.0, Release);
+            }
         }
-        Need::Nothing(_) => {}
+        (Need::Window, _) => {
+            let closed_to = limit.map_or(0, |limit| limit.closed_to.load(Acquire));
+            let from = floor.max(Instant(closed_to));
+            scan.window(from, scan.until(), from);
+        }
+        (Need::Nothing(_) | Need::Sweep, _) => {}
+    }
+    if let Some(limit) = limit {
+        sweep(&mut scan, limit, sweep_until);
     }
     scan.rows(&candidates.keys);
     let counts = scan.finish();
@@ -97,9 +130,42 @@ fn one(me: &Me, task: Task) -> usize {
     }
     let limit = limit.filter(|limit| limit.is_of(token));
     if let (Some(limit), Need::Everything | Need::Window) = (limit, need) {
-        note_scan(limit, xmin, now, signature.filter(|_| need == Need::Everything));
+        note_scan(limit, xmin, now, signature.filter(|_| need == Need::Everything && is_fresh));
     }
     counts.entered as usize
+}
+
+/// Goes on with a task's sweep, back in time to the floor, in steps that take some ten milliseconds each: there may be
+/// millions of rows, all done already, and others wait for this executor.
+fn sweep(scan: &mut Scan, limit: &Limit, until: i64) {
+    let (begun, floor) = (clock::now().0, scan.floor());
+    let mut step = limit.step.load(Acquire).max(1_000_000);
+    let mut to = limit.behind_to.load(Acquire);
+    if to == 0 || until <= begun {
+        return;
+    }
+    while to != 0 && clock::now().0 < until {
+        let (from, step_begun) = (floor.0.max(to - step), clock::now().0);
+        if from < to {
+            scan.window(Instant(from), Instant(to), floor);
+        }
+        let took = clock::now().0 - step_begun;
+        step = if took < STEP / 4 {
+            step.saturating_mul(4)
+        } else if took > STEP {
+            (step / 2).max(1_000_000)
+        } else {
+            step
+        };
+        to = if from <= floor.0 { 0 } else { from };
+        if to == 0 {
+            limit.is_swept.store(true, Release);
+        }
+    }
+    limit.step.store(step, Release);
+    limit.behind_to.store(to, Release);
+    let now = clock::now().0;
+    limit.resume_at.store(if limit.is_swept.load(Acquire) { now + REST * (now - begun) } else { now }, Release);
 }
 
 /// Moves the horizon on, in shared memory, where the triggers read it.

@@ -91,11 +91,17 @@ impl<'a> Scan<'a> {
         self.floor
     }
 
-    /// Looks the window's rows up in the user's index and enters what is new.
-    pub fn window(&mut self, from: Instant) {
+    /// The end of the window.
+    pub fn until(&self) -> Instant {
+        self.until
+    }
+
+    /// Looks up, in the user's index, the rows that have something due in `[from, until)`, and enters what is new of all that
+    /// they have due from `since` on.
+    pub fn window(&mut self, from: Instant, until: Instant, since: Instant) {
         let schedule = &self.resolved.timing.schedule;
         let lowest = if schedule.cycle == schedule::Cycle::None { None } else { self.lowest() };
-        let ranges = schedule.bases(self.resolved.column_kind, &self.resolved.timing.zone, from, self.until, lowest);
+        let ranges = schedule.bases(self.resolved.column_kind, &self.resolved.timing.zone, from, until, lowest);
         if ranges.is_empty() {
             return;
         }
@@ -104,7 +110,7 @@ impl<'a> Scan<'a> {
         while memory::scratch(|| {
             let rows = cursor.fetch(PORTION as i64);
             for row in 0..rows.len() {
-                self.consider(&rows, row, from, false);
+                self.consider(&rows, row, since, false);
             }
             let found = !rows.is_empty();
             drop(rows);

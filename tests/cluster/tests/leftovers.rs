@@ -57,11 +57,24 @@ fn leftovers_of_a_thousand_runs_reach_nobody() {
     cluster.app_sql(SCHEMA);
     cluster.app_sql(&format!(
         "select jittask.create_date_task('litter', 'contract', 'due', 'litter_more', max_attempts => 1),
-             jittask.create_date_task('look', 'contract', 'due', 'look', after => '1 ms', max_attempts => 1);
-         insert into contract select id, now() + interval '1 second' + id * interval '2 ms' from generate_series(1, {ROWS}) id"
+             jittask.create_date_task('look', 'contract', 'due', 'look', after => '1 ms', max_attempts => 1)"
     ));
-    cluster.ended(2 * ROWS);
     let mut session = cluster.app();
+    // Where the machine is slow, the executor lets some rows of one task go together: more rows, then.
+    let (mut rows, mut switches) = (0, 0);
+    while rows < ROWS || switches < ROWS {
+        let insert = format!(
+            "insert into contract select id, now() + interval '0.5 seconds' + (id - {rows}) * interval '2 ms'
+             from generate_series({rows} + 1, {rows} + 200) id"
+        );
+        session.batch_execute(&insert).unwrap();
+        rows += 200;
+        cluster.ended(2 * rows);
+        switches = one(
+            &mut session,
+            "select count(*) from (select task, lag(task) over (order by started_at) as before from jittask.records) r where task <> before",
+        );
+    }
     let failed: Vec<String> = all(
         &mut session,
         "select distinct concat_ws(' ', task, status, error) from jittask.records where status <> 'completed'",
@@ -71,15 +84,10 @@ fn leftovers_of_a_thousand_runs_reach_nobody() {
                  row_security=on search_path=\"$user\", public statement_timeout=0 \
                  transaction_isolation=read committed transaction_read_only=off work_mem=4096";
     let nothing = "lock_timeout 0, 0 temporary relations, 0 prepared statements, 0 cursors, 0 advisory locks";
-    assert_eq!(states(&mut session, "look"), [format!("{ROWS} times {clean} | {nothing}")]);
-    assert_eq!(states(&mut session, "litter"), [format!("{ROWS} times {clean}")]);
-    let switches: i64 = one(
-        &mut session,
-        "select count(*) from (select task, lag(task) over (order by started_at) as before from jittask.records) r where task <> before",
-    );
+    assert_eq!(states(&mut session, "look"), [format!("{rows} times {clean} | {nothing}")]);
+    assert_eq!(states(&mut session, "litter"), [format!("{rows} times {clean}")]);
     println!("{switches} times the session passed from one task to the other");
     let sessions: i64 = one(&mut session, "select count(distinct pid) from jittask.records");
-    assert!(switches >= ROWS, "{switches} switches");
     assert_eq!(sessions, 1);
     nothing_unaccounted(&mut session);
 }
