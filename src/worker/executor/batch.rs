@@ -266,7 +266,9 @@ impl Batch<'_> {
         flight::note(self.entry.id, position as i32, now.0);
         slot.position.store(position as i32, Release);
         slot.started_at.store(now.0, Release);
-        slot.deadline.store(clock::monotonic().saturating_add(self.timeout), Release);
+        let deadline = clock::monotonic().saturating_add(self.timeout);
+        slot.deadline.store(deadline, SeqCst);
+        self.me.wake_scheduler_for(deadline);
         now
     }
 
