@@ -1,12 +1,13 @@
 //! Working with tasks: pause, resume, drop, run now. In the caller's transaction.
 
 use super::{require_preloaded, with_lock_limit};
+use crate::catalog::agenda::{self, Entry};
 use crate::catalog::definition::TaskKind;
 use crate::catalog::key::{self, NO_ROW};
 use crate::catalog::record::{self, Outcome, Record};
 use crate::catalog::tally::{self, Counts, Writer};
 use crate::catalog::task::{self, Task};
-use crate::catalog::{agenda, filter, internal, series, watch};
+use crate::catalog::{filter, internal, series, watch};
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::{clock, sql, value, wake};
 use pgrx::prelude::*;
@@ -101,25 +102,14 @@ fn drop(name: Option<String>, keep_records: bool) -> Result<()> {
     watch::drop_triggers(&task);
     task::mark_dropped(task.id, keep_records);
     // Entries that an executor holds end there; it sees that the task is gone.
-    for entry in agenda::take_unclaimed(task.id) {
-        let ended: Vec<Record> = entry
-            .keys
-            .iter()
-            .enumerate()
-            .map(|(position, key)| Record {
-                id: entry.id + position as i64,
-                key: key.clone(),
-                started_at: None,
-                finished_at: clock::now(),
-                attempt: entry.attempt,
-                outcome: Outcome::Cancelled("dropped"),
-            })
-            .collect();
-        if keep_records {
-            record::insert(task.id, entry.occurrence, entry.forced, &ended);
-        }
-        tally::add(task.id, Writer::Session, Counts::of(&ended), None);
+    let cancelled = |entry: &Entry| -> Vec<Record> {
+        (0..entry.keys.len()).map(|position| Record::of(entry, position, Outcome::Cancelled("dropped"))).collect()
+    };
+    let ended: Vec<Record> = agenda::take_unclaimed(task.id).iter().flat_map(cancelled).collect();
+    if keep_records {
+        record::insert(task.id, &ended);
     }
+    tally::add(task.id, Writer::Session, Counts::of(&ended), None);
     internal::drop(&task.name);
     if let Some(filter) = &task.filter {
         filter::drop(&filter.call, task.owner);

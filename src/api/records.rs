@@ -34,16 +34,9 @@ fn cancel(id: Option<i64>) -> Result<bool> {
         }
         if let Some(held) = agenda::hold(entry.id).filter(|held| position < held.keys.len()) {
             agenda::take_out(&held, position);
-            let ended = Record {
-                id,
-                key: held.keys[position].clone(),
-                started_at: None,
-                finished_at: clock::now(),
-                attempt: held.attempt,
-                outcome: Outcome::Cancelled("cancelled"),
-            };
+            let ended = Record::of(&held, position, Outcome::Cancelled("cancelled"));
             let records = [ended];
-            record::insert(held.task, held.occurrence, held.forced, &records);
+            record::insert(held.task, &records);
             tally::add(held.task, Writer::Session, Counts::of(&records), None);
             return Ok(true);
         }

@@ -1,7 +1,7 @@
 //! The capture trigger: collects keys by task and writes them as arrays before the commit.
 
-use crate::pg::tuple::{self, Row};
-use crate::pg::{lock, wake};
+use crate::pg::row::{self, Row};
+use crate::pg::{lock, tuple, wake};
 use pgrx::IntoDatum;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -23,12 +23,12 @@ thread_local! {
 
 /// A row that may be due soon was inserted or changed.
 pub fn captured(row: &Row) {
-    let Some((token, columns)) = row.arguments.split_first() else { return };
-    let Ok(token) = token.parse::<i64>() else { return };
-    let place = Place { token, relation: row.relation.to_u32(), subtransaction: tuple::subtransaction() };
+    let source = &row.source;
+    let place =
+        Place { token: source.token, relation: source.relation.to_u32(), subtransaction: tuple::subtransaction() };
     wake::before_commit(flush, forget);
     wake::at_commit();
-    let Some(key) = row.key(columns) else {
+    let Some(key) = row.key() else {
         // A key column is gone or null: the executors look through the table.
         write(place, None);
         return;
@@ -45,6 +45,7 @@ pub fn captured(row: &Row) {
 
 /// Keys of subtransactions that were rolled back are written too: a candidate that is not there vanishes later.
 fn flush() {
+    row::forget_source();
     for (place, keys) in NOTED.take() {
         if !keys.is_empty() {
             write(place, Some(keys));
@@ -53,6 +54,7 @@ fn flush() {
 }
 
 fn forget() {
+    row::forget_source();
     NOTED.take();
 }
 

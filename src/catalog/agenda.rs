@@ -169,6 +169,14 @@ pub fn keys_due_between(task: i32, from: Instant, until: Instant) -> HashSet<Str
     (0..rows.len()).filter_map(|row| rows.get(row, 1)).collect()
 }
 
+/// The last instant before `until` at which a task has an entry that was not asked for by run_task.
+pub fn last_due_before(task: i32, until: Instant) -> Option<Instant> {
+    user::as_extension_owner(|| {
+        let statement = "select max(due_at) from jittask.agenda where task_id = $1 and due_at < $2 and not forced";
+        sql::run(statement, &[sql::arg(task), sql::at(until)]).at(0, 1)
+    })
+}
+
 /// Takes hold of one entry again after its transaction was rolled back; None if it is gone or held.
 pub fn hold(id: i64) -> Option<Entry> {
     let rows = user::as_extension_owner(|| {
@@ -177,16 +185,20 @@ pub fn hold(id: i64) -> Option<Entry> {
     entry(&rows)
 }
 
-/// The first row, of these columns.
+/// The first row, of [`COLUMNS`].
 pub fn entry(rows: &sql::Rows) -> Option<Entry> {
+    entry_at(rows, 0)
+}
+
+fn entry_at(rows: &sql::Rows, row: usize) -> Option<Entry> {
     Some(Entry {
-        id: rows.get(0, 1)?,
-        task: rows.get(0, 2)?,
-        occurrence: Occurrence { nominal_at: rows.at(0, 3)?, due_at: rows.at(0, 4)? },
-        attempt: rows.get(0, 5)?,
-        alone: rows.get(0, 6)?,
-        forced: rows.get(0, 7)?,
-        keys: rows.get(0, 8)?,
+        id: rows.get(row, 1)?,
+        task: rows.get(row, 2)?,
+        occurrence: Occurrence { nominal_at: rows.at(row, 3)?, due_at: rows.at(row, 4)? },
+        attempt: rows.get(row, 5)?,
+        alone: rows.get(row, 6)?,
+        forced: rows.get(row, 7)?,
+        keys: rows.get(row, 8)?,
     })
 }
 
@@ -321,27 +333,29 @@ pub fn withdraw(task: i32, from: Instant) -> i64 {
 
 /// Takes a dropped task's entries that nobody is running out of the agenda.
 pub fn take_unclaimed(task: i32) -> Vec<Entry> {
-    user::as_extension_owner(|| {
-        let rows = sql::run(
-            "with free as (select id from jittask.agenda where task_id = $1 for update skip locked)
-             delete from jittask.agenda a using free where a.id = free.id
-             returning a.id, a.task_id, a.nominal_at, a.due_at, a.attempt::int, a.alone, a.forced, a.keys",
-            &[sql::arg(task)],
-        );
-        (0..rows.len())
-            .filter_map(|row| {
-                Some(Entry {
-                    id: rows.get(row, 1)?,
-                    task: rows.get(row, 2)?,
-                    occurrence: Occurrence { nominal_at: rows.at(row, 3)?, due_at: rows.at(row, 4)? },
-                    attempt: rows.get(row, 5)?,
-                    alone: rows.get(row, 6)?,
-                    forced: rows.get(row, 7)?,
-                    keys: rows.get(row, 8)?,
-                })
-            })
-            .collect()
-    })
+    take("task_id = $1", &[sql::arg(task)])
+}
+
+/// Takes a scheduled task's entries due in `[from, until)` that were not tried yet and that nobody is running out of the
+/// agenda, the earliest first, so many at most.
+pub fn take_due(task: i32, from: Instant, until: Instant, count: i64) -> Vec<Entry> {
+    let which =
+        "id in (select id from jittask.agenda where task_id = $1 and due_at >= $2 and due_at < $3 and attempt = 0
+                     and not alone and not forced and run_at < 'infinity' order by due_at limit $4)";
+    take(which, &[sql::arg(task), sql::at(from), sql::at(until), sql::arg(count)])
+}
+
+fn take(which: &str, arguments: &[sql::Arg]) -> Vec<Entry> {
+    let rows = user::as_extension_owner(|| {
+        sql::run(
+            &format!(
+                "with free as (select id as free_id from jittask.agenda where {which} for update skip locked)
+                 delete from jittask.agenda using free where id = free_id returning {COLUMNS}"
+            ),
+            arguments,
+        )
+    });
+    (0..rows.len()).filter_map(|row| entry_at(&rows, row)).collect()
 }
 
 /// Holds a paused task's retries back, or lets them go.

@@ -51,13 +51,19 @@ pub fn next_run_at(owner: Oid, in_hand: &[i64], locked: &[i32]) -> Option<Instan
     })
 }
 
-/// For each owner that has entries which are not in hand: the earliest instant to run one.
+/// For each owner that has entries which are not in hand: the earliest instant to run one. From owner to owner through the
+/// index: there may be many tasks and entries, but few owners.
 pub fn next_by_owner(in_hand: &[i64]) -> Vec<(Oid, Instant)> {
     let rows = user::as_extension_owner(|| {
         sql::run(
-            "select o.owner::oid, n.run_at from (select distinct owner from jittask.task) o
-             cross join lateral (select a.run_at from jittask.agenda a
-                                 where a.owner = o.owner and a.run_at < 'infinity' and a.id <> all($1) order by a.run_at limit 1) n",
+            "with recursive o (owner) as (
+                 (select a.owner::oid from jittask.agenda a order by a.owner limit 1)
+                 union all
+                 select (select a.owner::oid from jittask.agenda a where a.owner > o.owner order by a.owner limit 1)
+                 from o where o.owner is not null)
+             select o.owner, n.run_at from o cross join lateral (
+                 select a.run_at from jittask.agenda a
+                 where a.owner = o.owner and a.run_at < 'infinity' and a.id <> all($1) order by a.run_at limit 1) n",
             &[sql::arg(in_hand.to_vec())],
         )
     });

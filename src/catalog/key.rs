@@ -45,6 +45,9 @@ pub fn shown<'a>(key: &str, columns: impl ExactSizeIterator<Item = &'a str>) -> 
 
 /// The plain texts of a key's values, one for each column.
 fn split(key: &str, columns: usize) -> Vec<String> {
+    if columns == 1 && key.bytes().all(|c| c.is_ascii_digit()) {
+        return vec![key.to_string()];
+    }
     let parsed: Value = serde_json::from_str(key).unwrap_or(Value::Null);
     match parsed {
         Value::Array(values) if columns > 1 => values.into_iter().map(plain).collect(),
@@ -98,6 +101,10 @@ pub fn from_row(rows: &sql::Rows, row: usize, first: usize, columns: &[KeyColumn
 
 /// A stored key's value; it was written by us, so it reads.
 fn read(column: &KeyColumn, text: &str) -> pgrx::pg_sys::Datum {
+    // Most keys are integers, and there are many of them.
+    if let Some(value) = value::integer(column.kind, text) {
+        return value;
+    }
     value::parse(column.kind, text).unwrap_or_else(|failure| failure.raise())
 }
 

@@ -1,5 +1,6 @@
 //! Records: what became of an occurrence. Unique on (task, key hash, nominal instant).
 
+use super::agenda::Entry;
 use super::key;
 use crate::pg::boundary::Failure;
 use crate::pg::{bulk, clock, lock, sql, user, worker};
@@ -43,6 +44,10 @@ impl Outcome {
 pub struct Record {
     /// The occurrence's id.
     pub id: i64,
+    /// When it was due.
+    pub occurrence: Occurrence,
+    /// By run_task.
+    pub forced: bool,
     /// The row's key.
     pub key: String,
     /// When its attempt started; None if it never did.
@@ -55,8 +60,24 @@ pub struct Record {
     pub outcome: Outcome,
 }
 
-/// Writes the records of one task and one occurrence instant. Raises 23505 if one of them exists.
-pub fn insert(task: i32, occurrence: Occurrence, is_forced: bool, records: &[Record]) {
+impl Record {
+    /// Of the key at a position of an entry that ends without another attempt.
+    pub fn of(entry: &Entry, position: usize, outcome: Outcome) -> Record {
+        Record {
+            id: entry.id + position as i64,
+            occurrence: entry.occurrence,
+            forced: entry.forced,
+            key: entry.keys[position].clone(),
+            started_at: None,
+            finished_at: clock::now(),
+            attempt: entry.attempt,
+            outcome,
+        }
+    }
+}
+
+/// Writes records of one task. Raises 23505 if one of them exists.
+pub fn insert(task: i32, records: &[Record]) {
     if records.is_empty() {
         return;
     }
@@ -71,15 +92,17 @@ pub fn insert(task: i32, occurrence: Occurrence, is_forced: bool, records: &[Rec
                 let failure = failure(record);
                 [
                     record.id.into_datum(),
-                    at(occurrence.nominal_at),
-                    (occurrence.due_at != occurrence.nominal_at).then(|| at(occurrence.due_at)).flatten(),
+                    at(record.occurrence.nominal_at),
+                    (record.occurrence.due_at != record.occurrence.nominal_at)
+                        .then(|| at(record.occurrence.due_at))
+                        .flatten(),
                     record.started_at.and_then(at),
                     at(record.finished_at),
                     task.into_datum(),
                     Some(status.of(&record.outcome)),
                     record.started_at.and_then(|_| worker::pid().into_datum()),
                     (record.attempt as i16).into_datum(),
-                    is_forced.into_datum(),
+                    record.forced.into_datum(),
                     record.key.as_str().into_datum(),
                     text(match &record.outcome {
                         Outcome::Completed(result) => result.as_deref(),

@@ -169,15 +169,28 @@ pub fn planned_for(owner: Oid) -> Vec<Task> {
     (0..rows.len()).filter_map(|row| from_row(&rows, row).ok()).collect()
 }
 
+/// A date-field task as the scheduler watches over it.
+pub struct Watched {
+    /// The task's token.
+    pub token: i64,
+    /// Its owner.
+    pub owner: Oid,
+    /// Its table.
+    pub relation: Option<Oid>,
+}
+
 /// All date-field tasks that are at work.
-pub fn at_work() -> Vec<Task> {
+pub fn at_work() -> Vec<Watched> {
     let rows = user::as_extension_owner(|| {
-        let statement = format!(
-            "select {COLUMNS} from jittask.task t where t.kind = 'date_field' and t.enabled and t.dropped_at is null"
-        );
-        sql::run(&statement, &[])
+        sql::run(
+            "select t.token, t.owner::oid, t.relation::oid from jittask.task t
+             where t.kind = 'date_field' and t.enabled and t.dropped_at is null",
+            &[],
+        )
     });
-    (0..rows.len()).filter_map(|row| from_row(&rows, row).ok()).collect()
+    let watched =
+        |row: usize| Some(Watched { token: rows.get(row, 1)?, owner: rows.get(row, 2)?, relation: rows.get(row, 3) });
+    (0..rows.len()).filter_map(watched).collect()
 }
 
 /// Scheduled tasks whose planned series ends before `horizon`.

@@ -1,6 +1,6 @@
 //! The C entry point of the capture trigger.
 
-use super::tuple::Row;
+use super::row::{self, Row};
 use pgrx::pg_sys;
 use std::cell::Cell;
 use std::ffi::CStr;
@@ -56,6 +56,7 @@ pub extern "C" fn pg_finfo_schema_changed() -> &'static pg_sys::Pg_finfo_record 
 #[unsafe(no_mangle)]
 #[pgrx::pg_guard]
 pub unsafe extern "C-unwind" fn schema_changed(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+    row::forget_source();
     let tag = unsafe { command_tag(call) };
     if let (Some(tag), Some(handler)) = (tag, COMMAND_HANDLER.get()) {
         handler(&tag);

@@ -2,7 +2,7 @@
 //! whatever the session's settings are: as JSON, times in UTC and ISO 8601.
 
 use pgrx::pg_sys::{self, Datum, Oid};
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::{CStr, c_char};
 
 /// Can a column of this type be part of a row key?
 pub fn is_key_type(kind: Oid) -> bool {
@@ -27,9 +27,15 @@ pub fn is_key_type(kind: Oid) -> bool {
 
 /// A key value as JSON text: numbers and booleans bare, everything else a string.
 pub fn key_json(kind: Oid, value: Datum) -> String {
-    let base = unsafe { pg_sys::getBaseType(kind) };
+    key_json_of_base(unsafe { pg_sys::getBaseType(kind) }, value)
+}
+
+/// The same for a type that is known to be no domain.
+pub fn key_json_of_base(base: Oid, value: Datum) -> String {
     match base {
-        pg_sys::INT2OID | pg_sys::INT4OID | pg_sys::INT8OID => output(base, value),
+        pg_sys::INT2OID => (value.value() as i16).to_string(),
+        pg_sys::INT4OID => (value.value() as i32).to_string(),
+        pg_sys::INT8OID => (value.value() as i64).to_string(),
         pg_sys::BOOLOID => (if value.value() != 0 { "true" } else { "false" }).to_string(),
         pg_sys::NUMERICOID => number(output(base, value)),
         // Trailing blanks do not count in char(n), and an input function without its length would not add them.
@@ -85,68 +91,6 @@ pub fn join_key(values: &[String]) -> String {
     match values {
         [one] => one.clone(),
         many => format!("[{}]", many.join(",")),
-    }
-}
-
-/// A row as a trigger sees it.
-pub struct Row {
-    tuple: pg_sys::HeapTuple,
-    shape: pg_sys::TupleDesc,
-    /// The table, or the partition, that holds it.
-    pub relation: Oid,
-    /// The trigger's arguments.
-    pub arguments: Vec<String>,
-}
-
-impl Row {
-    /// The row that fired the trigger: the new one.
-    ///
-    /// # Safety
-    /// `call` must be the call information of a trigger function.
-    pub unsafe fn of_trigger(call: pg_sys::FunctionCallInfo) -> Option<Row> {
-        unsafe {
-            if !pgrx::trigger_support::called_as_trigger(call) {
-                return None;
-            }
-            let data = &*(*call).context.cast::<pg_sys::TriggerData>();
-            // Anybody may put the function into any trigger: one without a row has a null tuple.
-            let tuple = if pgrx::trigger_support::trigger_fired_by_update(data.tg_event) {
-                data.tg_newtuple
-            } else {
-                data.tg_trigtuple
-            };
-            if tuple.is_null() || !pgrx::trigger_support::trigger_fired_for_row(data.tg_event) {
-                return None;
-            }
-            let trigger = &*data.tg_trigger;
-            let arguments = (0..trigger.tgnargs as usize)
-                .map(|i| CStr::from_ptr(*trigger.tgargs.add(i)).to_string_lossy().into_owned());
-            Some(Row {
-                tuple,
-                shape: (*data.tg_relation).rd_att,
-                relation: (*data.tg_relation).rd_id,
-                arguments: arguments.collect(),
-            })
-        }
-    }
-
-    /// The row's key over the columns of these names; None where one is missing or null.
-    pub fn key(&self, columns: &[String]) -> Option<String> {
-        let values: Option<Vec<String>> = columns.iter().map(|column| self.key_value(column)).collect();
-        values.map(|values| join_key(&values))
-    }
-
-    fn key_value(&self, column: &str) -> Option<String> {
-        let name = CString::new(column).ok()?;
-        unsafe {
-            let number = pg_sys::SPI_fnumber(self.shape, name.as_ptr());
-            if number <= 0 {
-                return None;
-            }
-            let mut null = false;
-            let value = pg_sys::SPI_getbinval(self.tuple, self.shape, number, &mut null);
-            (!null).then(|| key_json(pg_sys::SPI_gettypeid(self.shape, number), value))
-        }
     }
 }
 

@@ -49,6 +49,15 @@ pub fn parse(kind: Oid, text: &str) -> Result<Datum, Failure> {
     }
 }
 
+/// A value of an integer type, without its input function; None for other types and texts.
+pub fn integer(kind: Oid, text: &str) -> Option<Datum> {
+    match kind {
+        pg_sys::INT4OID => text.parse::<i32>().ok().map(Datum::from),
+        pg_sys::INT8OID => text.parse::<i64>().ok().map(Datum::from),
+        _ => None,
+    }
+}
+
 unsafe extern "C-unwind" {
     #[link_name = "OidInputFunctionCall"]
     fn raw_input(function: Oid, text: *mut std::ffi::c_char, parameter: Oid, modifier: i32) -> Datum;

@@ -86,8 +86,14 @@ pub fn statement<T>(body: impl FnOnce() -> T) -> T {
 
 /// Fires the deferred triggers and checks that are queued, now. Inside a savepoint they then fail for one row.
 pub fn settle_deferred() {
-    super::sql::run("set constraints all immediate", &[]);
-    super::sql::run("set constraints all deferred", &[]);
+    for deferred in [false, true] {
+        let mut statement = pg_sys::ConstraintsSetStmt {
+            type_: pg_sys::NodeTag::T_ConstraintsSetStmt,
+            constraints: std::ptr::null_mut(),
+            deferred,
+        };
+        unsafe { pg_sys::AfterTriggerSetState(&mut statement) };
+    }
 }
 
 /// The next transaction id that will be given out: all below have been started.

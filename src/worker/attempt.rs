@@ -52,9 +52,8 @@ fn drop_if_recorded(entry: &Entry, writer: Writer) -> bool {
 
 fn end(entry: &Entry, started_at: Option<Instant>, attempt: i32, outcome: Outcome, writer: Writer) {
     let status = outcome.status();
-    let key = entry.keys.first().cloned().unwrap_or_default();
-    let records = [Record { id: entry.id, key, started_at, finished_at: clock::now(), attempt, outcome }];
-    record::insert(entry.task, entry.occurrence, entry.forced, &records);
+    let records = [Record { started_at, attempt, ..Record::of(entry, 0, outcome) }];
+    record::insert(entry.task, &records);
     events::remember(&records);
     tally::add(entry.task, writer, Counts::of(&records), started_at.map(|at| (at, status)));
     agenda::delete(entry.id);

@@ -63,17 +63,25 @@ struct Batch<'a> {
     mode: Mode,
     records: Vec<Record>,
     aside: Vec<usize>,
-    /// The position of a row that somebody has locked: put aside without waiting for it once more.
-    locked: Option<usize>,
+    try_: Try,
     last_started: Option<Instant>,
     /// Microseconds that a row, or a batch given as an array, may take.
     timeout: i64,
 }
 
-/// Runs the entry inside the caller's transaction. `locked` is the position of a row that was found locked.
-pub fn run(me: &Me, entry: &Entry, mode: Mode, locked: Option<usize>) {
+/// Is it the entry's first transaction?
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Try {
+    /// Yes.
+    First,
+    /// Another one was rolled back. A row that somebody has locked, by its position, is put aside without waiting again.
+    Again(Option<usize>),
+}
+
+/// Runs the entry inside the caller's transaction.
+pub fn run(me: &Me, entry: &Entry, mode: Mode, try_: Try) {
     let (records, aside) = (Vec::new(), Vec::new());
-    let mut batch = Batch { me, entry, mode, records, aside, locked, last_started: None, timeout: i64::MAX };
+    let mut batch = Batch { me, entry, mode, try_, records, aside, last_started: None, timeout: i64::MAX };
     STARTED_AT.set(clock::now());
     let prepared = prepare::task(me, entry.task);
     match prepared.as_ref().map(|prepared| &prepared.task) {
@@ -91,13 +99,11 @@ pub fn run(me: &Me, entry: &Entry, mode: Mode, locked: Option<usize>) {
             batch.all(|| Outcome::Skipped("paused"));
         }
         Some(task) => match late::judge(me, entry, task) {
-            Lateness::PassedOver => {
-                let count = entry.keys.len() as i64;
-                let counts = Counts { entered: -count, passed_over: count, ..Default::default() };
-                tally::add(entry.task, Writer::Executor(me.index), counts, None);
-                return agenda::delete(entry.id);
+            Lateness::PassedOver => return late::pass_over(me, entry),
+            Lateness::Skipped => {
+                late::skip_others(me, entry, task);
+                batch.all(|| Outcome::Skipped("catch_up"));
             }
-            Lateness::Skipped => batch.all(|| Outcome::Skipped("catch_up")),
             Lateness::Run { superseded, is_late } => match batch.overlap(task, is_late) {
                 Overlap::Go => return batch.execute(prepared, &superseded),
                 Overlap::Skip => batch.all(|| Outcome::Skipped("overlap")),
@@ -202,7 +208,7 @@ impl Batch<'_> {
     /// Keys recorded already: they were in the agenda twice. Nearly never, and the records' unique key tells; so the first
     /// try does not look.
     fn done(&self) -> Vec<bool> {
-        if self.mode == Mode::Together {
+        if self.try_ == Try::First && !self.entry.alone {
             return vec![false; self.entry.keys.len()];
         }
         record::recorded(self.entry.task, self.entry.occurrence.nominal_at, &self.entry.keys)
@@ -215,7 +221,7 @@ impl Batch<'_> {
             if *skip {
                 continue;
             }
-            if self.locked == Some(position) {
+            if self.try_ == Try::Again(Some(position)) {
                 self.aside.push(position);
                 continue;
             }
@@ -276,19 +282,16 @@ impl Batch<'_> {
         let ran = matches!(outcome, Outcome::Completed(_));
         let started_at = started_at.filter(|_| ran);
         self.last_started = started_at.or(self.last_started);
-        self.records.push(Record {
-            id: self.entry.id + position as i64,
-            key: self.entry.keys[position].clone(),
-            started_at,
-            finished_at: clock::now(),
-            attempt: if ran { self.entry.attempt + 1 } else { self.entry.attempt },
-            outcome,
-        });
+        let attempt = self.entry.attempt + i32::from(ran);
+        self.records.push(Record { started_at, attempt, ..Record::of(self.entry, position, outcome) });
     }
 
     /// Records, counts, and what is left of the entry: nothing, the keys from `until` on, or those put aside.
     fn finish(self, until: usize) {
-        record::insert(self.entry.task, self.entry.occurrence, self.entry.forced, &self.records);
+        if self.mode == Mode::Savepoints {
+            self.me.failing.set(if self.aside.is_empty() { 0 } else { self.entry.task });
+        }
+        record::insert(self.entry.task, &self.records);
         events::remember(&self.records);
         let last = self.last_started.map(|at| (at, "completed"));
         tally::add(self.entry.task, Writer::Executor(self.me.index), Counts::of(&self.records), last);

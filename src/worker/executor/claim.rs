@@ -2,7 +2,7 @@
 //! transaction fails: the rows again under savepoints, those at fault alone, and only there a failure counts.
 
 use super::Me;
-use super::batch::{self, Mode};
+use super::batch::{self, Mode, Try};
 use crate::catalog::agenda::{self, Entry};
 use crate::catalog::due;
 use crate::catalog::tally::Writer;
@@ -71,7 +71,7 @@ pub fn one(me: &Me, turn: &mut Turn, was_idle: bool) -> bool {
         if was_idle {
             me.wake_scheduler();
         }
-        batch::run(me, &entry, if entry.alone || entry.keys.len() == 1 { Mode::Alone } else { Mode::Together }, None);
+        first_try(me, &entry);
         Step::Ran
     });
     let found = match result {
@@ -104,11 +104,38 @@ pub fn one(me: &Me, turn: &mut Turn, was_idle: bool) -> bool {
     {
         warning!("jittask cannot look again at a broken task: {}", failure.message);
     }
+    if me.wake_at_end.take() {
+        me.wake_scheduler();
+    }
     current_run::set(None);
     me.slot.rest();
     me.slot.task.store(0, Release);
     me.slot.entry.store(0, Release);
     found
+}
+
+/// The entry as it was claimed. Together, but for rows that were put aside, and tasks whose last entry had some that fail.
+fn first_try(me: &Me, entry: &Entry) {
+    if !entry.alone {
+        let mode = match entry.keys.len() {
+            1 => Mode::Alone,
+            _ if me.failing.get() == entry.task => Mode::Savepoints,
+            _ => Mode::Together,
+        };
+        return batch::run(me, entry, mode, Try::First);
+    }
+    // It has failed before: so that it can be noted without another transaction if it fails again.
+    match xact::savepoint(|| batch::run(me, entry, Mode::Alone, Try::First)) {
+        Ok(()) => {}
+        Err(failure) if failure.sqlstate == CANCELLED => failure.raise(),
+        Err(failure) => {
+            events::forget();
+            let interruption = me.slot.take_interruption(entry.id, me.slot.position.load(Acquire));
+            me.slot.rest();
+            note(me, entry.id, &failure, interruption);
+            me.wake_at_end.set(true);
+        }
+    }
 }
 
 fn take_in_hand(me: &Me, entry: &Entry) {
@@ -143,7 +170,7 @@ fn after_failure(me: &Me, entry: Entry, failure: Failure) {
     let done = settle(me, &entry, &failure).unwrap_or_else(|| {
         let again = xact::run(|| {
             if let Some(entry) = agenda::hold(entry.id) {
-                batch::run(me, &entry, Mode::Savepoints, locked);
+                batch::run(me, &entry, Mode::Savepoints, Try::Again(locked));
             }
         });
         again.or_else(|failure| {

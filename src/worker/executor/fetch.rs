@@ -66,9 +66,10 @@ impl Statements {
             many: (is_plain && is_settled).then(|| {
                 format!(
                     "select {columns}, jittask_key.position, {ROW_ALIAS}.tableoid, {ROW_ALIAS}.ctid
-                     from rows from ({}) with ordinality jittask_key ({}, position) join {table} as {ROW_ALIAS} on {}",
-                    list(|i| format!("pg_catalog.unnest(${i})")),
-                    list(|i| format!("k{i}")),
+                     from (select {}, pg_catalog.unnest(${}) as position) jittask_key
+                     join {table} as {ROW_ALIAS} on {}",
+                    list(|i| format!("pg_catalog.unnest(${i}) as k{i}")),
+                    resolved.key.len() + 1,
                     equal(|i| format!("jittask_key.k{i}"))
                 )
             }),
@@ -109,10 +110,12 @@ impl Reader {
         let Some(many) = statements.many.as_ref().filter(|_| self.reads_ahead) else { return };
         let count = self.portion.min(keys.len() - position);
         let portion: Vec<&str> = keys[position..position + count].iter().map(String::as_str).collect();
-        let rows = sql::run(many, &key::columns_of(&portion, &resolved.key));
+        let mut arguments = key::columns_of(&portion, &resolved.key);
+        arguments.push(sql::arg((0..count as i32).collect::<Vec<i32>>()));
+        let rows = sql::run(many, &arguments);
         let mut found = vec![None; count];
         for row in 0..rows.len() {
-            let at = rows.get::<i64>(row, POSITION).and_then(|at| usize::try_from(at - 1).ok());
+            let at = rows.get::<i32>(row, POSITION).and_then(|at| usize::try_from(at).ok());
             if let Some(slot) = at.and_then(|at| found.get_mut(at)) {
                 *slot = Place::of(&rows, row, TABLE, PLACE).map(|place| (row, place));
             }
@@ -139,9 +142,19 @@ impl Reader {
 
     /// The row read ahead, if it is still what the active snapshot sees: the rows of a statement and its number.
     pub fn ahead(&self, position: usize) -> Option<(&sql::Rows, usize)> {
+        let (rows, row, place) = self.find(position)?;
+        self.versions.is_current(place).then_some((rows, row))
+    }
+
+    /// The same where nothing can have happened since.
+    pub fn just_read(&self, position: usize) -> Option<(&sql::Rows, usize)> {
+        self.find(position).map(|(rows, row, _)| (rows, row))
+    }
+
+    fn find(&self, position: usize) -> Option<(&sql::Rows, usize, Place)> {
         let ahead = self.ahead.as_ref()?;
         let (row, place) = (*ahead.found.get(position.checked_sub(ahead.first)?)?)?;
-        self.versions.is_current(place).then_some((&ahead.rows, row))
+        Some((&ahead.rows, row, place))
     }
 
     /// At the end of the transaction.

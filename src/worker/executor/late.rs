@@ -3,7 +3,11 @@
 
 use super::Me;
 use crate::catalog::agenda::{self, Entry};
-use crate::catalog::task::Task;
+use crate::catalog::definition::TaskKind;
+use crate::catalog::key::{self, NO_ROW};
+use crate::catalog::record::{self, Outcome, Record};
+use crate::catalog::tally::{self, Counts, Writer};
+use crate::catalog::task::{self, Task};
 use crate::pg::clock;
 use schedule::{CatchUp, Cycle, Instant};
 use std::sync::atomic::Ordering::*;
@@ -27,8 +31,7 @@ pub enum Lateness {
 pub fn judge(me: &Me, entry: &Entry, task: &Task) -> Lateness {
     let count = entry.keys.len();
     let run = |is_late| Lateness::Run { superseded: vec![false; count], is_late };
-    let database = me.shared.databases.iter().find(|slot| slot.oid.load(Acquire) == me.database);
-    let up_since = Instant(database.map_or(0, |slot| slot.up_since.load(Acquire)));
+    let up_since = up_since(me);
     if entry.forced || entry.attempt > 0 || entry.alone || entry.occurrence.due_at >= up_since {
         return run(false);
     }
@@ -50,5 +53,49 @@ pub fn judge(me: &Me, entry: &Entry, task: &Task) -> Lateness {
             let superseded: Vec<bool> = entry.keys.iter().map(|key| later.contains(key)).collect();
             if superseded.contains(&false) { Lateness::Run { superseded, is_late: true } } else { Lateness::Skipped }
         }
+    }
+}
+
+/// Since when somebody is there.
+fn up_since(me: &Me) -> Instant {
+    let database = me.shared.databases.iter().find(|slot| slot.oid.load(Acquire) == me.database);
+    Instant(database.map_or(0, |slot| slot.up_since.load(Acquire)))
+}
+
+/// Entries that are dealt with in one transaction: an hour without a server is 3,600 of a task every second.
+const AT_ONCE: i64 = 5000;
+
+/// Counts an entry that is too old, and a scheduled task's others that are.
+pub fn pass_over(me: &Me, entry: &Entry) {
+    let mut count = entry.keys.len();
+    agenda::delete(entry.id);
+    if let Some(task) = task::by_id(entry.task).filter(|task| task.kind == TaskKind::Scheduled)
+        && let Ok(timing) = task.timing()
+    {
+        let until = (clock::now().0 - schedule::span_micros(timing.catch_up_window)).min(up_since(me).0);
+        count += agenda::take_due(task.id, entry.occurrence.due_at, Instant(until), AT_ONCE).len();
+    }
+    let counts = Counts { entered: -(count as i64), passed_over: count as i64, ..Default::default() };
+    tally::add(entry.task, Writer::Executor(me.index), counts, None);
+}
+
+/// Skips a scheduled task's other late entries together with one: all of them, or all but the last, by its catch_up.
+pub fn skip_others(me: &Me, entry: &Entry, task: &Task) {
+    let Ok(timing) = task.timing() else { return };
+    let until = match timing.catch_up {
+        CatchUp::Last => agenda::last_due_before(task.id, up_since(me)),
+        _ => Some(up_since(me)),
+    };
+    if let Some(until) = until.filter(|_| task.kind == TaskKind::Scheduled) {
+        let from = Instant(entry.occurrence.due_at.0 + 1);
+        let others = agenda::take_due(task.id, from, until, AT_ONCE);
+        let identity = |other: &Entry| (key::hash(task.id, NO_ROW), other.occurrence.nominal_at);
+        let recorded = record::known(task.id, &others.iter().map(identity).collect::<Vec<_>>());
+        let open = (0..others.len()).filter(|index| !recorded.contains_key(index));
+        let records: Vec<Record> =
+            open.map(|index| Record::of(&others[index], 0, Outcome::Skipped("catch_up"))).collect();
+        record::insert(task.id, &records);
+        let counts = Counts { entered: -(recorded.len() as i64), ..Counts::of(&records) };
+        tally::add(task.id, Writer::Executor(me.index), counts, None);
     }
 }

@@ -20,7 +20,7 @@ use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use prepare::Prepared;
 use schedule::Instant;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::Ordering::*;
 
@@ -38,6 +38,10 @@ pub struct Me {
     pub owner: Oid,
     /// What was looked up for the last task.
     prepared: RefCell<Option<Rc<Prepared>>>,
+    /// The task whose last entry had rows that failed; 0: none.
+    failing: Cell<i32>,
+    /// A retry was noted, and may be due while this executor is busy: the scheduler is told after the commit.
+    wake_at_end: Cell<bool>,
     /// Tasks that it leaves alone for a moment.
     pub locked: locked::Locked,
 }
@@ -60,7 +64,17 @@ extern "C-unwind" fn jittask_executor(argument: pgrx::pg_sys::Datum) {
     }
     slot.connected.store(true, Release);
     invalidation::listen();
-    let me = Me { shared, slot, index, database, owner, prepared: RefCell::new(None), locked: Default::default() };
+    let me = Me {
+        shared,
+        slot,
+        index,
+        database,
+        owner,
+        prepared: RefCell::new(None),
+        failing: Cell::new(0),
+        wake_at_end: Cell::new(false),
+        locked: Default::default(),
+    };
     work(&me);
     worker::exit(0)
 }

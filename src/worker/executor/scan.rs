@@ -296,13 +296,15 @@ impl<'a> Scan<'a> {
         let id = agenda::next_id();
         let record = Record {
             id,
+            occurrence: found.occurrence,
+            forced: false,
             key: found.key,
             started_at: None,
             finished_at: clock::now(),
             attempt: 0,
             outcome: Outcome::Skipped("catch_up"),
         };
-        record::insert(self.resolved.task.id, found.occurrence, false, std::slice::from_ref(&record));
+        record::insert(self.resolved.task.id, std::slice::from_ref(&record));
         self.known.insert(key::identity(found.hash, found.occurrence.nominal_at));
         self.counts.entered += 1;
         self.counts.skipped += 1;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 /// One process.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,4 +43,13 @@ pub fn memory(pid: i32) -> Option<Memory> {
         line.trim_start_matches(':').split_whitespace().next()?.parse().ok()
     };
     Some(Memory { resident: field("VmRSS")?, private: field("RssAnon")? })
+}
+
+/// The processor time that it has used. None when the process has gone.
+pub fn processor_time(pid: i32) -> Option<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, which may have blanks in it, ends at the last parenthesis; utime and stime are the 14th and 15th field.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
+    Some(Duration::from_millis(ticks * 10))
 }

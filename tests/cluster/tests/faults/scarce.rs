@@ -184,3 +184,31 @@ fn hung_functions_in_all_slots_are_named_and_make_room() {
     cluster.wait_for(SOON, "select count(*) = 10 from outbox");
     cluster.assert_each_once();
 }
+
+/// While one function runs for long, its owner's other executor and the scheduler have nothing to do, and do nothing;
+/// what then falls due, planned or not, does not wait for that function.
+#[test]
+fn nobody_looks_in_a_circle_while_a_function_runs_for_long() {
+    let cluster = Cluster::ready(&[]);
+    cluster.contracts("");
+    cluster.app_sql(
+        "create function hang() returns void language sql as $$ select pg_sleep(3600) $$;
+         select jittask.create_scheduled_task('hang', now(), 'hang', name => 'hang')",
+    );
+    let mut session = cluster.connect("postgres");
+    cluster.wait_for(SOON, "select exists (select from jittask.progress)");
+    fall_due(&mut session, 1, 5, 0);
+    cluster.wait_for(Duration::from_secs(2), "select count(*) = 5 from outbox");
+    cluster.wait_for(SOON, "select count(*) = 2 from jittask.workers where kind = 'executor'");
+    let used = || -> Duration {
+        let ours = cluster.processes().into_iter().filter(|process| process.title.contains("jittask "));
+        ours.filter_map(|process| cluster::processes::processor_time(process.pid)).sum()
+    };
+    let before = used();
+    sleep(Duration::from_secs(5));
+    let used = used().saturating_sub(before);
+    println!("processor time within 5 s: {used:?}");
+    assert!(used < Duration::from_millis(200), "they used {used:?}");
+    fall_due(&mut session, 6, 10, 300);
+    cluster.wait_for(Duration::from_secs(2), "select count(*) = 10 from outbox");
+}
