@@ -74,6 +74,8 @@ struct Batch<'a> {
 pub enum Try {
     /// Yes.
     First,
+    /// Yes, of a row that was put aside, under a savepoint: the caller takes the entry out of the agenda.
+    UnderSavepoint,
     /// Another one was rolled back. A row that somebody has locked, by its position, is put aside without waiting again.
     Again(Option<usize>),
 }
@@ -300,6 +302,8 @@ impl Batch<'_> {
             agenda::put_aside(self.entry, &rest.collect::<Vec<_>>());
         } else if until < self.entry.keys.len() {
             agenda::keep_rest(self.entry, until);
+        } else if self.try_ == Try::UnderSavepoint {
+            self.me.is_entry_done.set(true);
         } else {
             agenda::delete(self.entry.id);
         }

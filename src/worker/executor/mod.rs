@@ -40,6 +40,8 @@ pub struct Me {
     prepared: RefCell<Option<Rc<Prepared>>>,
     /// The task whose last entry had rows that failed; 0: none.
     failing: Cell<i32>,
+    /// The entry that ran under a savepoint has ended and is to be taken out of the agenda.
+    is_entry_done: Cell<bool>,
     /// A retry was noted, and may be due while this executor is busy: the scheduler is told after the commit.
     wake_at_end: Cell<bool>,
     /// Tasks that it leaves alone for a moment.
@@ -72,6 +74,7 @@ extern "C-unwind" fn jittask_executor(argument: pgrx::pg_sys::Datum) {
         owner,
         prepared: RefCell::new(None),
         failing: Cell::new(0),
+        is_entry_done: Cell::new(false),
         wake_at_end: Cell::new(false),
         locked: Default::default(),
     };

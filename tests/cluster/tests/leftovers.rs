@@ -57,8 +57,8 @@ fn leftovers_of_a_thousand_runs_reach_nobody() {
     cluster.app_sql(SCHEMA);
     cluster.app_sql(&format!(
         "select jittask.create_date_task('litter', 'contract', 'due', 'litter_more', max_attempts => 1),
-             jittask.create_date_task('look', 'contract', 'due', 'look', after => '1 ms', max_attempts => 1);
-         insert into contract select id, now() + interval '1 second' + id * interval '2 ms' from generate_series(1, {ROWS}) id"
+             jittask.create_date_task('look', 'contract', 'due', 'look', after => '3 ms', max_attempts => 1);
+         insert into contract select id, now() + interval '1 second' + id * interval '6 ms' from generate_series(1, {ROWS}) id"
     ));
     cluster.ended(2 * ROWS);
     let mut session = cluster.app();
