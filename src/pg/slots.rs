@@ -52,6 +52,8 @@ pub struct Database {
     clock_offset: AtomicI64,
     /// The role as which an executor could not connect, 0 for none: told to the scheduler.
     pub refused_owner: AtomicU32,
+    /// Until when the scheduler sleeps unless it is woken; microseconds of the monotonic clock.
+    pub sleeps_until: AtomicI64,
     /// Failed starts in a row.
     pub failures: AtomicU32,
     /// The scheduler.

@@ -132,7 +132,9 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
         if may_sleep && (pass.is_asleep || retention.is_done()) {
             end(slot, DatabaseState::Asleep, (pass.next.min(retry) - EARLY).min(now + LONGEST_SLEEP));
         }
-        worker::wait_until(Instant(next));
+        // Announced before the deadlines are read once more: one that an executor sets from now on wakes this process.
+        slot.sleeps_until.store(clock::monotonic().saturating_add(next.saturating_sub(clock::now().0)), SeqCst);
+        worker::wait_until(Instant(next.min(watch::deadlines(shared, database.to_u32()))));
     }
 }
 

@@ -74,6 +74,8 @@ struct Batch<'a> {
 pub enum Try {
     /// Yes.
     First,
+    /// Yes, of a row that was put aside, under a savepoint: the caller takes the entry out of the agenda.
+    UnderSavepoint,
     /// Another one was rolled back. A row that somebody has locked, by its position, is put aside without waiting again.
     Again(Option<usize>),
 }
@@ -272,7 +274,9 @@ impl Batch<'_> {
         flight::note(self.entry.id, position as i32, now.0);
         slot.position.store(position as i32, Release);
         slot.started_at.store(now.0, Release);
-        slot.deadline.store(clock::monotonic().saturating_add(self.timeout), Release);
+        let deadline = clock::monotonic().saturating_add(self.timeout);
+        slot.deadline.store(deadline, SeqCst);
+        self.me.wake_scheduler_for(deadline);
         now
     }
 
@@ -298,6 +302,8 @@ impl Batch<'_> {
             agenda::put_aside(self.entry, &rest.collect::<Vec<_>>());
         } else if until < self.entry.keys.len() {
             agenda::keep_rest(self.entry, until);
+        } else if self.try_ == Try::UnderSavepoint {
+            self.me.is_entry_done.set(true);
         } else {
             agenda::delete(self.entry.id);
         }

@@ -135,7 +135,11 @@ fn first_try(me: &Me, entry: &Entry) {
         return batch::run(me, entry, mode, Try::First);
     }
     // It has failed before: so that it can be noted without another transaction if it fails again.
-    match xact::savepoint(|| batch::run(me, entry, Mode::Alone, Try::First)) {
+    me.is_entry_done.set(false);
+    match xact::savepoint(|| batch::run(me, entry, Mode::Alone, Try::UnderSavepoint)) {
+        // By the transaction that has locked it. Deleted by the savepoint's, it would have two of them, and no index scan
+        // could tell that it is dead: every claim would pass all that went before.
+        Ok(()) if me.is_entry_done.take() => agenda::delete(entry.id),
         Ok(()) => {}
         Err(failure) if failure.sqlstate == CANCELLED => failure.raise(),
         Err(failure) => {

@@ -40,6 +40,8 @@ pub struct Me {
     prepared: RefCell<Option<Rc<Prepared>>>,
     /// The task whose last entry had rows that failed; 0: none.
     failing: Cell<i32>,
+    /// The entry that ran under a savepoint has ended and is to be taken out of the agenda.
+    is_entry_done: Cell<bool>,
     /// A retry was noted, and may be due while this executor is busy: the scheduler is told after the commit.
     wake_at_end: Cell<bool>,
     /// While it is busy, no sweep before this. Microseconds since 1970.
@@ -74,6 +76,7 @@ extern "C-unwind" fn jittask_executor(argument: pgrx::pg_sys::Datum) {
         owner,
         prepared: RefCell::new(None),
         failing: Cell::new(0),
+        is_entry_done: Cell::new(false),
         wake_at_end: Cell::new(false),
         sweep_after: Cell::new(clock::now().0 + 500_000),
         locked: Default::default(),
@@ -123,6 +126,15 @@ fn is_kept_out(shared: &Shared, database: u32) -> bool {
 }
 
 impl Me {
+    /// Wakes the scheduler if it would sleep beyond this deadline. Microseconds of the monotonic clock.
+    pub fn wake_scheduler_for(&self, deadline: i64) {
+        let mut databases = self.shared.databases.iter();
+        let home = databases.find(|slot| slot.oid.load(Acquire) == self.database);
+        if let Some(home) = home.filter(|home| deadline < home.sleeps_until.load(SeqCst)) {
+            home.scheduler.wake();
+        }
+    }
+
     /// Lets the scheduler look again: this executor may be busy for long, and something else may be due.
     pub fn wake_scheduler(&self) {
         if let Some(home) = self.home() {

@@ -16,11 +16,19 @@ impl Cluster {
     /// # Panics
     /// After [`SOON`], with what there is instead.
     pub fn ended(&self, occurrences: i64) {
+        self.ended_within(SOON, occurrences);
+    }
+
+    /// The same for a number of them that takes its time.
+    ///
+    /// # Panics
+    /// After `timeout`, with what there is instead.
+    pub fn ended_within(&self, timeout: Duration, occurrences: i64) {
         let mut session = self.connect("postgres");
         let counted = format!(
             "select count(*) = {occurrences} from jittask.records where status in ('completed', 'failed', 'skipped', 'cancelled')"
         );
-        let until = Instant::now() + SOON;
+        let until = Instant::now() + timeout;
         while !one::<bool>(&mut session, &counted) {
             assert!(
                 Instant::now() < until,

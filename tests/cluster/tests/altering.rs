@@ -69,8 +69,8 @@ fn what_waits_follows_too() {
     cluster.app_sql(
         "create function fail() returns void language plpgsql as $$ begin raise 'never' using errcode = 'P0042'; end $$;
          create function sleep() returns void language sql as $$ select pg_sleep(60) $$;
-         select jittask.create_scheduled_task('fails', now(), 'fail', max_attempts => 5, retry_backoff => '500 ms'),
-             jittask.create_scheduled_task('sleeps', now() + interval '2 seconds', 'sleep', max_attempts => 1)",
+         select jittask.create_scheduled_task('fails', now(), 'fail', max_attempts => 5, retry_backoff => '3 seconds'),
+             jittask.create_scheduled_task('sleeps', now() + interval '4 seconds', 'sleep', max_attempts => 1)",
     );
     cluster.wait_for(
         SOON,

@@ -241,3 +241,22 @@ fn a_run_whose_time_is_up_ends() {
     assert!(log.matches("caught it").count() >= 3, "the hiding ones were asked first:\n{log}");
     nothing_unaccounted(&mut session);
 }
+
+/// The scheduler, which watches over the time, sleeps while an executor goes from a task with a long timeout to one with a
+/// short one.
+#[test]
+fn a_short_timeout_after_a_long_one_is_kept() {
+    let cluster = Cluster::ready(&[("jittask.max_executors", "1")]);
+    cluster.app_sql(
+        "create function nap() returns void language sql as $$ select pg_sleep(0.3) $$;
+         create function sleep() returns void language sql as $$ select pg_sleep(60) $$;
+         select jittask.create_scheduled_task('nap ' || i, now(), 'nap') from generate_series(1, 5) i;
+         select jittask.create_scheduled_task('sleep', now() + interval '200 ms', 'sleep', timeout => '500 ms', max_attempts => 1)",
+    );
+    cluster.ended(6);
+    let took: f64 = one(
+        &mut cluster.app(),
+        "select extract(epoch from duration)::float8 from jittask.records where task = 'sleep' and error_code = '57014'",
+    );
+    assert!((0.5..2.5).contains(&took), "{took} s");
+}

@@ -55,10 +55,10 @@ fn leftovers_of_a_thousand_runs_reach_nobody() {
     let cluster = Cluster::ready(&[("jittask.max_executors", "1"), ("max_locks_per_transaction", "1024")]);
     cluster.sql("postgres", "create role helper; grant helper to app; grant create, usage on schema public to helper");
     cluster.app_sql(SCHEMA);
-    cluster.app_sql(&format!(
+    cluster.app_sql(
         "select jittask.create_date_task('litter', 'contract', 'due', 'litter_more', max_attempts => 1),
-             jittask.create_date_task('look', 'contract', 'due', 'look', after => '1 ms', max_attempts => 1)"
-    ));
+             jittask.create_date_task('look', 'contract', 'due', 'look', after => '1 ms', max_attempts => 1)",
+    );
     let mut session = cluster.app();
     // Where the machine is slow, the executor lets some rows of one task go together: more rows, then.
     let (mut rows, mut switches) = (0, 0);

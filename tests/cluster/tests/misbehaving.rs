@@ -37,7 +37,7 @@ fn on_time(cluster: &Cluster, ticks: i64) {
     let odd: Vec<String> = all(
         &mut session,
         "select format('%s %s %s %s', task, status, attempt, delay) from jittask.records where task like 'tick%' and status <> 'pending'
-         and (status not in ('completed', 'executing') or attempt > 1 or delay > interval '500 ms')",
+         and (status not in ('completed', 'executing') or attempt > 1 or delay > interval '1 second')",
     );
     assert!(odd.is_empty(), "{odd:#?}");
 }
@@ -229,7 +229,7 @@ fn a_function_that_terminates_its_own_backend_is_counted() {
     let mut superuser = cluster.connect("postgres");
     let odd: i64 = one(
         &mut superuser,
-        "select count(*) from jittask.records where task = 'tick_of_neighbour' and delay > interval '500 ms'",
+        "select count(*) from jittask.records where task = 'tick_of_neighbour' and delay > interval '1 second'",
     );
     assert_eq!(odd, 0);
     let attempts: i64 =
