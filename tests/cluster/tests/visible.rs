@@ -123,13 +123,17 @@ fn status_names_what_is_wrong() {
     cluster.app_sql(
         "create function hang() returns void language sql as $$ select pg_sleep(3600) $$;
          create function tick() returns void language sql as '';
-         select jittask.create_scheduled_task('hang ' || i, now(), 'hang') from generate_series(1, 2) i;",
+         select jittask.create_scheduled_task('hang 1', now(), 'hang')",
     );
     cluster.sql(
         "postgres",
-        "create role other login; grant usage on schema jittask to other; grant execute on function tick() to other;
+        "create role other login; create role second login; grant usage on schema jittask to other, second;
+         grant execute on function tick(), hang() to other, second;
          select jittask.create_calendar('old', 'DE'); create role seer login; grant pg_monitor to seer; grant usage on schema jittask to seer",
     );
+    // One owner alone is never given the last executor.
+    let mut second = cluster.connect_as("postgres", "second");
+    second.batch_execute("select jittask.create_scheduled_task('hang 2', now(), 'hang')").unwrap();
     cluster.wait_for(SOON, "select count(*) = 2 from jittask.records where status = 'executing'");
     let mut other = cluster.connect_as("postgres", "other");
     other.batch_execute("select jittask.create_scheduled_task('waits', now(), 'tick')").unwrap();
