@@ -1,6 +1,6 @@
 //! Working with single occurrences: cancel_record, retry_record, run_task.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use cluster::postgres::Client;
 use cluster::{Cluster, SOON, all, ends, nothing_unaccounted, one};
