@@ -91,7 +91,8 @@ comment on function jittask.key_hash(int, text) is 'internal: the 128-bit hash t
 -- written in one place. Its first column finds what was due when; the few that a holiday has moved have an index.
 create unique index record_occurrence on jittask.record (nominal_at, jittask.key_hash(task_id, key)) with (fillfactor = 100);
 create index record_moved on jittask.record (due_at) where due_at is not null;
--- Records are written in the order of their starts, so a few bytes for each 32 pages are an index; the scheduler keeps it.
+-- Records are written in the order of their starts, so a few bytes for each 32 pages are an index; autovacuum adds
+-- what is new.
 create index record_started_at on jittask.record using brin (started_at) with (pages_per_range = 32, autosummarize = on);
 -- For the view's readers: of "status and finished_at" only the time gets through its barrier, since = of an enum may leak.
 create index record_finished_at on jittask.record using brin (finished_at) with (pages_per_range = 32, autosummarize = on);
