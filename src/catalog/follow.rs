@@ -1,16 +1,17 @@
-//! Tasks follow their table and its columns when these are renamed: in the session that renames, which holds the table's lock already;
-//! and once more in the scheduler, for whatever escaped the event trigger.
+//! Tasks follow their table and its columns when these are renamed: in the session that renames, which holds the table's
+//! lock already; and once more in the scheduler, for whatever escaped the event trigger.
 
 use super::definition::Definition;
 use super::rename;
+use super::target::Target;
 use super::task::{self, Task};
 use super::watch;
 use crate::pg::{sql, user};
 use pgrx::JsonB;
 use std::collections::HashMap;
 
-/// Tasks whose table or columns have other names now: task, old and new name of the table, old and new names of columns. Tasks that somebody is changing are left out,
-/// for nobody's DDL shall wait; the next look finds them.
+/// Tasks whose table or columns have other names now: task, old and new name of the table, old and new names of columns.
+/// Tasks that somebody is changing are left out, for nobody's DDL shall wait; the next look finds them.
 const RENAMED: &str = "select t.id, t.table_name::text, c.relname::text, r.old, r.new
      from jittask.task t join pg_class c on c.oid = t.relation::oid cross join lateral (
          select coalesce(array_agg(n.name::text), '{}') as old, coalesce(array_agg(a.attname::text), '{}') as new
@@ -54,12 +55,11 @@ fn follow(found: &sql::Rows, with_triggers: bool) {
         let is_in_triggers = task.key_columns.iter().any(|column| names.contains_key(column));
         if with_triggers
             && is_in_triggers
-            && let Some(relation) = task.relation
+            && let Some(Ok(table)) = task.relation.map(Target::open)
         {
             watch::drop_triggers(&task);
-            let table: Option<String> = sql::run("select $1::oid::regclass::text", &[sql::arg(relation)]).get(0, 1);
             let key: Vec<String> = task.key_columns.iter().map(|column| now(column, &names)).collect();
-            watch::create_triggers(&table.unwrap_or_default(), &key, &renamed, task.token);
+            watch::create_triggers(&table.sql_name, &key, &renamed, task.token);
         }
     }
 }

@@ -101,7 +101,7 @@ pub fn run(me: &Me, entry: &Entry, mode: Mode, try_: Try) {
             batch.all(|| Outcome::Skipped("paused"));
         }
         Some(task) => match late::judge(me, entry, task) {
-            Lateness::PassedOver => return late::pass_over(me, entry),
+            Lateness::PassedOver => return late::pass_over(me, entry, task),
             Lateness::Skipped => {
                 late::skip_others(me, entry, task);
                 batch.all(|| Outcome::Skipped("catch_up"));

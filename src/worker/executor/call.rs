@@ -10,6 +10,7 @@ use crate::catalog::resolved::Resolved;
 use crate::error::Result;
 use crate::pg::current_run::{self, Run};
 use crate::pg::{invoke, sql, user, xact};
+use pgrx::pg_sys::Datum;
 use schedule::{Base, Instant, Occurrence};
 use std::cell::Cell;
 use std::rc::Rc;
@@ -110,25 +111,27 @@ impl Call {
         let (Some((statements, resolved)), Some(reader)) = (rows_of(&self.prepared), &self.reader) else {
             return Ok(None);
         };
-        if let Some((rows, row)) = reader.ahead(position) {
-            return match self.unfit(resolved, rows, row) {
-                Some(reason) => Err(reason),
-                None => Ok(Some((self.argument(resolved, rows, row), None))),
-            };
-        }
-        let rows = statements.one(resolved, key);
-        match self.unfit(resolved, &rows, 0) {
-            Some(reason) => Err(reason),
-            None => Ok(Some((self.argument(resolved, &rows, 0), Some(rows)))),
-        }
-    }
-
-    fn argument(&self, resolved: &Resolved, rows: &sql::Rows, row: usize) -> sql::Arg {
-        let (target, value) = (&resolved.target, rows.datum(row, fetch::ROW));
-        match self.takes() {
+        let (value, rows) = self.judge(reader.ahead(position), || statements.one(resolved, key), resolved)?;
+        let target = &resolved.target;
+        let argument = match self.takes() {
             Takes::Rows => sql::row_array(target.row_type, target.row_array, value.into_iter().collect()),
             _ => sql::datum(target.row_type, value),
+        };
+        Ok(Some((argument, rows)))
+    }
+
+    /// The row as read ahead, or else as it is read now, with the rows that it lives in; or why it is not to be run.
+    fn judge(
+        &self,
+        ahead: Option<(&sql::Rows, usize)>,
+        read: impl FnOnce() -> sql::Rows,
+        resolved: &Resolved,
+    ) -> std::result::Result<(Option<Datum>, Option<sql::Rows>), &'static str> {
+        if let Some((rows, row)) = ahead {
+            return self.unfit(resolved, rows, row).map_or(Ok((rows.datum(row, fetch::ROW), None)), Err);
         }
+        let rows = read();
+        self.unfit(resolved, &rows, 0).map_or(Ok((rows.datum(0, fetch::ROW), Some(rows))), Err)
     }
 
     /// Runs all keys' occurrences in one call.
@@ -141,15 +144,8 @@ impl Call {
         };
         for position in (0..keys.len()).filter(|position| !is_skipped(*position)) {
             // Nobody's code runs between this reading and the call.
-            let verdict = match reader.just_read(position) {
-                Some((rows, row)) => {
-                    self.unfit(resolved, rows, row).map_or(Ok((rows.datum(row, fetch::ROW), None)), Err)
-                }
-                None => {
-                    let rows = statements.one(resolved, &keys[position]);
-                    self.unfit(resolved, &rows, 0).map_or(Ok((rows.datum(0, fetch::ROW), Some(rows))), Err)
-                }
-            };
+            let ahead = reader.just_read(position);
+            let verdict = self.judge(ahead, || statements.one(resolved, &keys[position]), resolved);
             match verdict {
                 Err(reason) => judged.push((position, Judged::Skip(reason))),
                 Ok((value, rows)) => {

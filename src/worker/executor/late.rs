@@ -7,7 +7,7 @@ use crate::catalog::definition::TaskKind;
 use crate::catalog::key::{self, NO_ROW};
 use crate::catalog::record::{self, Outcome, Record};
 use crate::catalog::tally::{self, Counts, Writer};
-use crate::catalog::task::{self, Task};
+use crate::catalog::task::Task;
 use crate::pg::clock;
 use schedule::{CatchUp, Cycle, Instant};
 use std::sync::atomic::Ordering::*;
@@ -58,18 +58,17 @@ pub fn judge(me: &Me, entry: &Entry, task: &Task) -> Lateness {
 
 /// Since when somebody is there.
 fn up_since(me: &Me) -> Instant {
-    let database = me.shared.databases.iter().find(|slot| slot.oid.load(Acquire) == me.database);
-    Instant(database.map_or(0, |slot| slot.up_since.load(Acquire)))
+    Instant(me.home().map_or(0, |slot| slot.up_since.load(Acquire)))
 }
 
 /// Entries that are dealt with in one transaction: an hour without a server is 3,600 of a task every second.
 const AT_ONCE: i64 = 5000;
 
 /// Counts an entry that is too old, and a scheduled task's others that are.
-pub fn pass_over(me: &Me, entry: &Entry) {
+pub fn pass_over(me: &Me, entry: &Entry, task: &Task) {
     let mut count = entry.keys.len();
     agenda::delete(entry.id);
-    if let Some(task) = task::by_id(entry.task).filter(|task| task.kind == TaskKind::Scheduled)
+    if task.kind == TaskKind::Scheduled
         && let Ok(timing) = task.timing()
     {
         let until = (clock::now().0 - schedule::span_micros(timing.catch_up_window)).min(up_since(me).0);

@@ -128,9 +128,7 @@ fn is_kept_out(shared: &Shared, database: u32) -> bool {
 impl Me {
     /// Wakes the scheduler if it would sleep beyond this deadline. Microseconds of the monotonic clock.
     pub fn wake_scheduler_for(&self, deadline: i64) {
-        let mut databases = self.shared.databases.iter();
-        let home = databases.find(|slot| slot.oid.load(Acquire) == self.database);
-        if let Some(home) = home.filter(|home| deadline < home.sleeps_until.load(SeqCst)) {
+        if let Some(home) = self.home().filter(|home| deadline < home.sleeps_until.load(SeqCst)) {
             home.scheduler.wake();
         }
     }

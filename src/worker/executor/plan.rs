@@ -99,25 +99,7 @@ fn one(me: &Me, task: Task, sweep_until: i64) -> usize {
     let mut scan = Scan::begin(&resolved, now, until);
     let candidates = capture::take(token, resolved.target.relation);
     let need = if candidates.everything { Need::Everything } else { need };
-    let (floor, mut is_fresh) = (scan.floor(), true);
-    match (need, limit) {
-        (Need::Everything, None) => scan.window(floor, scan.until(), floor),
-        (Need::Everything, Some(limit)) => {
-            let recent = floor.max(Instant(now.0 - RECENT.max(need::scan_interval())));
-            scan.window(recent, scan.until(), floor);
-            // A sweep that is under way goes on, for it must come to its end some time; the next scan begins another one.
-            is_fresh = limit.behind_to.load(Acquire) == 0;
-            if recent > floor && is_fresh {
-                limit.behind_to.store(recent.0, Release);
-            }
-        }
-        (Need::Window, _) => {
-            let closed_to = limit.map_or(0, |limit| limit.closed_to.load(Acquire));
-            let from = floor.max(Instant(closed_to));
-            scan.window(from, scan.until(), from);
-        }
-        (Need::Nothing(_) | Need::Sweep, _) => {}
-    }
+    let is_fresh = look_through(&mut scan, need, limit, now);
     if let Some(limit) = limit {
         sweep(&mut scan, limit, sweep_until);
     }
@@ -133,6 +115,31 @@ fn one(me: &Me, task: Task, sweep_until: i64) -> usize {
         note_scan(limit, xmin, now, signature.filter(|_| need == Need::Everything && is_fresh));
     }
     counts.entered as usize
+}
+
+/// What there is to look through at once. False where a sweep of an earlier scan is still under way.
+fn look_through(scan: &mut Scan, need: Need, limit: Option<&Limit>, now: Instant) -> bool {
+    let floor = scan.floor();
+    match (need, limit) {
+        (Need::Everything, None) => scan.window(floor, scan.until(), floor),
+        (Need::Everything, Some(limit)) => {
+            let recent = floor.max(Instant(now.0 - RECENT.max(need::scan_interval())));
+            scan.window(recent, scan.until(), floor);
+            // A sweep that is under way goes on, for it must come to its end some time; the next scan begins another one.
+            let is_fresh = limit.behind_to.load(Acquire) == 0;
+            if recent > floor && is_fresh {
+                limit.behind_to.store(recent.0, Release);
+            }
+            return is_fresh;
+        }
+        (Need::Window, _) => {
+            let closed_to = limit.map_or(0, |limit| limit.closed_to.load(Acquire));
+            let from = floor.max(Instant(closed_to));
+            scan.window(from, scan.until(), from);
+        }
+        (Need::Nothing(_) | Need::Sweep, _) => {}
+    }
+    true
 }
 
 /// Goes on with a task's sweep, back in time to the floor, in steps that take some ten milliseconds each: there may be
