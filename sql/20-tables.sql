@@ -8,10 +8,13 @@ create table jittask.task (
     description    text,
     kind           jittask.task_kind not null,
     owner          regrole not null,
+    owner_name     name not null,                 -- both must fit, or nothing runs
     relation       regclass,
     definition     jsonb not null,                -- canonical, by the parameters' names
     key_columns    name[] not null default '{}',
-    table_name     name,                          -- what the table was called at the last look,
+    table_name     name,                          -- what the table was called at the last look, in which schema, and
+    table_schema   name,                          -- whose it was: so one that was dropped and made again is found
+    table_owner    regrole,
     columns        name[] not null default '{}',  -- all of its columns that the task speaks of,
     column_numbers smallint[] not null default '{}', -- and which they are: so a renamed one is found again
     filter_sql     text,                          -- the call of the filter's function

@@ -10,15 +10,16 @@ use crate::pg::{sql, user};
 use pgrx::JsonB;
 use std::collections::HashMap;
 
-/// Tasks whose table or columns have other names now: task, old and new name of the table, old and new names of columns.
+/// Tasks whose table or columns have other names now, or whose table is in another schema or another's: task, old and new name of the table, old and new names of columns.
 /// Tasks that somebody is changing are left out, for nobody's DDL shall wait; the next look finds them.
 const RENAMED: &str = "select t.id, t.table_name::text, c.relname::text, r.old, r.new
-     from jittask.task t join pg_class c on c.oid = t.relation::oid cross join lateral (
+     from jittask.task t join pg_class c on c.oid = t.relation::oid join pg_namespace s on s.oid = c.relnamespace cross join lateral (
          select coalesce(array_agg(n.name::text), '{}') as old, coalesce(array_agg(a.attname::text), '{}') as new
          from unnest(t.columns, t.column_numbers) n (name, number)
          join pg_attribute a on a.attrelid = t.relation::oid and a.attnum = n.number
          where a.attname <> n.name and not a.attisdropped) r
-     where t.dropped_at is null and (t.table_name <> c.relname or r.old <> '{}')";
+     where t.dropped_at is null and (r.old <> '{}' or (t.table_name, t.table_schema, t.table_owner::oid)
+         is distinct from (c.relname, s.nspname, c.relowner))";
 /// Only of the tables that the command changed, and of those that inherit from them.
 const CHANGED: &str = "with recursive changed (relation) as (
          select objid from pg_event_trigger_ddl_commands() where classid = 'pg_class'::regclass
@@ -51,7 +52,7 @@ fn follow(found: &sql::Rows, with_triggers: bool) {
             (found.get(row, 4).unwrap_or_default(), found.get(row, 5).unwrap_or_default());
         let names: HashMap<String, String> = old.into_iter().zip(new).collect();
         let renamed = renamed(&task, (&was, &is), &names);
-        store(&task, &renamed, &is, &names);
+        store(&task, &renamed, &names);
         let is_in_triggers = task.key_columns.iter().any(|column| names.contains_key(column));
         if with_triggers
             && is_in_triggers
@@ -78,19 +79,21 @@ fn renamed(task: &Task, table: (&str, &str), names: &HashMap<String, String>) ->
     definition
 }
 
-fn store(task: &Task, definition: &Definition, table: &str, names: &HashMap<String, String>) {
+fn store(task: &Task, definition: &Definition, names: &HashMap<String, String>) {
     // The call of the filter's function names the columns that it is given.
     let alias = (task::ROW_ALIAS, task::ROW_ALIAS);
     let call = task.filter.as_ref().map(|filter| rename::within(&filter.call, alias, names));
     let Ok(json) = serde_json::to_value(definition) else { return };
     let (old, new): (Vec<String>, Vec<String>) = names.iter().map(|(old, new)| (old.clone(), new.clone())).unzip();
     sql::run(
-        "update jittask.task set definition = $2, filter_sql = $3, schedule = $4, table_name = $7::text::name,
+        "update jittask.task set definition = $2, filter_sql = $3, schedule = $4,
+             (table_name, table_schema, table_owner) = (select c.relname, s.nspname, c.relowner::regrole
+                 from pg_class c join pg_namespace s on s.oid = c.relnamespace where c.oid = relation::oid),
              key_columns = array(select coalesce(r.new, n.name::text)::name from unnest(key_columns) with ordinality n (name, i)
                                  left join unnest($5, $6) r (old, new) on r.old = n.name::text order by n.i),
              columns = array(select coalesce(r.new, n.name::text)::name from unnest(columns) with ordinality n (name, i)
                              left join unnest($5, $6) r (old, new) on r.old = n.name::text order by n.i)
          where id = $1",
-        &[sql::arg(task.id), sql::arg(JsonB(json)), sql::arg(call), sql::arg(definition.line()), sql::arg(old), sql::arg(new), sql::arg(table)],
+        &[sql::arg(task.id), sql::arg(JsonB(json)), sql::arg(call), sql::arg(definition.line()), sql::arg(old), sql::arg(new)],
     );
 }

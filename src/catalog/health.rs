@@ -2,56 +2,82 @@
 //! table is not opened.
 
 use crate::pg::{sql, user, worker};
+use pgrx::pg_sys::Oid;
 
-/// Finds tasks whose function, table, columns or owner are gone, and those that have them back. Returns how many changed.
-pub fn check() -> usize {
+/// What a look at the tasks has found that is left to do.
+pub struct Found {
+    /// Owners of tasks whose table is there again: executors of theirs give it back to them.
+    pub to_adopt: Vec<Oid>,
+    /// A role is not what it was. Nothing tells when it is again, so somebody has to look.
+    pub wants_role: bool,
+}
+
+/// Finds tasks whose function, table, columns or owner are gone, and those that have them back.
+pub fn check() -> Found {
     user::as_extension_owner(|| {
-        let changed = sql::run(
-            "with found as (
-                 select t.id, case
-                     when not exists (select 1 from pg_roles r where r.oid = t.owner::oid) then 'its owner does not exist any more'
-                     when not $1 and not (select r.rolcanlogin from pg_roles r where r.oid = t.owner::oid)
-                         then format('its owner \"%s\" cannot log in, so no background process can run it', t.owner)
-                     when p.oid is null then format('function %s does not exist any more', t.function_name)
-                     when p.proowner <> t.function_owner::oid
-                         then format('function %s has another owner than when the task was created (service_changed)', t.function_name)
-                     when t.kind = 'date_field' and c.oid is null then 'its table does not exist any more'
-                     when missing.name is not null then format('column \"%s\" of %s does not exist any more', missing.name, t.relation)
-                     end as problem, p.oid as function_oid, format('%I.%I(%s)', f.nspname, p.proname,
-                         (select string_agg(format_type(a, null), ', ') from unnest(p.proargtypes) a)) as function_name
-                 from jittask.task t
-                 left join pg_proc p on p.oid = coalesce(
-                     (select q.oid from pg_proc q where q.oid = t.function_oid),
-                     -- Not to_regprocedure, which raises where the argument's type is gone.
-                     (select q.oid from pg_proc q join pg_namespace m on m.oid = q.pronamespace
-                      where t.function_name like '%' || q.proname || '%' and format('%I.%I(%s)', m.nspname, q.proname,
-                          (select string_agg(format_type(a, null), ', ') from unnest(q.proargtypes) a)) = t.function_name))
-                 left join pg_namespace f on f.oid = p.pronamespace
-                 left join pg_class c on c.oid = t.relation::oid
-                 left join lateral (
-                     select n.name from unnest(t.key_columns::text[] || array[t.definition ->> 'date_column', t.definition ->> 'end_column']) n (name)
-                     where t.kind = 'date_field' and n.name is not null and not exists (
-                         select 1 from pg_attribute a where a.attrelid = t.relation::oid and a.attname = n.name and a.attnum > 0 and not a.attisdropped)
-                     limit 1) missing on true
-                 where t.dropped_at is null)
-             -- A function that came back is followed from now on by its new OID, and one that was renamed by its new name.
-             update jittask.task t set problem = found.problem,
-                 function_oid = case when found.problem is null then found.function_oid else t.function_oid end,
-                 function_name = case when found.problem is null then found.function_name else t.function_name end,
-                 definition = case when found.problem is null and t.definition ? 'service_function'
-                     then jsonb_set(t.definition, '{service_function}', to_jsonb(found.function_name)) else t.definition end
-             from found where found.id = t.id and (t.problem is distinct from found.problem
-                 or found.problem is null and (t.function_oid, t.function_name) is distinct from (found.function_oid, found.function_name))
-             returning t.id, found.problem is null",
-            &[sql::arg(worker::runs_nologin_roles())],
+        mark_and_heal();
+        let rows = sql::run(
+            &format!("select t.owner::oid, not exists (select 1 from pg_roles r where r.oid = t.owner::oid and r.rolname = t.owner_name),
+                exists ({})
+             from jittask.task t where t.dropped_at is null and t.problem is not null", super::adopt::REPLACEMENT),
+            &[],
         );
-        for row in 0..changed.len() {
-            if let (Some(id), Some(true)) = (changed.get::<i32>(row, 1), changed.get::<bool>(row, 2)) {
-                super::agenda::hold_retries(id, false);
-            }
+        let is = |row: usize, column: usize| rows.get::<bool>(row, column).unwrap_or(false);
+        Found {
+            to_adopt: (0..rows.len()).filter(|row| is(*row, 3)).filter_map(|row| rows.get(row, 1)).collect(),
+            wants_role: (0..rows.len()).any(|row| is(row, 2)),
         }
-        changed.len()
     })
+}
+
+fn mark_and_heal() {
+    let changed = sql::run(
+        "with found as (
+             select t.id, case
+                 when not exists (select 1 from pg_roles r where r.oid = t.owner::oid) then 'its owner does not exist any more'
+                 when (select r.rolname from pg_roles r where r.oid = t.owner::oid) <> t.owner_name
+                     then format('its owner was called \"%s\" when the task was made or altered, and is \"%s\" now', t.owner_name,
+                         (select r.rolname from pg_roles r where r.oid = t.owner::oid))
+                 when not $1 and not (select r.rolcanlogin from pg_roles r where r.oid = t.owner::oid)
+                     then format('its owner \"%s\" cannot log in, so no background process can run it', t.owner)
+                 when p.oid is null then format('function %s does not exist any more', t.function_name)
+                 when p.proowner <> t.function_owner::oid
+                     then format('function %s has another owner than when the task was created (service_changed)', t.function_name)
+                 when t.kind = 'date_field' and c.oid is null then 'its table does not exist any more'
+                 when missing.name is not null then format('column \"%s\" of %s does not exist any more', missing.name, t.relation)
+                 end as problem, p.oid as function_oid, format('%I.%I(%s)', f.nspname, p.proname,
+                     (select string_agg(format_type(a, null), ', ') from unnest(p.proargtypes) a)) as function_name
+             from jittask.task t
+             left join pg_proc p on p.oid = coalesce(
+                 (select q.oid from pg_proc q where q.oid = t.function_oid),
+                 -- Not to_regprocedure, which raises where the argument's type is gone.
+                 (select q.oid from pg_proc q join pg_namespace m on m.oid = q.pronamespace
+                  where t.function_name like '%' || q.proname || '%' and format('%I.%I(%s)', m.nspname, q.proname,
+                      (select string_agg(format_type(a, null), ', ') from unnest(q.proargtypes) a)) = t.function_name))
+             left join pg_namespace f on f.oid = p.pronamespace
+             left join pg_class c on c.oid = t.relation::oid
+             left join lateral (
+                 select n.name from unnest(t.key_columns::text[] || array[t.definition ->> 'date_column', t.definition ->> 'end_column']) n (name)
+                 where t.kind = 'date_field' and n.name is not null and not exists (
+                     select 1 from pg_attribute a where a.attrelid = t.relation::oid and a.attname = n.name and a.attnum > 0 and not a.attisdropped)
+                 limit 1) missing on true
+             where t.dropped_at is null)
+         -- A function that came back is followed from now on by its new OID, and one that was renamed by its new name.
+         update jittask.task t set problem = found.problem,
+             function_oid = case when found.problem is null then found.function_oid else t.function_oid end,
+             function_name = case when found.problem is null then found.function_name else t.function_name end,
+             definition = case when found.problem is null and t.definition ? 'service_function'
+                 then jsonb_set(t.definition, '{service_function}', to_jsonb(found.function_name)) else t.definition end
+         from found where found.id = t.id and (t.problem is distinct from found.problem
+             or found.problem is null and (t.function_oid, t.function_name) is distinct from (found.function_oid, found.function_name))
+         returning t.id, found.problem is null",
+        &[sql::arg(worker::runs_nologin_roles())],
+    );
+    for row in 0..changed.len() {
+        if let (Some(id), Some(true)) = (changed.get::<i32>(row, 1), changed.get::<bool>(row, 2)) {
+            super::agenda::hold_retries(id, false);
+        }
+    }
 }
 
 /// Notes what is gone, found out by a run before the check did.

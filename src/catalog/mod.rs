@@ -1,6 +1,7 @@
 //! Our tables as Rust types; the only place with SQL on them. Every function here does its bookkeeping as the
 //! extension's owner and leaves the transaction to its caller.
 
+pub mod adopt;
 pub mod agenda;
 pub mod calendar;
 pub mod capture;

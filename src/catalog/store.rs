@@ -31,11 +31,14 @@ pub struct NewTask<'a> {
 
 /// The columns that [`NewTask::values`] fills.
 const COLUMNS: &str = "name, title, description, definition, key_columns, filter_sql, filter_runs_late, function_oid,
-    function_name, function_owner, function_takes, schedule, enabled, counts_from, columns, column_numbers, relation, table_name";
+    function_name, function_owner, function_takes, schedule, enabled, counts_from, columns, column_numbers, relation,
+    owner_name, table_name, table_schema, table_owner";
 const VALUES: &str = "$1, $2, $3, $4, $5::name[], $6, $7, $8, $9, $10::oid::regrole, $11, $12, $13, $14, $15::name[],
     array(select a.attnum from unnest($15) with ordinality n (name, i)
           join pg_attribute a on a.attrelid = $16::oid and a.attname = n.name::name order by n.i), $16::oid::regclass,
-    (select c.relname from pg_class c where c.oid = $16)";
+    $17::text::name, (select c.relname from pg_class c where c.oid = $16),
+    (select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = $16),
+    (select c.relowner::regrole from pg_class c where c.oid = $16)";
 
 impl NewTask<'_> {
     fn values(&self) -> Result<Vec<sql::Arg>> {
@@ -59,6 +62,7 @@ impl NewTask<'_> {
             sql::at(self.counts_from),
             sql::arg(self.columns()),
             sql::arg(self.relation),
+            sql::arg(user::name_of(user::current())),
         ])
     }
 
@@ -85,7 +89,7 @@ pub fn insert(task: &NewTask) -> Result<(i32, i64)> {
             &format!(
                 "insert into jittask.task (token, kind, owner, created_at, {COLUMNS})
                  select ('x' || encode(substr(uuid_send(gen_random_uuid()), 1, 8), 'hex'))::bit(64)::bigint | 2,
-                     $17::jittask.task_kind, $18, clock_timestamp(), {VALUES}
+                     $18::jittask.task_kind, $19, clock_timestamp(), {VALUES}
                  on conflict (name) where dropped_at is null do nothing
                  returning id, token"
             ),
@@ -105,7 +109,7 @@ pub fn update(id: i32, task: &NewTask) -> Result<()> {
     user::as_extension_owner(|| {
         sql::run(
             &format!(
-                "update jittask.task set ({COLUMNS}) = row({VALUES}), problem = null, plan_problem = null where id = $17"
+                "update jittask.task set ({COLUMNS}) = row({VALUES}), problem = null, plan_problem = null where id = $18"
             ),
             &values,
         )

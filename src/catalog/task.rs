@@ -22,6 +22,8 @@ pub struct Task {
     pub kind: TaskKind,
     /// The role it runs as.
     pub owner: Oid,
+    /// What that role is called, if it is still the one that made the task.
+    pub owner_name: String,
     /// The table, of a date-field task.
     pub relation: Option<Oid>,
     /// The definition, canonical.
@@ -49,7 +51,7 @@ pub const ROW_ALIAS: &str = "jittask_row";
 
 const COLUMNS: &str = "t.id, t.token, t.name, t.kind::text, t.owner::oid, t.relation::oid, t.definition, t.key_columns::text[],
     t.filter_sql, t.filter_runs_late, t.function_oid, t.function_name, t.function_owner::oid, t.function_takes, t.enabled,
-    t.counts_from, t.dropped_at is not null, t.problem, t.plan_problem, t.columns::text[]";
+    t.counts_from, t.dropped_at is not null, t.problem, t.plan_problem, t.columns::text[], t.owner_name::text";
 
 fn from_row(rows: &sql::Rows, row: usize) -> Result<Task> {
     let JsonB(definition) = rows.get::<JsonB>(row, 7).unwrap_or(JsonB(serde_json::Value::Null));
@@ -64,13 +66,14 @@ fn from_row(rows: &sql::Rows, row: usize) -> Result<Task> {
         name: rows.get(row, 3).unwrap_or_default(),
         kind,
         owner: rows.get(row, 5).unwrap_or(Oid::INVALID),
+        owner_name: rows.get(row, 21).unwrap_or_default(),
         relation: rows.get(row, 6),
         definition: Definition::parse(definition)?,
         key_columns: rows.get(row, 8).unwrap_or_default(),
         filter: rows.get(row, 9).map(|call| Filter {
             call,
             runs_late: rows.get(row, 10).unwrap_or(false),
-            columns: rows.get(row, 21).unwrap_or_default(),
+            columns: rows.get(row, 20).unwrap_or_default(),
         }),
         function: Function {
             oid: rows.get(row, 11).unwrap_or(Oid::INVALID),
@@ -162,7 +165,8 @@ pub fn hold_if_held_back(id: i32) -> Option<bool> {
 pub fn planned_for(owner: Oid) -> Vec<Task> {
     let rows = user::as_extension_owner(|| {
         let statement = format!(
-            "select {COLUMNS} from jittask.task t where t.owner = $1 and t.kind = 'date_field' and t.enabled and t.dropped_at is null order by t.id"
+            "select {COLUMNS} from jittask.task t join pg_roles r on r.oid = t.owner::oid and r.rolname = t.owner_name
+             where t.owner = $1 and t.kind = 'date_field' and t.enabled and t.dropped_at is null order by t.id"
         );
         sql::run(&statement, &[sql::arg(owner)])
     });

@@ -5,7 +5,7 @@ use cee_scape::{SigJmpBufFields, call_with_sigsetjmp};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
 use std::cell::RefCell;
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, CString, c_char};
 
 /// An ERROR as data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,6 +25,52 @@ pub struct Failure {
 thread_local! {
     /// The failure that the panic now unwinding stands for.
     static RAISED: RefCell<Option<Failure>> = const { RefCell::new(None) };
+    /// Our link in the server's chain of callbacks that complete an error's report.
+    static LINK: RefCell<Box<pg_sys::ErrorContextCallback>> = RefCell::default();
+}
+
+unsafe extern "C" {
+    #[link_name = "errcode"]
+    fn raw_errcode(code: i32) -> i32;
+    #[link_name = "set_errcontext_domain"]
+    fn raw_set_errcontext_domain(domain: *const c_char) -> i32;
+    #[link_name = "errcontext_msg"]
+    fn raw_errcontext_msg(format: *const c_char, ...) -> i32;
+}
+
+/// While the bridge reports the failure that was raised: what its report has no room for.
+extern "C-unwind" fn complete(_argument: *mut std::ffi::c_void) {
+    let Some(failure) = RAISED.with_borrow_mut(Option::take) else { return };
+    let context = failure.context.as_deref().and_then(|context| CString::new(context).ok());
+    unsafe {
+        raw_errcode(failure.code());
+        if let Some(context) = context {
+            raw_set_errcontext_domain(std::ptr::null());
+            raw_errcontext_msg(c"%s".as_ptr(), context.as_ptr());
+        }
+    }
+}
+
+/// Makes our link the chain: the failure's context has what the others would say. Whoever catches the ERROR puts them back,
+/// in C or here.
+fn link() {
+    unlink();
+    LINK.with_borrow_mut(|link| unsafe {
+        **link = pg_sys::ErrorContextCallback {
+            previous: std::ptr::null_mut(),
+            callback: Some(complete),
+            arg: pg_sys::error_context_stack.cast(),
+        };
+        pg_sys::error_context_stack = &raw mut **link;
+    });
+}
+
+fn unlink() {
+    LINK.with_borrow(|link| unsafe {
+        if std::ptr::eq(pg_sys::error_context_stack, &raw const **link) {
+            pg_sys::error_context_stack = link.arg.cast();
+        }
+    });
 }
 
 /// Calls C code that may raise an ERROR and returns it instead. The transaction state is as the ERROR left it:
@@ -59,7 +105,8 @@ pub unsafe fn catch<T: Copy>(call: impl Fn() -> T) -> Result<T, Failure> {
 }
 
 impl Failure {
-    /// Goes on as a panic that the bridge turns into an ERROR, and that [`taken`] can turn back without loss.
+    /// Goes on as a panic that the bridge turns into an ERROR, completed by [`complete`], and that [`taken`] can turn back
+    /// without loss.
     pub fn raise(self) -> ! {
         let mut report = ErrorReport::new(PgSqlErrorCode::from(self.code()), self.message.clone(), "jittask");
         if let Some(detail) = &self.detail {
@@ -69,6 +116,7 @@ impl Failure {
             report = report.set_hint(hint.clone());
         }
         RAISED.with(|raised| raised.replace(Some(self)));
+        link();
         report.report(PgLogLevel::ERROR);
         unreachable!("an ERROR does not return")
     }
@@ -77,6 +125,7 @@ impl Failure {
     pub fn taken(caught: &pg_sys::panic::CaughtError) -> Failure {
         use pg_sys::panic::CaughtError::*;
         let (PostgresError(report) | ErrorReport(report) | RustPanic { ereport: report, .. }) = caught;
+        unlink();
         let raised = RAISED.with(|raised| raised.take());
         match raised {
             Some(failure) if failure.message == report.message() => failure,

@@ -174,10 +174,12 @@ fn pass(shared: &Shared) -> Pass {
         watch::went_down(shared, database);
         return asleep;
     }
-    let counted = watch::came_up(shared, database, now);
+    let to_adopt = watch::came_up(shared, database, now);
+    let counted = watch::count_deaths(shared, database, now);
     // What was counted may be retried, but is left out of this pass: once it is forgotten, another one.
     let next = if counted.is_empty() { asleep.next } else { now.0 };
-    let mut pass = Pass { is_asleep: false, counted, next, ..asleep };
+    let owners = to_adopt.into_iter().map(|owner| (owner, true)).collect();
+    let mut pass = Pass { is_asleep: false, counted, next, owners, ..asleep };
     let settings = user::Settings::begin();
     settings.set(c"lock_timeout", c"1s");
     top_up(now, &mut pass);

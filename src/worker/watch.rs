@@ -5,6 +5,7 @@ use super::attempt;
 use crate::catalog::{follow, health};
 use crate::pg::clock;
 use crate::pg::shmem::{Database, Death, Interruption, Shared};
+use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use schedule::Instant;
 use std::cell::Cell;
@@ -16,11 +17,13 @@ const SHUTDOWN_MICROS: i64 = 300_000;
 /// A run that goes on this long after it was interrupted is ended with its process.
 const GRACE: i64 = 4_000_000;
 
-/// The least time between two looks at the schema. Microseconds.
+/// The least time between two looks at the schema, and the most while a task waits for its owner. Microseconds.
 const CHECK_EVERY: i64 = 1_000_000;
+const CHECK_ROLES_EVERY: i64 = 10_000_000;
 
 thread_local! {
     static CHECKED_AT: Cell<i64> = const { Cell::new(0) };
+    static WANTS_ROLE: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Interrupts runs whose time is up, ends those that do not heed it; when to look again.
@@ -60,18 +63,25 @@ pub fn clock(shared: &Shared, slot: &Database) {
     }
 }
 
-/// The database is served from now on, if it was not: what was due before is late because nobody was there. Counts
-/// the attempts of runs whose process died, and gives their entries, to be forgotten once that is committed: until
-/// then nobody may claim them. In the scheduler's transaction.
-pub fn came_up(shared: &Shared, database: u32, now: Instant) -> Vec<i64> {
+/// The database is served from now on, if it was not: what was due before is late because nobody was there. Sees whether
+/// tasks have what they need; gives the owners of those whose table is there again. In the scheduler's transaction.
+pub fn came_up(shared: &Shared, database: u32, now: Instant) -> Vec<Oid> {
     let Some(slot) = shared.database(database) else { return Vec::new() };
     let is_new = slot.up_since.compare_exchange(0, now.0, AcqRel, Acquire).is_ok();
-    if is_new || (slot.schema_changed.load(Acquire) && now.0 >= next_check(shared, database)) {
-        slot.schema_changed.store(false, Release);
-        CHECKED_AT.set(now.0);
-        follow::all();
-        health::check();
+    if !is_new && now.0 < next_check(shared, database) {
+        return Vec::new();
     }
+    slot.schema_changed.store(false, Release);
+    CHECKED_AT.set(now.0);
+    follow::all();
+    let found = health::check();
+    WANTS_ROLE.set(found.wants_role);
+    found.to_adopt
+}
+
+/// Counts the attempts of runs whose process died, and gives their entries, to be forgotten once that is committed: until
+/// then nobody may claim them. In the scheduler's transaction.
+pub fn count_deaths(shared: &Shared, database: u32, now: Instant) -> Vec<i64> {
     let mut counted = Vec::new();
     for died in shared.deaths.iter().filter(|died| died.database.load(Acquire) == database) {
         let (entry, position, death) = (died.entry.load(Acquire), died.position.load(Acquire), died.death());
@@ -95,13 +105,13 @@ pub fn forget(shared: &Shared, counted: &[i64]) {
 /// When to see again whether tasks have what they need: at once after a change of the schema, but once a second at most.
 pub fn next_check(shared: &Shared, database: u32) -> i64 {
     let is_changed = shared.database(database).is_some_and(|slot| slot.schema_changed.load(Acquire));
-    let (next, now) = (CHECKED_AT.get() + CHECK_EVERY, clock::now().0);
-    match is_changed {
-        false => i64::MAX,
-        // The clock was set back meanwhile.
-        true if next > now + CHECK_EVERY => now,
-        true => next,
-    }
+    let pause = match (is_changed, WANTS_ROLE.get()) {
+        (true, _) => CHECK_EVERY,
+        (false, true) => CHECK_ROLES_EVERY,
+        (false, false) => return i64::MAX,
+    };
+    // Not later than that from now: the clock may have been set back meanwhile.
+    (CHECKED_AT.get() + pause).min(clock::now().0 + pause)
 }
 
 /// When the next death is to be counted.

@@ -133,6 +133,18 @@ select row_key from jittask.preview('again');
 select refused($$select jittask.alter_task('again', '{"filter": "id = 2) or (true"}')$$);
 select jittask.alter_task('again', '{"filter": null}');
 select row_key from jittask.preview('again');
+-- What somebody's code raises while his filter is read keeps its SQLSTATE, whatever that is, and says where it came from.
+create function strict(text) returns boolean language plpgsql as $$ begin raise 'not so odd: %', $1 using errcode = 'JT001', hint = 'Be odd.'; end $$;
+create domain odd as text check (sieve.strict(value));
+select refused($$select jittask.create_date_task('odd', 'altered', 'due_on', body => 'null', filter => $f$'{x}'::odd[] is null$f$)$$);
+do $$
+declare context text;
+begin
+    perform jittask.create_date_task('odd', 'altered', 'due_on', body => 'null', filter => $f$'{x}'::odd[] is null$f$);
+exception when sqlstate 'JT001' then
+    get stacked diagnostics context = pg_exception_context;
+    raise notice '%', context;
+end $$;
 -- Each filter goes with its task, and is nobody else's.
 reset role;
 select count(*), bool_and(pg_get_userbyid(proowner) = 'regress_owner' and proacl::text = '{regress_owner=X/regress_owner}' and not prosecdef)

@@ -21,6 +21,8 @@ from pg_trigger where tgrelid = 'contract'::regclass order by tgname;
 select * from shown;
 select key from triggers;
 insert into contract values (1, 'a', '2100-01-01', '2100-01-02', 'active', 'x');
+-- Also one that was altered.
+select jittask.alter_task('rows', '{"description": "kept"}');
 alter table contract rename due_on to "Due On";
 alter table contract rename until to ends;
 alter table contract rename status to state;

@@ -7,7 +7,7 @@ use super::Me;
 use super::scan::{self, Scan};
 use crate::catalog::resolved::Resolved;
 use crate::catalog::task::{self, Task};
-use crate::catalog::{capture, tally};
+use crate::catalog::{adopt, capture, tally};
 use crate::error::OrRaise;
 use crate::pg::shmem::Limit;
 use crate::pg::{clock, counters, lock, user, worker, xact};
@@ -87,7 +87,11 @@ fn one(me: &Me, task: Task, sweep_until: i64) -> usize {
     // Counters and need before anything is read: what is written from here on shows at the next pass.
     let signature = task.relation.and_then(|relation| counters::of(std::iter::once(relation)).into_values().next());
     let need = limit.map_or(Need::Everything, |limit| need::of(limit, signature, now));
-    let resolved = task.resolve().or_raise();
+    let resolved = match task.resolve() {
+        // Its limit is forgotten, so the scheduler asks again at once.
+        Err(_) if adopt::table(id).or_raise() => return 0,
+        resolved => resolved.or_raise(),
+    };
     if let Some(limit) = limit {
         publish(limit, &resolved, now);
     }

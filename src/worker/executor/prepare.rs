@@ -65,6 +65,7 @@ impl Prepared {
 
 impl Plan {
     fn look_up(task: &Task) -> Result<Plan> {
+        check_owner(task)?;
         let callable = task.function.callable().map_err(|problem| Error::new(Kind::NoFunction, problem))?;
         check_superuser(task)?;
         let timeout = task.timing().map_or(i64::MAX, |timing| schedule::span_micros(timing.timeout));
@@ -84,6 +85,21 @@ impl Plan {
             key_columns: key_columns.collect(),
             resolved,
         })
+    }
+}
+
+/// The task is a role's, not a number's: one that took its place, or its name, runs nothing that it did not make.
+fn check_owner(task: &Task) -> Result<()> {
+    match user::name_of(task.owner) {
+        Some(name) if name == task.owner_name => Ok(()),
+        Some(name) => Err(Error::new(
+            Kind::State,
+            format!(
+                "its owner was called \"{}\" when the task was made or altered, and is \"{name}\" now",
+                task.owner_name
+            ),
+        )),
+        None => Err(Error::new(Kind::State, "its owner does not exist any more")),
     }
 }
 

@@ -222,3 +222,88 @@ fn a_dropped_role_and_one_that_cannot_log_in() {
     superuser.batch_execute("select jittask.drop_task('leaver')").unwrap();
     nothing_unaccounted(&mut superuser);
 }
+
+/// A table that is dropped and made again is the task's again, with its triggers and with what of its functions went
+/// along, if it is its old owner's.
+#[test]
+fn a_table_that_is_made_again() {
+    let cluster = Cluster::ready(&[]);
+    cluster.app_sql(SCHEMA);
+    let made = "create table made (id int primary key, due timestamptz, live boolean default true)";
+    let run = "create function run(made) returns void language sql as $$ insert into public.outbox select task, $1.id from jittask.current_run() $$";
+    cluster.app_sql(made);
+    cluster.app_sql(run);
+    cluster.app_sql(
+        "select jittask.create_date_task('other', 'made', 'due', 'run', filter => 'live');
+         select jittask.create_date_task('inner', 'made', 'due', filter => 'made is not null', body => $$insert into public.outbox values ('inner', row_data.id)$$);
+         insert into made values (1, now())",
+    );
+    caught_up(&cluster, "other", "1");
+    caught_up(&cluster, "inner", "1");
+    cluster.app_sql("insert into made values (2, now() + interval '1 second')");
+    cluster
+        .wait_for(SOON, "select count(*) = 2 from jittask.records where row_key ->> 'id' = '2' and status = 'pending'");
+    cluster.app_sql("drop table made cascade");
+    wait_for_broken(&cluster, &[("inner", "does not exist any more"), ("other", "does not exist any more")]);
+    due_now(&cluster, 1);
+    // Somebody else's of the same name is not.
+    cluster.sql("postgres", &format!("{made}; insert into made values (2, now()), (3, now())"));
+    due_now(&cluster, 2);
+    wait_for_broken(&cluster, &[("inner", "does not exist any more"), ("other", "does not exist any more")]);
+    cluster.sql("postgres", "drop table made");
+    // Renamed into its place, with rows in it that no trigger saw.
+    cluster.app_sql(&made.replace("made", "making"));
+    cluster.app_sql("insert into making select r.id, now(), r.id <> 4 from generate_series(2, 4) r (id)");
+    cluster.app_sql("alter table making rename to made");
+    wait_for_broken(&cluster, &[("other", "function public.run(public.made) does not exist any more")]);
+    cluster.app_sql(run);
+    wait_for_broken(&cluster, &[]);
+    // By the new triggers: the next scan is a minute away.
+    cluster.app_sql("insert into made values (5, now())");
+    let done = |task: &str| format!("select string_agg(id::text, ' ' order by id) from outbox where task = '{task}'");
+    cluster.wait_for(SOON, &format!("select ({}) = '1 2 3 5' and ({}) = '1 2 3 4 5'", done("other"), done("inner")));
+    nothing_unaccounted(&mut cluster.app());
+}
+
+/// The task is a role's, by number and by name: whoever has only one of both runs nothing of it.
+#[test]
+fn an_owner_of_another_name() {
+    let cluster = Cluster::ready(&[]);
+    cluster.app_sql(SCHEMA);
+    cluster.sql(
+        "postgres",
+        "create role mover login; grant usage on schema jittask to mover; create schema mover authorization mover",
+    );
+    cluster
+        .connect_as("postgres", "mover")
+        .batch_execute(
+            "create function mover.tick() returns void language sql as '';
+             select jittask.create_scheduled_task('moving', now(), 'mover.tick', rule => 'FREQ=SECONDLY;COUNT=300')",
+        )
+        .unwrap();
+    cluster.wait_for(SOON, "select completed > 0 from jittask.tasks where name = 'moving'");
+    cluster.sql("postgres", "alter role mover rename to moved");
+    cluster.wait_for(
+        SOON,
+        r#"select problem like 'its owner was called "mover" when % and is "moved" now' and state = 'broken' from jittask.tasks where name = 'moving'"#,
+    );
+    let count = "select completed from jittask.tasks where name = 'moving'";
+    let mut superuser = cluster.connect("postgres");
+    let stopped: i64 = one(&mut superuser, count);
+    due_now(&cluster, 1);
+    superuser.batch_execute("alter role moved rename to mover").unwrap();
+    // Nothing tells of it: somebody looks each ten seconds.
+    cluster.wait_for(
+        SOON * 2,
+        &format!("select ({count}) > {stopped} and state = 'active' from jittask.tasks where name = 'moving'"),
+    );
+    superuser.batch_execute("alter role mover rename to moved").unwrap();
+    cluster.wait_for(SOON, "select state = 'broken' from jittask.tasks where name = 'moving'");
+    let stopped: i64 = one(&mut superuser, count);
+    cluster.connect_as("postgres", "moved").batch_execute("select jittask.alter_task('moving', '{}')").unwrap();
+    cluster.wait_for(
+        SOON,
+        &format!("select ({count}) > {stopped} and state = 'active' from jittask.tasks where name = 'moving'"),
+    );
+    nothing_unaccounted(&mut superuser);
+}

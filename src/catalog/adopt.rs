@@ -1,0 +1,80 @@
+//! A task's table was dropped and made again: under its name, in its schema, by its owner. The task takes it for its own,
+//! with triggers and with what of its functions went with the old one. In an executor, as the task's owner, whose code a
+//! function's validator or a table's event trigger may run; in the caller's transaction.
+
+use super::definition::Definition;
+use super::function::Function;
+use super::store::{self, NewTask};
+use super::target::Target;
+use super::task::{self, Task};
+use super::{agenda, filter, health, internal, watch};
+use crate::error::Result;
+use crate::pg::{sql, user, wake};
+use pgrx::pg_sys::Oid;
+
+/// The table that stands in the place of a task's table `t.relation`, which is gone: for a statement on `jittask.task t`.
+pub const REPLACEMENT: &str = "select n.oid from pg_class n join pg_namespace s on s.oid = n.relnamespace
+     where t.kind = 'date_field' and not exists (select 1 from pg_class c where c.oid = t.relation::oid)
+       and n.relname = t.table_name and s.nspname = t.table_schema and n.relowner = t.table_owner::oid
+       and n.relkind in ('r', 'p', 'v', 'm', 'f')";
+
+/// Gives the task its table back, if the old one is gone and the new one is there. True if it did: the task is not what it
+/// was, to be read again.
+pub fn table(id: i32) -> Result<bool> {
+    let statement = format!(
+        "select n.oid from jittask.task t cross join lateral ({REPLACEMENT}) n where t.id = $1 for update of t skip locked"
+    );
+    let found = user::as_extension_owner(|| sql::run(&statement, &[sql::arg(id)])).get::<Oid>(0, 1);
+    match (found, task::by_id(id)) {
+        (Some(relation), Some(task)) => take(&task, relation).map(|()| true),
+        _ => Ok(false),
+    }
+}
+
+fn take(task: &Task, relation: Oid) -> Result<()> {
+    let target = Target::open(relation)?;
+    let key = target.key(Some(&task.key_columns))?;
+    let definition = &task.definition;
+    let names: Vec<String> = key.iter().map(|column| column.name.clone()).collect();
+    let settings = user::Settings::begin();
+    settings.set(c"lock_timeout", c"1s");
+    watch::create_triggers(&target.sql_name, &names, definition, task.token);
+    settings.end();
+    // A filter of columns has survived; one that takes the row went with the table.
+    let filter = match (&task.filter, &definition.filter) {
+        (Some(kept), Some(written)) if !filter::is_own(&kept.call, task.owner) => {
+            Some(filter::create(written, &target)?)
+        }
+        (kept, _) => kept.clone(),
+    };
+    let function = function(task, definition, &target)?;
+    let new = NewTask {
+        kind: task.kind,
+        definition,
+        relation: Some(relation),
+        key: &key,
+        filter,
+        function: &function,
+        counts_from: task.counts_from,
+    };
+    store::update(task.id, &new)?;
+    match function.callable() {
+        Ok(_) => agenda::hold_retries(task.id, false),
+        Err(problem) => health::mark(task.id, &problem),
+    }
+    // What is in the table by now came without a trigger.
+    wake::forget_limit_at_commit(task.token);
+    Ok(())
+}
+
+/// An internal function is made again; a service function is its owner's to make.
+fn function(task: &Task, definition: &Definition, target: &Target) -> Result<Function> {
+    match (&task.function.callable(), &definition.body) {
+        (Err(_), Some(body)) => {
+            let language = definition.language.as_deref().unwrap_or("plpgsql");
+            internal::create(&task.name, body, language, Some(target))
+        }
+        (Ok(callable), _) => Ok(Function { oid: callable.oid, ..task.function.clone() }),
+        _ => Ok(task.function.clone()),
+    }
+}
