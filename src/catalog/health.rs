@@ -1,6 +1,7 @@
 //! Are the objects that tasks need still there? Read from system catalogs only, so that the scheduler may ask; a user's
 //! table is not opened.
 
+use super::task;
 use crate::pg::{sql, user, worker};
 use pgrx::pg_sys::Oid;
 
@@ -8,14 +9,20 @@ use pgrx::pg_sys::Oid;
 pub struct Found {
     /// Owners of tasks whose table is there again: executors of theirs give it back to them.
     pub to_adopt: Vec<Oid>,
-    /// A role is not what it was. Nothing tells when it is again, so somebody has to look.
-    pub wants_role: bool,
+    /// A role or a time zone is missing. Nothing tells when it is back, so somebody has to look.
+    pub wants_looks: bool,
 }
 
 /// Finds tasks whose function, table, columns or owner are gone, and those that have them back.
 pub fn check() -> Found {
     user::as_extension_owner(|| {
-        mark_and_heal();
+        // Zone and calendar.
+        let (unsettled, why): (Vec<i32>, Vec<String>) = task::all()
+            .iter()
+            .filter_map(|task| task.timing().err().map(|problem| (task.id, problem.message().to_string())))
+            .unzip();
+        let wants_time = !unsettled.is_empty();
+        mark_and_heal(unsettled, why);
         let rows = sql::run(
             &format!("select t.owner::oid, not exists (select 1 from pg_roles r where r.oid = t.owner::oid and r.rolname = t.owner_name),
                 exists ({})
@@ -25,12 +32,13 @@ pub fn check() -> Found {
         let is = |row: usize, column: usize| rows.get::<bool>(row, column).unwrap_or(false);
         Found {
             to_adopt: (0..rows.len()).filter(|row| is(*row, 3)).filter_map(|row| rows.get(row, 1)).collect(),
-            wants_role: (0..rows.len()).any(|row| is(row, 2)),
+            wants_looks: wants_time || (0..rows.len()).any(|row| is(row, 2)),
         }
     })
 }
 
-fn mark_and_heal() {
+/// `unsettled` are tasks of which nobody can say when they are due, and why.
+fn mark_and_heal(unsettled: Vec<i32>, why: Vec<String>) {
     let changed = sql::run(
         "with found as (
              select t.id, case
@@ -45,6 +53,7 @@ fn mark_and_heal() {
                      then format('function %s has another owner than when the task was created (service_changed)', t.function_name)
                  when t.kind = 'date_field' and c.oid is null then 'its table does not exist any more'
                  when missing.name is not null then format('column \"%s\" of %s does not exist any more', missing.name, t.relation)
+                 else ($3::text[])[array_position($2::int[], t.id)]
                  end as problem, p.oid as function_oid, format('%I.%I(%s)', f.nspname, p.proname,
                      (select string_agg(format_type(a, null), ', ') from unnest(p.proargtypes) a)) as function_name
              from jittask.task t
@@ -71,7 +80,7 @@ fn mark_and_heal() {
          from found where found.id = t.id and (t.problem is distinct from found.problem
              or found.problem is null and (t.function_oid, t.function_name) is distinct from (found.function_oid, found.function_name))
          returning t.id, found.problem is null",
-        &[sql::arg(worker::runs_nologin_roles())],
+        &[sql::arg(worker::runs_nologin_roles()), sql::arg(unsettled), sql::arg(why)],
     );
     for row in 0..changed.len() {
         if let (Some(id), Some(true)) = (changed.get::<i32>(row, 1), changed.get::<bool>(row, 2)) {

@@ -208,6 +208,14 @@ pub fn to_top_up(horizon: Instant) -> Vec<Task> {
     (0..rows.len()).filter_map(|row| from_row(&rows, row).ok()).collect()
 }
 
+/// All tasks.
+pub fn all() -> Vec<Task> {
+    let rows = user::as_extension_owner(|| {
+        sql::run(&format!("select {COLUMNS} from jittask.task t where t.dropped_at is null"), &[])
+    });
+    (0..rows.len()).filter_map(|row| from_row(&rows, row).ok()).collect()
+}
+
 /// The tasks of one owner, by name.
 pub fn owned_by(owner: Oid) -> Vec<Task> {
     let rows = user::as_extension_owner(|| {

@@ -10,7 +10,7 @@ use super::watch;
 use crate::catalog::key::NO_ROW;
 use crate::catalog::tally::{self, Counts, Writer};
 use crate::catalog::task::{self, Task};
-use crate::catalog::{agenda, capture, due, home, series};
+use crate::catalog::{agenda, capture, due, health, home, series};
 use crate::pg::shmem::{self, Database, DatabaseState, Executor, Shared};
 use crate::pg::{clock, counters, user, worker, xact};
 use crate::settings;
@@ -219,7 +219,10 @@ fn top_up(now: Instant, pass: &mut Pass) {
 }
 
 fn plan_series(task: &Task, now: Instant, horizon: Instant) {
-    let Ok(timing) = task.timing() else { return };
+    let timing = match task.timing() {
+        Ok(timing) => timing,
+        Err(problem) => return health::mark(task.id, problem.message()),
+    };
     let (Some(base), Some(planned)) = (timing.start_at, series::hold(task.id)) else { return };
     let window = schedule::span_micros(timing.catch_up_window);
     let from = Instant((planned.due_at.0 + 1).max(now.0 - window).max(task.counts_from.0));

@@ -17,13 +17,13 @@ const SHUTDOWN_MICROS: i64 = 300_000;
 /// A run that goes on this long after it was interrupted is ended with its process.
 const GRACE: i64 = 4_000_000;
 
-/// The least time between two looks at the schema, and the most while a task waits for its owner. Microseconds.
+/// The least time between two looks at the schema, and the most while a task waits for what nobody tells of. Microseconds.
 const CHECK_EVERY: i64 = 1_000_000;
-const CHECK_ROLES_EVERY: i64 = 10_000_000;
+const CHECK_MISSING_EVERY: i64 = 10_000_000;
 
 thread_local! {
     static CHECKED_AT: Cell<i64> = const { Cell::new(0) };
-    static WANTS_ROLE: Cell<bool> = const { Cell::new(false) };
+    static WANTS_LOOKS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Interrupts runs whose time is up, ends those that do not heed it; when to look again.
@@ -75,7 +75,7 @@ pub fn came_up(shared: &Shared, database: u32, now: Instant) -> Vec<Oid> {
     CHECKED_AT.set(now.0);
     follow::all();
     let found = health::check();
-    WANTS_ROLE.set(found.wants_role);
+    WANTS_LOOKS.set(found.wants_looks);
     found.to_adopt
 }
 
@@ -105,9 +105,9 @@ pub fn forget(shared: &Shared, counted: &[i64]) {
 /// When to see again whether tasks have what they need: at once after a change of the schema, but once a second at most.
 pub fn next_check(shared: &Shared, database: u32) -> i64 {
     let is_changed = shared.database(database).is_some_and(|slot| slot.schema_changed.load(Acquire));
-    let pause = match (is_changed, WANTS_ROLE.get()) {
+    let pause = match (is_changed, WANTS_LOOKS.get()) {
         (true, _) => CHECK_EVERY,
-        (false, true) => CHECK_ROLES_EVERY,
+        (false, true) => CHECK_MISSING_EVERY,
         (false, false) => return i64::MAX,
     };
     // Not later than that from now: the clock may have been set back meanwhile.

@@ -68,7 +68,7 @@ impl Plan {
         check_owner(task)?;
         let callable = task.function.callable().map_err(|problem| Error::new(Kind::NoFunction, problem))?;
         check_superuser(task)?;
-        let timeout = task.timing().map_or(i64::MAX, |timing| schedule::span_micros(timing.timeout));
+        let timeout = schedule::span_micros(task.timing()?.timeout);
         let resolved = task.relation.is_some().then(|| task.clone().resolve()).transpose()?;
         if task.kind == TaskKind::DateField && resolved.is_none() {
             return Err(Error::new(

@@ -307,3 +307,33 @@ fn an_owner_of_another_name() {
     );
     nothing_unaccounted(&mut superuser);
 }
+
+/// Neither can be lost by jittask's own functions: a calendar by hand or in a dump, a zone by an update of the server.
+#[test]
+fn a_calendar_and_a_zone_that_are_lost() {
+    let cluster = Cluster::ready(&[("jittask.scan_interval", "1s")]);
+    cluster.app_sql(SCHEMA);
+    cluster.app_sql(
+        "select jittask.create_calendar('own', weekend => '{}');
+         select jittask.create_date_task('dated', 'contract', 'due', 'run', skip_holidays => true, calendar => 'own');
+         create function tick() returns void language sql as '';
+         select jittask.create_scheduled_task('zoned', now(), 'tick', rule => 'FREQ=SECONDLY;COUNT=300', time_zone => 'Europe/Berlin')",
+    );
+    due_now(&cluster, 1);
+    cluster.wait_for(SOON, "select bool_and(completed > 0) from jittask.tasks");
+    let zone = |name: &str| {
+        format!(
+            "update jittask.task set definition = definition || '{{\"time_zone\": \"{name}\"}}' where name = 'zoned';
+             create table poke (); drop table poke"
+        )
+    };
+    cluster.sql("postgres", "create table kept as select * from jittask.calendar where name = 'own'; delete from jittask.calendar where name = 'own'");
+    cluster.sql("postgres", &zone("Mars/Olympus"));
+    wait_for_broken(&cluster, &[("dated", "calendar \"own\" does not exist"), ("zoned", "Mars/Olympus")]);
+    due_now(&cluster, 2);
+    let seen: i64 = one(&mut cluster.app(), "select completed from jittask.tasks where name = 'zoned'");
+    cluster.sql("postgres", "insert into jittask.calendar select * from kept");
+    cluster.sql("postgres", &zone("Europe/Berlin"));
+    caught_up(&cluster, "dated", "1 2");
+    cluster.wait_for(SOON, &format!("select completed > {seen} from jittask.tasks where name = 'zoned'"));
+}
