@@ -116,6 +116,34 @@ fn ends_are_announced_as_jittask_notify_says() {
     nothing_unaccounted(&mut session);
 }
 
+/// A NOTIFY that fails, here since somebody listens and never looks, changes no record and stops nobody.
+#[test]
+fn a_full_queue_of_events_changes_no_record() {
+    let mut cluster = Cluster::ready(&[("jittask.notify", "all")]);
+    if cluster.major() < 17 {
+        eprintln!("the queue of this server takes 8 GB: not filled");
+        return;
+    }
+    cluster.sql("postgres", "alter system set max_notify_queue_pages = 64");
+    cluster.restart(cluster::Mode::Fast);
+    cluster.app_sql(SCHEMA);
+    cluster.app_sql("select jittask.create_date_task('rows', 'contract', 'due', 'run', max_attempts => 1)");
+    let mut listener = cluster.connect("postgres");
+    listener.batch_execute("listen anything").unwrap();
+    listener.batch_execute("begin; select 1").unwrap();
+    let mut writer = cluster.connect("postgres");
+    let fill = "select count(pg_notify('anything', n || repeat('x', 7000))) from generate_series(1, 10) n";
+    assert!((0..1000).any(|_| writer.batch_execute(fill).is_err()), "the queue takes all");
+    cluster.app_sql("insert into contract select id, now() from generate_series(1, 10) id");
+    cluster.ended(10);
+    assert!(cluster.log().contains("jittask cannot notify"), "{}", cluster.log());
+    let mut session = cluster.app();
+    let ends =
+        "select string_agg(distinct status::text, ' ' order by status::text) from jittask.records where attempt = 1";
+    assert_eq!(one::<String>(&mut session, ends), "completed failed");
+    nothing_unaccounted(&mut session);
+}
+
 /// What is wrong, in a person's words.
 #[test]
 fn status_names_what_is_wrong() {
