@@ -6,11 +6,12 @@ use pgrx::pg_sys::{Oid, REGROLEOID};
 use schedule::Instant;
 
 /// Claims the owner's oldest entry due by `now` that no other transaction holds and that is not in hand elsewhere; none of
-/// the tasks to be left out.
-pub fn claim(owner: Oid, now: Instant, in_hand: &[i64], left_out: &[i32]) -> Option<Entry> {
+/// the tasks to be left out. In a lent slot only one of several rows.
+pub fn claim(owner: Oid, now: Instant, in_hand: &[i64], left_out: &[i32], is_lent: bool) -> Option<Entry> {
     let rows = in_order(
         &format!(
             "select {COLUMNS} from jittask.agenda where owner = $1 and run_at <= $2 and id <> all($3) and task_id <> all($4)
+                 and (not $5 or cardinality(keys) > 1)
              order by run_at, id limit 1 for update skip locked"
         ),
         &[
@@ -18,6 +19,7 @@ pub fn claim(owner: Oid, now: Instant, in_hand: &[i64], left_out: &[i32]) -> Opt
             sql::at(now),
             sql::arg(in_hand.to_vec()),
             sql::arg(left_out.to_vec()),
+            sql::arg(is_lent),
         ],
     );
     entry(&rows)
@@ -65,11 +67,27 @@ pub fn next_by_owner(in_hand: &[i64]) -> Vec<(Oid, Instant)> {
     (0..rows.len()).filter_map(|row| Some((rows.get(row, 1)?, rows.at(row, 2)?))).collect()
 }
 
-/// Entries of an owner that are due and not in hand: how many (three at most), and since when the oldest waits.
-pub fn waiting(owner: Oid, now: Instant, in_hand: &[i64]) -> (usize, Option<Instant>) {
+/// So many entries are a flood.
+pub const FLOOD: usize = 8;
+
+/// Entries of an owner that are due and not in hand, a flood at most.
+#[derive(Default)]
+pub struct Waiting {
+    /// How many.
+    pub entries: usize,
+    /// How many of them are of several rows.
+    pub batches: usize,
+    /// Since when the oldest waits.
+    pub since: Option<Instant>,
+}
+
+/// What waits of what is due by an instant.
+pub fn waiting(owner: Oid, by: Instant, in_hand: &[i64]) -> Waiting {
     let rows = in_order(
-        "select run_at from jittask.agenda where owner = $1 and run_at <= $2 and id <> all($3) order by run_at limit 3",
-        &[sql::datum(REGROLEOID, Some(owner.into())), sql::at(now), sql::arg(in_hand.to_vec())],
+        "select run_at, cardinality(keys) > 1 from jittask.agenda where owner = $1 and run_at <= $2 and id <> all($3)
+         order by run_at limit $4",
+        &[sql::datum(REGROLEOID, Some(owner.into())), sql::at(by), sql::arg(in_hand.to_vec()), sql::arg(FLOOD as i64)],
     );
-    (rows.len(), rows.at(0, 1))
+    let batches = (0..rows.len()).filter(|row| rows.get(*row, 2) == Some(true)).count();
+    Waiting { entries: rows.len(), batches, since: rows.at(0, 1) }
 }

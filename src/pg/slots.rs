@@ -73,6 +73,10 @@ pub struct Executor {
     pub busy: AtomicBool,
     /// The connection as the owner came about.
     pub connected: AtomicBool,
+    /// The slot is another owner's as soon as one comes who has none: only batches run in it.
+    pub lent: AtomicBool,
+    /// It was taken back: whatever ran in it was not at fault.
+    pub is_reclaimed: AtomicBool,
     /// Set by the scheduler: there may be something to plan.
     pub look: AtomicBool,
     /// The task of the claimed entry, 0 for none.
@@ -153,6 +157,12 @@ impl Executor {
     /// Ends the process of a run that did not heed its interruption.
     pub fn terminate(&self, why: Interruption) {
         self.mean(self.entry.load(Acquire), self.position.load(Acquire), why);
+        self.process.signal(15);
+    }
+
+    /// Takes a lent slot back: its process ends, what it runs is rolled back.
+    pub fn reclaim(&self) {
+        self.is_reclaimed.store(true, Release);
         self.process.signal(15);
     }
 

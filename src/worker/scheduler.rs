@@ -2,8 +2,8 @@
 //! own tables only, never a user's table and never a filter; plans scheduled tasks, whose occurrences are arithmetic;
 //! sends executors to the owners that have work; and sleeps until the next due instant. Each pass is a transaction.
 
+use super::dispatch::{self, EARLY, Starts};
 use super::events;
-use super::launcher::complain;
 use super::need::{self, Need};
 use super::retention::Retention;
 use super::watch;
@@ -11,21 +11,14 @@ use crate::catalog::key::NO_ROW;
 use crate::catalog::tally::{self, Counts, Writer};
 use crate::catalog::task::{self, Task};
 use crate::catalog::{agenda, capture, due, health, home, series};
-use crate::pg::shmem::{self, Database, DatabaseState, Executor, Shared};
+use crate::pg::shmem::{self, Database, DatabaseState, Shared};
 use crate::pg::{clock, counters, user, worker, xact};
 use crate::settings;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use schedule::{Base, Instant, Occurrence};
-use std::collections::HashMap;
 use std::sync::atomic::Ordering::*;
 
-/// Executors are started this long before the instant, so that they wait for it and not it for them.
-const EARLY: i64 = 200_000;
-/// A due entry that waits this long behind a busy executor gets another one.
-const HELP_AFTER: i64 = 30_000;
-/// A reserved slot whose process did not come within this is free again.
-const START_PATIENCE: i64 = 15_000_000;
 /// With nothing due for this long the scheduler ends; the launcher brings it back.
 const SLEEP_AFTER: i64 = 600_000_000;
 /// It comes once a day in any case: records grow old.
@@ -47,37 +40,6 @@ struct Pass {
     watches: bool,
     /// Deaths that it has counted; entries.
     counted: Vec<i64>,
-}
-
-/// Owners as whom executors could not connect: how often in a row, and when to try again.
-#[derive(Default)]
-struct Starts {
-    failures: HashMap<Oid, (u32, i64)>,
-}
-
-impl Starts {
-    /// Takes word of a failure.
-    fn note(&mut self, slot: &Database) {
-        let refused = slot.refused_owner.swap(0, AcqRel);
-        if refused != 0 {
-            let owner = Oid::from(refused);
-            let failures = self.failures.get(&owner).map_or(1, |(count, _)| count + 1);
-            self.failures.insert(owner, (failures, clock::now().0 + (500_000_i64 << failures.min(7))));
-            look_at_roles(slot);
-        }
-    }
-
-    /// An executor of this owner is connected.
-    fn clear(&mut self, slot: &Database, owner: Oid) {
-        if self.failures.remove(&owner).is_some() {
-            look_at_roles(slot);
-        }
-    }
-}
-
-/// No event trigger tells of a role that was dropped, locked out or let in again: that executors connect or not does.
-fn look_at_roles(slot: &Database) {
-    slot.schema_changed.store(true, Release);
 }
 
 #[unsafe(no_mangle)]
@@ -119,7 +81,7 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
             end(slot, DatabaseState::Absent, i64::MAX);
         }
         slot.failures.store(0, Release);
-        let retry = dispatch(shared, slot, &pass, &mut starts);
+        let retry = dispatch::all(shared, slot, &pass.owners, &mut starts);
         let next = pass.next.min(retry).min(watch::deadlines(shared, database.to_u32()));
         let next =
             next.min(watch::next_death(shared, database.to_u32())).min(watch::next_check(shared, database.to_u32()));
@@ -260,97 +222,4 @@ fn find_planning(shared: &Shared, now: Instant, pass: &mut Pass) {
             }
         }
     }
-}
-
-/// Wakes or starts executors; when to try again, at the latest.
-fn dispatch(shared: &Shared, slot: &Database, pass: &Pass, starts: &mut Starts) -> i64 {
-    let database = slot.oid.load(Acquire);
-    starts.note(slot);
-    let mut owners: Vec<(Oid, bool)> = pass.owners.clone();
-    owners.sort_by_key(|(owner, look)| (owner.to_u32(), !look));
-    owners.dedup_by_key(|(owner, _)| *owner);
-    let mut retry = i64::MAX;
-    let mut is_wanted = false;
-    for (owner, look) in owners {
-        let mine: Vec<&Executor> =
-            shared.executors_of(database).filter(|slot| slot.owner.load(Acquire) == owner.to_u32()).collect();
-        if mine.iter().any(|executor| executor.connected.load(Acquire)) {
-            starts.clear(slot, owner);
-        }
-        let asked = mine.iter().find(|slot| !slot.busy.load(Acquire)).or(mine.first()).filter(|_| look);
-        let is_asked_again = asked.is_some_and(|executor| executor.look.swap(true, AcqRel));
-        // A busy one looks by itself when it is done.
-        let idle: Vec<&&Executor> = mine.iter().filter(|executor| !executor.busy.load(Acquire)).collect();
-        idle.iter().for_each(|executor| {
-            executor.process.wake();
-        });
-        if !idle.is_empty() {
-            continue;
-        }
-        let now = clock::now().0;
-        if !mine.is_empty() {
-            let in_hand = shared.in_hand(database, None);
-            let (waiting, since) = xact::run(|| due::waiting(owner, Instant(now), &in_hand)).unwrap_or((0, None));
-            let waits = since.is_some_and(|since| now - since.0 >= HELP_AFTER);
-            if waiting < 3 && !waits && !is_asked_again {
-                // The one that is busy may be done in a moment. What is in its hands already needs no second look.
-                if look || since.is_some() {
-                    retry = retry.min(now + HELP_AFTER);
-                }
-                continue;
-            }
-        }
-        // The last free slot is for an owner who has none, also for one who comes later: what is taken may be taken for
-        // hours. And one that is starting comes first.
-        if mine.iter().any(|executor| !executor.connected.load(Acquire)) || (!mine.is_empty() && free_slots(shared) < 2)
-        {
-            retry = retry.min(now + 100_000);
-            continue;
-        }
-        match start(shared, database, owner, look, starts, now) {
-            Started::Yes => {}
-            Started::NoSlot => {
-                is_wanted |= mine.is_empty();
-                retry = retry.min(now + 100_000);
-            }
-            Started::NotYet(at) => retry = retry.min(at),
-        }
-    }
-    slot.slot_wanted.store(is_wanted, Release);
-    retry
-}
-
-fn free_slots(shared: &Shared) -> usize {
-    let most = settings::MAX_EXECUTORS.get() as usize;
-    shared.executors[..most].iter().filter(|slot| !slot.process.is_alive()).count()
-}
-
-enum Started {
-    Yes,
-    /// All executor slots are taken, or the server has no worker left.
-    NoSlot,
-    /// The owner's last executors could not connect.
-    NotYet(i64),
-}
-
-fn start(shared: &Shared, database: u32, owner: Oid, look: bool, starts: &Starts, now: i64) -> Started {
-    if let Some((_, not_before)) = starts.failures.get(&owner).filter(|(_, not_before)| now < *not_before) {
-        return Started::NotYet(*not_before);
-    }
-    let most = settings::MAX_EXECUTORS.get() as usize;
-    shared.executors.iter().for_each(|slot| slot.process.leave_if_never_came(now - START_PATIENCE));
-    let free = shared.executors[..most].iter().position(|slot| slot.process.reserve());
-    let Some(index) = free else { return Started::NoSlot };
-    let slot = &shared.executors[index];
-    slot.database.store(database, Release);
-    slot.owner.store(owner.to_u32(), Release);
-    slot.connected.store(false, Release);
-    slot.look.store(look, Release);
-    slot.busy.store(true, Release);
-    if worker::start("jittask executor", "jittask executor", c"jittask_executor", index, worker::pid()) {
-        return Started::Yes;
-    }
-    slot.process.leave();
-    complain(now);
-    Started::NoSlot
 }

@@ -46,19 +46,20 @@ pub struct Turns {
 impl Turns {
     fn claim(&mut self, me: &Me, was_idle: bool) -> Option<Entry> {
         let (now, in_hand, locked) = (clock::now(), me.others_in_hand(), me.locked.tasks());
+        let is_lent = me.slot.lent.load(Acquire);
         if was_idle {
             self.spent.clear();
         }
         let had_turn = self.spent.iter().filter(|(_, spent)| **spent >= TURN).map(|(task, _)| *task);
         let left_out: Vec<i32> = locked.iter().copied().chain(had_turn).collect();
         if left_out.len() > locked.len() {
-            if let Some(entry) = due::claim(me.owner, now, &in_hand, &left_out) {
+            if let Some(entry) = due::claim(me.owner, now, &in_hand, &left_out, is_lent) {
                 return Some(entry);
             }
             // All that wait have had their turn: a new round.
             self.spent.clear();
         }
-        due::claim(me.owner, now, &in_hand, &locked)
+        due::claim(me.owner, now, &in_hand, &locked, is_lent)
     }
 }
 

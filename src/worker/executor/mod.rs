@@ -96,7 +96,7 @@ extern "C-unwind" fn leave(_code: i32, argument: pgrx::pg_sys::Datum) {
     {
         home.refused_owner.store(slot.owner.load(Acquire), Release);
     }
-    if slot.started_at.load(Acquire) != 0 && !is_kept_out(shared, database) {
+    if slot.started_at.load(Acquire) != 0 && !is_kept_out(shared, database) && !slot.is_reclaimed.load(Acquire) {
         let timed_out =
             slot.take_interruption(slot.entry.load(Acquire), slot.position.load(Acquire)) == Interruption::Timeout;
         let death = if timed_out { Death::Timeout } else { Death::Terminated };
@@ -186,6 +186,9 @@ fn work(me: &Me) {
         }
         me.slot.busy.store(false, Release);
         worker::report(None);
+        if me.slot.lent.load(Acquire) {
+            return;
+        }
         let idle_end = idle_since + i64::from(settings::EXECUTOR_IDLE.get()) * 1000;
         let next = next_run_at(me).map_or(i64::MAX, |at| at.0);
         if clock::now().0 >= idle_end.max(soon(next)) || must_yield(me, false) {

@@ -1,0 +1,189 @@
+//! Sending executors to the owners that have work. In the scheduler, after each of its passes.
+
+use super::launcher::complain;
+use crate::catalog::due::{self, Waiting};
+use crate::pg::shmem::{Database, Executor, Shared};
+use crate::pg::{clock, worker, xact};
+use crate::settings;
+use pgrx::pg_sys::Oid;
+use schedule::Instant;
+use std::collections::HashMap;
+use std::sync::atomic::Ordering::*;
+
+/// Executors are started this long before the instant, so that they wait for it and not it for them. Microseconds.
+pub const EARLY: i64 = 200_000;
+/// A due entry that waits this long behind a busy executor gets another one.
+const HELP_AFTER: i64 = 30_000;
+/// How soon to look again where there was no slot.
+const SLOT_PAUSE: i64 = 100_000;
+/// A lent slot is taken back when somebody has waited for it this long: a batch is to be over by then.
+const RECLAIM_AFTER: i64 = 150_000;
+/// A reserved slot whose process did not come within this is free again.
+const START_PATIENCE: i64 = 15_000_000;
+
+/// What is kept from pass to pass.
+#[derive(Default)]
+pub struct Starts {
+    /// Owners as whom executors could not connect: how often in a row, and when to try again.
+    failures: HashMap<Oid, (u32, i64)>,
+    /// Since when an owner waits who has no executor and finds no slot.
+    wanted_since: Option<i64>,
+}
+
+impl Starts {
+    /// Takes word of a failure.
+    fn note(&mut self, slot: &Database) {
+        let refused = slot.refused_owner.swap(0, AcqRel);
+        if refused != 0 {
+            let owner = Oid::from(refused);
+            let failures = self.failures.get(&owner).map_or(1, |(count, _)| count + 1);
+            self.failures.insert(owner, (failures, clock::now().0 + (500_000_i64 << failures.min(7))));
+            look_at_roles(slot);
+        }
+    }
+
+    /// An executor of this owner is connected.
+    fn clear(&mut self, slot: &Database, owner: Oid) {
+        if self.failures.remove(&owner).is_some() {
+            look_at_roles(slot);
+        }
+    }
+}
+
+/// No event trigger tells of a role that was dropped, locked out or let in again: that executors connect or not does.
+fn look_at_roles(slot: &Database) {
+    slot.schema_changed.store(true, Release);
+}
+
+/// What came of the look at one owner.
+enum Next {
+    /// All is done.
+    Nothing,
+    /// To look again then.
+    At(i64),
+    /// He has no executor, and there is no slot.
+    NoSlot,
+}
+
+/// Wakes or starts executors for those who have work now, and says whether there may be something to plan; when to try
+/// again, at the latest.
+pub fn all(shared: &Shared, slot: &Database, owners: &[(Oid, bool)], starts: &mut Starts) -> i64 {
+    starts.note(slot);
+    let mut owners = owners.to_vec();
+    owners.sort_by_key(|(owner, look)| (owner.to_u32(), !look));
+    owners.dedup_by_key(|(owner, _)| *owner);
+    let (mut retry, mut is_wanted) = (i64::MAX, false);
+    for (owner, look) in owners {
+        match one(shared, slot, owner, look, starts) {
+            Next::Nothing => {}
+            Next::At(at) => retry = retry.min(at),
+            Next::NoSlot => {
+                is_wanted = true;
+                retry = retry.min(clock::now().0 + SLOT_PAUSE);
+            }
+        }
+    }
+    slot.slot_wanted.store(is_wanted, Release);
+    reclaim(shared, is_wanted, starts);
+    retry
+}
+
+fn one(shared: &Shared, slot: &Database, owner: Oid, look: bool, starts: &mut Starts) -> Next {
+    let database = slot.oid.load(Acquire);
+    let his = shared.executors_of(database).filter(|slot| slot.owner.load(Acquire) == owner.to_u32());
+    let (lent, mine): (Vec<&Executor>, Vec<&Executor>) = his.partition(|executor| executor.lent.load(Acquire));
+    if mine.iter().any(|executor| executor.connected.load(Acquire)) {
+        starts.clear(slot, owner);
+    }
+    let asked = mine.iter().find(|slot| !slot.busy.load(Acquire)).or(mine.first()).filter(|_| look);
+    let is_asked_again = asked.is_some_and(|executor| executor.look.swap(true, AcqRel));
+    // A busy one looks by itself when it is done.
+    let idle: Vec<&&Executor> = mine.iter().filter(|executor| !executor.busy.load(Acquire)).collect();
+    idle.iter().for_each(|executor| {
+        executor.process.wake();
+    });
+    let (now, in_hand) = (clock::now().0, shared.in_hand(database, None));
+    let waiting = |by: i64| xact::run(|| due::waiting(owner, Instant(by), &in_hand)).unwrap_or_default();
+    let help = |waiting: &Waiting, starts: &Starts| {
+        // The last free slot is for an owner who has none, also for one who comes later: what is taken may be taken for
+        // hours. For batches, of which none takes long, it is lent.
+        let may_lend = lent.is_empty() && waiting.batches == due::FLOOD && !slot.slot_wanted.load(Acquire);
+        match free_slots(shared) {
+            0 => Next::At(now + SLOT_PAUSE),
+            1 if !may_lend => Next::At(now + SLOT_PAUSE),
+            free => start(shared, database, owner, free == 1, false, starts),
+        }
+    };
+    if mine.is_empty() {
+        let started = start(shared, database, owner, false, look, starts);
+        // A lot is coming: the second is there when it begins.
+        return match started {
+            Next::Nothing => {
+                let coming = waiting(now + EARLY);
+                if coming.batches == due::FLOOD { help(&coming, starts) } else { Next::Nothing }
+            }
+            other => other,
+        };
+    }
+    if !idle.is_empty() {
+        let is_only = mine.len() == 1 && lent.is_empty();
+        let coming = if is_only { waiting(now + EARLY) } else { Waiting::default() };
+        return if coming.batches == due::FLOOD { help(&coming, starts) } else { Next::Nothing };
+    }
+    let waiting = waiting(now);
+    let waits = waiting.since.is_some_and(|since| now - since.0 >= HELP_AFTER);
+    if waiting.entries < 3 && !waits && !is_asked_again {
+        // The one that is busy may be done in a moment. What is in its hands already needs no second look.
+        let is_needed_soon = look || waiting.since.is_some();
+        return if is_needed_soon { Next::At(now + HELP_AFTER) } else { Next::Nothing };
+    }
+    // One that is starting comes first.
+    if mine.iter().chain(&lent).any(|executor| !executor.connected.load(Acquire)) {
+        return Next::At(now + SLOT_PAUSE);
+    }
+    match help(&waiting, starts) {
+        Next::NoSlot => Next::At(now + SLOT_PAUSE),
+        other => other,
+    }
+}
+
+fn free_slots(shared: &Shared) -> usize {
+    let most = settings::MAX_EXECUTORS.get() as usize;
+    shared.executors[..most].iter().filter(|slot| !slot.process.is_alive()).count()
+}
+
+/// Somebody waits for a slot: one that is lent is left after the batch, or taken back. Whose row hangs in it runs again, and
+/// that is no attempt.
+fn reclaim(shared: &Shared, is_wanted: bool, starts: &mut Starts) {
+    let now = clock::now().0;
+    starts.wanted_since = is_wanted.then(|| starts.wanted_since.unwrap_or(now).min(now));
+    if starts.wanted_since.is_some_and(|since| now - since >= RECLAIM_AFTER) {
+        let lent = shared.executors.iter().filter(|slot| slot.process.is_alive() && slot.lent.load(Acquire));
+        lent.for_each(Executor::reclaim);
+    }
+}
+
+fn start(shared: &Shared, database: u32, owner: Oid, is_lent: bool, look: bool, starts: &Starts) -> Next {
+    let now = clock::now().0;
+    if let Some((_, not_before)) = starts.failures.get(&owner).filter(|(_, not_before)| now < *not_before) {
+        return Next::At(*not_before);
+    }
+    let most = settings::MAX_EXECUTORS.get() as usize;
+    shared.executors.iter().for_each(|slot| slot.process.leave_if_never_came(now - START_PATIENCE));
+    let free = shared.executors[..most].iter().position(|slot| slot.process.reserve());
+    let Some(index) = free else { return Next::NoSlot };
+    let slot = &shared.executors[index];
+    slot.database.store(database, Release);
+    slot.owner.store(owner.to_u32(), Release);
+    slot.lent.store(is_lent, Release);
+    slot.is_reclaimed.store(false, Release);
+    slot.connected.store(false, Release);
+    slot.look.store(look, Release);
+    slot.busy.store(true, Release);
+    if worker::start("jittask executor", "jittask executor", c"jittask_executor", index, worker::pid()) {
+        return Next::Nothing;
+    }
+    slot.process.leave();
+    complain(now);
+    Next::NoSlot
+}

@@ -1,0 +1,82 @@
+//! One owner's flood of batches may take the last executor too. It is lent: another owner who comes has it at once, also
+//! if a row hangs in it, and that row is not at fault.
+
+use std::time::Duration;
+
+use cluster::{Cluster, SOON, nothing_unaccounted, one};
+
+const SCHEMA: &str = "
+create table flood (id int primary key, due timestamptz);
+create index on flood (due);
+create function pass(flood) returns void language plpgsql as $$ begin perform pg_sleep(0.001); end $$;
+create function hang(flood) returns void language plpgsql as $$
+begin
+    loop
+        begin
+            perform pg_sleep(3600);
+        exception when query_canceled then null;
+        end;
+    end loop;
+end $$;";
+
+const EXECUTORS: &str = "select count(*) from jittask.workers where kind = 'executor' and role = 'app' and state = 'busy'";
+
+fn cluster() -> Cluster {
+    let cluster = Cluster::ready(&[("jittask.max_executors", "2")]);
+    cluster.app_sql(SCHEMA);
+    cluster.sql("postgres", "create role other login; grant usage on schema jittask to other; create schema other authorization other");
+    let mut other = cluster.connect_as("postgres", "other");
+    other.batch_execute("create function other.tick() returns void language sql as ''").unwrap();
+    cluster
+}
+
+/// Another owner's task that is due in a moment, and how late it is, in seconds.
+fn others_delay(cluster: &Cluster, title: &str) -> f64 {
+    let mut other = cluster.connect_as("postgres", "other");
+    other
+        .batch_execute(&format!(
+            "select jittask.create_scheduled_task('{title}', clock_timestamp() + interval '500 ms', 'other.tick')"
+        ))
+        .unwrap();
+    cluster.wait_for(SOON, &format!("select completed = 1 from jittask.tasks where name = '{title}'"));
+    one(&mut other, &format!("select extract(epoch from delay)::float8 from jittask.records where task = '{title}'"))
+}
+
+fn flood(cluster: &Cluster, function: &str, rows: i32) {
+    cluster.app_sql(&format!(
+        "select jittask.create_date_task('flood', 'flood', 'due', '{function}');
+         insert into flood select id, now() + interval '1 second' from generate_series(1, {rows}) id"
+    ));
+    cluster.wait_for(SOON, &format!("select ({EXECUTORS}) = 2"));
+}
+
+#[test]
+fn a_flood_has_the_last_executor_until_another_owner_comes() {
+    let cluster = cluster();
+    flood(&cluster, "pass", 20_000);
+    for round in 1..=3 {
+        let late = others_delay(&cluster, &format!("round_{round}"));
+        assert!(late < 0.5, "another owner's run was {late} s late");
+    }
+    let mut session = cluster.app();
+    // It comes back when the other one has left.
+    cluster.sql("postgres", "alter system set jittask.executor_idle = '100ms'");
+    cluster.sql("postgres", "select pg_reload_conf()");
+    cluster.wait_for(SOON, &format!("select ({EXECUTORS}) = 2"));
+    cluster.ended_within(Duration::from_secs(60), 20_003);
+    let odd = "select count(*) from jittask.records where status <> 'completed' or attempt <> 1";
+    assert_eq!(one::<i64>(&mut session, odd), 0);
+    nothing_unaccounted(&mut session);
+}
+
+#[test]
+fn a_lent_executor_whose_row_hangs_is_taken_back() {
+    let cluster = cluster();
+    flood(&cluster, "hang", 20_000);
+    let late = others_delay(&cluster, "first");
+    assert!(late < 1.0, "another owner's run was {late} s late");
+    let mut superuser = cluster.connect("postgres");
+    assert_eq!(one::<i64>(&mut superuser, "select count(*) from jittask.agenda where attempt > 0 or alone"), 0);
+    assert_eq!(one::<i64>(&mut superuser, EXECUTORS), 1);
+    nothing_unaccounted(&mut superuser);
+}
