@@ -1,7 +1,34 @@
 //! Rows into one of our own tables, many at a time and with its indexes, without a statement around them. Needs no
 //! privilege and no search_path. Constraints are the indexes' alone: no NOT NULL, CHECK, trigger or default is looked at.
 
+use super::boundary;
 use pgrx::pg_sys::{self, Datum, Oid};
+
+type Slot = *mut pg_sys::TupleTableSlot;
+
+unsafe extern "C-unwind" {
+    #[link_name = "FormIndexDatum"]
+    fn raw_form(
+        info: *mut pg_sys::IndexInfo,
+        slot: Slot,
+        state: *mut pg_sys::EState,
+        values: *mut Datum,
+        nulls: *mut bool,
+    );
+    #[link_name = "index_insert"]
+    fn raw_insert(
+        index: pg_sys::Relation,
+        values: *mut Datum,
+        nulls: *mut bool,
+        place: pg_sys::ItemPointer,
+        table: pg_sys::Relation,
+        check: pg_sys::IndexUniqueCheck::Type,
+        is_unchanged: bool,
+        info: *mut pg_sys::IndexInfo,
+    ) -> bool;
+    #[link_name = "MemoryContextReset"]
+    fn raw_reset(context: pg_sys::MemoryContext);
+}
 
 /// A row: one datum, or NULL, for each column.
 pub type Row<const N: usize> = [Option<Datum>; N];
@@ -21,7 +48,7 @@ pub fn insert<const N: usize>(relation: Oid, rows: impl ExactSizeIterator<Item =
         pg_sys::ExecOpenIndices(target, false);
         // A copy of the shape is not counted: counting costs more than all else about a slot.
         let shape = pg_sys::CreateTupleDescCopy((*table).rd_att);
-        let mut slots: Vec<*mut pg_sys::TupleTableSlot> = rows.map(|row| fill(shape, &row)).collect();
+        let mut slots: Vec<Slot> = rows.map(|row| fill(shape, &row)).collect();
         pg_sys::heap_multi_insert(
             table,
             slots.as_mut_ptr(),
@@ -30,11 +57,17 @@ pub fn insert<const N: usize>(relation: Oid, rows: impl ExactSizeIterator<Item =
             0,
             std::ptr::null_mut(),
         );
-        for slot in &slots {
-            index(target, *slot, state);
-            pg_sys::MemoryContextReset((*pg_sys::MakePerTupleExprContext(state)).ecxt_per_tuple_memory);
-            pg_sys::ExecDropSingleTupleTableSlot(*slot);
+        // Index after index: what one descent touches is still near for the next.
+        for i in 0..(*target).ri_NumIndices as usize {
+            let index = Index {
+                table,
+                relation: *(*target).ri_IndexRelationDescs.add(i),
+                info: *(*target).ri_IndexRelationInfo.add(i),
+                state,
+            };
+            index.insert(&slots);
         }
+        slots.iter().for_each(|slot| pg_sys::ExecDropSingleTupleTableSlot(*slot));
         pg_sys::ExecCloseIndices(target);
         pg_sys::FreeExecutorState(state);
         pg_sys::table_close(table, pg_sys::NoLock as i32);
@@ -42,7 +75,7 @@ pub fn insert<const N: usize>(relation: Oid, rows: impl ExactSizeIterator<Item =
     }
 }
 
-unsafe fn fill<const N: usize>(shape: pg_sys::TupleDesc, row: &Row<N>) -> *mut pg_sys::TupleTableSlot {
+unsafe fn fill<const N: usize>(shape: pg_sys::TupleDesc, row: &Row<N>) -> Slot {
     unsafe {
         let slot = pg_sys::MakeSingleTupleTableSlot(shape, &raw const pg_sys::TTSOpsVirtual);
         for (i, value) in row.iter().enumerate() {
@@ -53,12 +86,85 @@ unsafe fn fill<const N: usize>(shape: pg_sys::TupleDesc, row: &Row<N>) -> *mut p
     }
 }
 
-unsafe fn index(target: *mut pg_sys::ResultRelInfo, slot: *mut pg_sys::TupleTableSlot, state: *mut pg_sys::EState) {
-    let none = std::ptr::null_mut();
-    unsafe {
-        #[cfg(any(feature = "pg14", feature = "pg15"))]
-        pg_sys::ExecInsertIndexTuples(target, slot, state, false, false, std::ptr::null_mut(), none);
-        #[cfg(not(any(feature = "pg14", feature = "pg15")))]
-        pg_sys::ExecInsertIndexTuples(target, slot, state, false, false, std::ptr::null_mut(), none, false);
+/// One index of the table, open.
+#[derive(Clone, Copy)]
+struct Index {
+    table: pg_sys::Relation,
+    relation: pg_sys::Relation,
+    info: *mut pg_sys::IndexInfo,
+    state: *mut pg_sys::EState,
+}
+
+impl Index {
+    unsafe fn insert(self, slots: &[Slot]) {
+        let context = unsafe { pg_sys::MakePerTupleExprContext(self.state) };
+        let predicate = unsafe { pg_sys::ExecPrepareQual((*self.info).ii_Predicate, self.state) };
+        let extremes = unsafe { self.summarized_column() }.map(|column| extremes(slots, column));
+        let slots = extremes.as_deref().unwrap_or(slots);
+        // All of a batch under one boundary; nothing in here has to be dropped.
+        let inserted = unsafe {
+            boundary::catch(|| {
+                for slot in slots {
+                    (*context).ecxt_scantuple = *slot;
+                    if self.is_covered(predicate, context) {
+                        self.insert_one(*slot);
+                    }
+                    raw_reset((*context).ecxt_per_tuple_memory);
+                }
+            })
+        };
+        inserted.unwrap_or_else(|failure| failure.raise());
     }
+
+    /// Is the row of a partial index's?
+    unsafe fn is_covered(self, predicate: *mut pg_sys::ExprState, context: *mut pg_sys::ExprContext) -> bool {
+        unsafe {
+            let Some(evaluate) = predicate.as_ref().and_then(|predicate| predicate.evalfunc) else { return true };
+            let before = pg_sys::CurrentMemoryContext;
+            pg_sys::CurrentMemoryContext = (*context).ecxt_per_tuple_memory;
+            let mut null = false;
+            let value = evaluate(predicate, context, &raw mut null);
+            pg_sys::CurrentMemoryContext = before;
+            value.value() != 0
+        }
+    }
+
+    unsafe fn insert_one(self, slot: Slot) {
+        let mut values = [Datum::from(0); pg_sys::INDEX_MAX_KEYS as usize];
+        let mut nulls = [false; pg_sys::INDEX_MAX_KEYS as usize];
+        unsafe {
+            raw_form(self.info, slot, self.state, values.as_mut_ptr(), nulls.as_mut_ptr());
+            let check = if (*self.info).ii_Unique {
+                pg_sys::IndexUniqueCheck::UNIQUE_CHECK_YES
+            } else {
+                pg_sys::IndexUniqueCheck::UNIQUE_CHECK_NO
+            };
+            let (values, nulls, place) = (values.as_mut_ptr(), nulls.as_mut_ptr(), &raw mut (*slot).tts_tid);
+            raw_insert(self.relation, values, nulls, place, self.table, check, false, self.info);
+        }
+    }
+
+    /// The column of an index that holds no rows but the least and the greatest of each range of blocks.
+    unsafe fn summarized_column(self) -> Option<usize> {
+        let is_brin = unsafe { (*(*self.relation).rd_rel).relam } == pg_sys::BRIN_AM_OID;
+        let column = unsafe { (*self.info).ii_IndexAttrNumbers[0] };
+        (is_brin && column > 0).then(|| column as usize - 1)
+    }
+}
+
+/// Of each run of rows in one block those with the least and the greatest value of a column that compares as an integer,
+/// and one with none: to a summary of the block the others say nothing new.
+fn extremes(slots: &[Slot], column: usize) -> Vec<Slot> {
+    let value = |slot: &Slot| unsafe {
+        (!*(**slot).tts_isnull.add(column)).then(|| (*(**slot).tts_values.add(column)).value() as i64)
+    };
+    let block = |slot: &Slot| unsafe { (**slot).tts_tid.ip_blkid };
+    let mut found = Vec::new();
+    for run in slots.chunk_by(|a, b| (block(a).bi_hi, block(a).bi_lo) == (block(b).bi_hi, block(b).bi_lo)) {
+        let valued = || run.iter().filter(|slot| value(slot).is_some());
+        found.extend(valued().min_by_key(|slot| value(slot)).copied());
+        found.extend(valued().max_by_key(|slot| value(slot)).copied());
+        found.extend(run.iter().find(|slot| value(slot).is_none()).copied());
+    }
+    found
 }

@@ -19,12 +19,16 @@ begin
     end loop;
 end $$;";
 
-const EXECUTORS: &str = "select count(*) from jittask.workers where kind = 'executor' and role = 'app' and state = 'busy'";
+const EXECUTORS: &str =
+    "select count(*) from jittask.workers where kind = 'executor' and role = 'app' and state = 'busy'";
 
 fn cluster() -> Cluster {
     let cluster = Cluster::ready(&[("jittask.max_executors", "2")]);
     cluster.app_sql(SCHEMA);
-    cluster.sql("postgres", "create role other login; grant usage on schema jittask to other; create schema other authorization other");
+    cluster.sql(
+        "postgres",
+        "create role other login; grant usage on schema jittask to other; create schema other authorization other",
+    );
     let mut other = cluster.connect_as("postgres", "other");
     other.batch_execute("create function other.tick() returns void language sql as ''").unwrap();
     cluster

@@ -159,7 +159,7 @@ fn status_names_what_is_wrong() {
          grant execute on function tick(), hang() to other, second;
          select jittask.create_calendar('old', 'DE'); create role seer login; grant pg_monitor to seer; grant usage on schema jittask to seer",
     );
-    // One owner alone is never given the last executor.
+    // One owner alone is never given the last executor, but for a flood of batches.
     let mut second = cluster.connect_as("postgres", "second");
     second.batch_execute("select jittask.create_scheduled_task('hang 2', now(), 'hang')").unwrap();
     cluster.wait_for(SOON, "select count(*) = 2 from jittask.records where status = 'executing'");

@@ -1,6 +1,6 @@
 //! What has to be true in the end: the rows and the calendar say what was due, records and effects what became of it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use cluster::postgres::Client;
@@ -54,13 +54,25 @@ pub fn judge(cluster: &Cluster, ddl: bool) -> Verdict {
 }
 
 fn work_off(cluster: &Cluster, session: &mut Client, last: DateTime<Utc>) {
-    let left = "select count(*) from jittask.agenda where due_at <= $1";
-    let candidates = "select count(*) from jittask.capture";
-    cluster.wait_until("all that was due to be done", WORKED_OFF, || {
-        let left: i64 = session.query_one(left, &[&last]).unwrap().get(0);
+    let left = "select t.name, a.id, a.run_at, a.due_at, a.attempt, a.alone, cardinality(a.keys) as keys, t.enabled, t.problem, t.plan_problem
+         from jittask.agenda a left join jittask.task t on t.id = a.task_id where a.due_at <= $1
+         union all select t.name, null, null, null, null, null, cardinality(c.keys), t.enabled, t.problem, t.plan_problem
+         from jittask.capture c left join jittask.task t on t.token = c.token";
+    let until = Instant::now() + WORKED_OFF;
+    loop {
         let is_later = load::now(session) > last + chrono::Duration::seconds(5);
-        (is_later && left == 0 && one::<i64>(session, candidates) == 0).then_some(())
-    });
+        let rows = session.query(&format!("select l::text from ({left}) l"), &[&last]).unwrap();
+        if is_later && rows.is_empty() {
+            return;
+        }
+        let told = || {
+            let left: Vec<String> = rows.iter().take(30).map(|row| row.get(0)).collect();
+            let workers: Vec<String> = all(&mut cluster.connect("postgres"), "select w::text from jittask.workers w");
+            format!("{} are left: {left:#?}\n{workers:#?}", rows.len())
+        };
+        assert!(Instant::now() < until, "not all that was due is done. {}\n{}", told(), cluster.log_tail());
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// Each row of a table is due once for each of its tasks, each scheduled task at each of its steps.
