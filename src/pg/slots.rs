@@ -172,6 +172,11 @@ impl Executor {
         self.interruption.store(why as u32, Release);
     }
 
+    /// Was a row of this entry interrupted by one of us?
+    pub fn is_meant(&self, entry: i64) -> bool {
+        self.interruption.load(Acquire) != 0 && self.meant_entry.load(Acquire) == entry
+    }
+
     /// Why the run of this row was interrupted; asked once.
     pub fn take_interruption(&self, entry: i64, position: i32) -> Interruption {
         let why = self.interruption.swap(0, AcqRel);

@@ -191,7 +191,7 @@ impl Batch<'_> {
             self.note(position, None, Outcome::Skipped("catch_up"));
         }
         let settings = user::Settings::begin();
-        if self.mode != Mode::Alone && self.entry.keys.len() > 1 {
+        if self.mode != Mode::Alone {
             // A row that somebody has locked does not hold up the batch: it runs alone.
             settings.set(c"lock_timeout", c"100ms");
         }

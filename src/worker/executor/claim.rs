@@ -3,7 +3,9 @@
 
 use super::Me;
 use super::batch::{self, Mode, Try};
+use super::prepare;
 use crate::catalog::agenda::{self, Entry};
+use crate::catalog::definition::TaskKind;
 use crate::catalog::due;
 use crate::catalog::tally::Writer;
 use crate::pg::boundary::Failure;
@@ -31,6 +33,11 @@ enum Step {
     OtherTask(i32),
 }
 
+/// Entries in one transaction at most.
+pub const MOST: u32 = 1000;
+/// A transaction takes up no further entries after this long. Microseconds.
+const YOUNG: i64 = 25_000;
+
 /// A task that has run for this long leaves the others of its owner the way, if any wait. Microseconds.
 const TURN: i64 = 50_000;
 
@@ -53,13 +60,13 @@ impl Turns {
         let had_turn = self.spent.iter().filter(|(_, spent)| **spent >= TURN).map(|(task, _)| *task);
         let left_out: Vec<i32> = locked.iter().copied().chain(had_turn).collect();
         if left_out.len() > locked.len() {
-            if let Some(entry) = due::claim(me.owner, now, &in_hand, &left_out, is_lent) {
+            if let Some(entry) = due::claim(me.owner, now, &in_hand, &left_out, is_lent, None) {
                 return Some(entry);
             }
             // All that wait have had their turn: a new round.
             self.spent.clear();
         }
-        due::claim(me.owner, now, &in_hand, &locked, is_lent)
+        due::claim(me.owner, now, &in_hand, &locked, is_lent, None)
     }
 }
 
@@ -79,12 +86,17 @@ pub fn one(me: &Me, turns: &mut Turns, was_idle: bool) -> bool {
         if was_idle {
             me.wake_scheduler();
         }
+        me.merged.set(1);
         first_try(me, &entry);
+        more(me, &entry, begun);
         Step::Ran
     });
     let found = match result {
         Ok(Step::Nothing) => false,
-        Ok(Step::Ran) => true,
+        Ok(Step::Ran) => {
+            me.most.set((2 * me.most.get()).min(MOST));
+            true
+        }
         Ok(Step::NoExtension) => worker::exit(0),
         Ok(Step::OtherTask(task)) => {
             separate(turns);
@@ -123,6 +135,30 @@ pub fn one(me: &Me, turns: &mut Turns, was_idle: bool) -> bool {
     me.slot.task.store(0, Release);
     me.slot.entry.store(0, Release);
     found
+}
+
+/// Further entries of a date-field task in the same transaction, while it is young: a commit costs more than many a run. If
+/// one of them fails, all of them run again, in halves and halves of halves, and what fails by itself is at fault.
+fn more(me: &Me, first: &Entry, begun: i64) {
+    let is_fit = !first.alone && !first.forced && first.attempt == 0 && me.failing.get() != first.task;
+    let is_dated = || prepare::task(me, first.task).is_some_and(|prepared| prepared.task.kind == TaskKind::DateField);
+    if !is_fit || !is_dated() {
+        return;
+    }
+    let is_lent = me.slot.lent.load(Acquire);
+    while me.merged.get() < me.most.get()
+        && clock::monotonic() - begun < YOUNG
+        && !me.locked.tasks().contains(&first.task)
+    {
+        let more_of = Some(first.task);
+        let Some(entry) = due::claim(me.owner, clock::now(), &me.others_in_hand(), &[], is_lent, more_of) else {
+            return;
+        };
+        me.slot.rest();
+        take_in_hand(me, &entry);
+        me.merged.set(me.merged.get() + 1);
+        batch::run(me, &entry, Mode::Together, Try::First);
+    }
 }
 
 /// The entry as it was claimed. Together, but for rows that were put aside, and tasks whose last entry had some that fail.
@@ -180,6 +216,11 @@ impl Me {
 
 /// The run's transaction was rolled back.
 fn after_failure(me: &Me, entry: Entry, failure: Failure) {
+    let merged = me.merged.replace(1);
+    if merged > 1 && failure.sqlstate != CANCELLED && !me.slot.is_meant(entry.id) {
+        me.most.set(merged / 2);
+        return me.slot.rest();
+    }
     let position = usize::try_from(me.slot.position.load(Acquire)).unwrap_or_default();
     let locked = position.checked_sub(1).filter(|_| failure.sqlstate == LOCKED);
     let done = settle(me, &entry, &failure).unwrap_or_else(|| {

@@ -40,6 +40,10 @@ pub struct Me {
     prepared: RefCell<Option<Rc<Prepared>>>,
     /// The task whose last entry had rows that failed; 0: none.
     failing: Cell<i32>,
+    /// Entries in the transaction that runs, or the one that just failed.
+    merged: Cell<u32>,
+    /// So many it may take up: fewer after some have failed together.
+    most: Cell<u32>,
     /// The entry that ran under a savepoint has ended and is to be taken out of the agenda.
     is_entry_done: Cell<bool>,
     /// A retry was noted, and may be due while this executor is busy: the scheduler is told after the commit.
@@ -76,6 +80,8 @@ extern "C-unwind" fn jittask_executor(argument: pgrx::pg_sys::Datum) {
         owner,
         prepared: RefCell::new(None),
         failing: Cell::new(0),
+        merged: Cell::new(1),
+        most: Cell::new(claim::MOST),
         is_entry_done: Cell::new(false),
         wake_at_end: Cell::new(false),
         sweep_after: Cell::new(clock::now().0 + 500_000),
