@@ -6,20 +6,12 @@ use pgrx::pg_sys::{Oid, REGROLEOID};
 use schedule::Instant;
 
 /// Claims the owner's oldest entry due by `now` that no other transaction holds and that is not in hand elsewhere; none of
-/// the tasks to be left out. In a lent slot only one of several rows. `more_of`: only of this task, and only what nothing is
-/// known against, that it may share a transaction.
-pub fn claim(
-    owner: Oid,
-    now: Instant,
-    in_hand: &[i64],
-    left_out: &[i32],
-    is_lent: bool,
-    more_of: Option<i32>,
-) -> Option<Entry> {
+/// the tasks to be left out. In a lent slot only one of several rows.
+pub fn claim(owner: Oid, now: Instant, in_hand: &[i64], left_out: &[i32], is_lent: bool) -> Option<Entry> {
     let rows = in_order(
         &format!(
             "select {COLUMNS} from jittask.agenda where owner = $1 and run_at <= $2 and id <> all($3) and task_id <> all($4)
-                 and (not $5 or cardinality(keys) > 1) and ($6 is null or task_id = $6 and not alone and not forced and attempt = 0)
+                 and (not $5 or cardinality(keys) > 1)
              order by run_at, id limit 1 for update skip locked"
         ),
         &[
@@ -28,7 +20,27 @@ pub fn claim(
             sql::arg(in_hand.to_vec()),
             sql::arg(left_out.to_vec()),
             sql::arg(is_lent),
-            sql::arg(more_of),
+        ],
+    );
+    entry(&rows)
+}
+
+/// Claims the next entry after one that this transaction has claimed: of the same task, and one against which nothing is
+/// known. From there on in the index: what was before it is mostly dead, and much.
+pub fn claim_after(owner: Oid, last: &Entry, now: Instant, in_hand: &[i64], is_lent: bool) -> Option<Entry> {
+    let rows = in_order(
+        &format!(
+            "select {COLUMNS} from jittask.agenda where owner = $1 and run_at between $2 and $3 and id <> all($4) and task_id = $5
+                 and not alone and not forced and attempt = 0 and (not $6 or cardinality(keys) > 1)
+             order by run_at, id limit 1 for update skip locked"
+        ),
+        &[
+            sql::datum(REGROLEOID, Some(owner.into())),
+            sql::at(last.occurrence.due_at),
+            sql::at(now),
+            sql::arg(in_hand.to_vec()),
+            sql::arg(last.task),
+            sql::arg(is_lent),
         ],
     );
     entry(&rows)

@@ -60,13 +60,13 @@ impl Turns {
         let had_turn = self.spent.iter().filter(|(_, spent)| **spent >= TURN).map(|(task, _)| *task);
         let left_out: Vec<i32> = locked.iter().copied().chain(had_turn).collect();
         if left_out.len() > locked.len() {
-            if let Some(entry) = due::claim(me.owner, now, &in_hand, &left_out, is_lent, None) {
+            if let Some(entry) = due::claim(me.owner, now, &in_hand, &left_out, is_lent) {
                 return Some(entry);
             }
             // All that wait have had their turn: a new round.
             self.spent.clear();
         }
-        due::claim(me.owner, now, &in_hand, &locked, is_lent, None)
+        due::claim(me.owner, now, &in_hand, &locked, is_lent)
     }
 }
 
@@ -145,19 +145,17 @@ fn more(me: &Me, first: &Entry, begun: i64) {
     if !is_fit || !is_dated() {
         return;
     }
-    let is_lent = me.slot.lent.load(Acquire);
+    let (is_lent, mut last) = (me.slot.lent.load(Acquire), first.clone());
     while me.merged.get() < me.most.get()
         && clock::monotonic() - begun < YOUNG
         && !me.locked.tasks().contains(&first.task)
+        && let Some(entry) = due::claim_after(me.owner, &last, clock::now(), &me.others_in_hand(), is_lent)
     {
-        let more_of = Some(first.task);
-        let Some(entry) = due::claim(me.owner, clock::now(), &me.others_in_hand(), &[], is_lent, more_of) else {
-            return;
-        };
         me.slot.rest();
         take_in_hand(me, &entry);
         me.merged.set(me.merged.get() + 1);
         batch::run(me, &entry, Mode::Together, Try::First);
+        last = entry;
     }
 }
 
