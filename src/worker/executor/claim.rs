@@ -217,6 +217,7 @@ fn after_failure(me: &Me, entry: Entry, failure: Failure) {
     let merged = me.merged.replace(1);
     if merged > 1 && failure.sqlstate != CANCELLED && !me.slot.is_meant(entry.id) {
         me.most.set(merged / 2);
+        me.slot.take_interruption(entry.id, 0);
         return me.slot.rest();
     }
     let position = usize::try_from(me.slot.position.load(Acquire)).unwrap_or_default();
