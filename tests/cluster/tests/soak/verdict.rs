@@ -129,7 +129,18 @@ fn accounted(session: &mut Client, ddl: bool) {
     assert!(broken.is_empty() || ddl && broken.iter().all(|task| task.starts_with("side")), "{broken:?}");
 }
 
+/// What took longest, for whoever reads the output.
+fn tell_slowest(session: &mut Client) {
+    let slowest: Vec<String> = all(
+        session,
+        "select concat_ws(' ', o.task, o.key, 'due', o.due_at::timestamp(1), 'done', o.at::timestamp(1), 'attempt', t.attempt, 'delay', o.at - o.due_at)
+         from outbox o join told t on (t.task, t.key, t.due_at) = (o.task, o.key, o.due_at) order by o.at - o.due_at desc limit 12",
+    );
+    println!("slowest: {slowest:#?}");
+}
+
 fn count(session: &mut Client) -> Verdict {
+    tell_slowest(session);
     let delays = session
         .query_one(
             "select percentile_disc(array[0.5, 0.95, 1]) within group (order by extract(epoch from at - due_at)::float8) from outbox",
