@@ -88,8 +88,8 @@ pub fn next_by_owner(in_hand: &[i64]) -> Vec<(Oid, Instant)> {
     (0..rows.len()).filter_map(|row| Some((rows.get(row, 1)?, rows.at(row, 2)?))).collect()
 }
 
-/// So many entries are a flood.
-pub const FLOOD: usize = 8;
+/// So many entries of several rows are a flood.
+const FLOOD: usize = 8;
 
 /// Entries of an owner that are due and not in hand, a flood at most.
 #[derive(Default)]
@@ -97,9 +97,16 @@ pub struct Waiting {
     /// How many.
     pub entries: usize,
     /// How many of them are of several rows.
-    pub batches: usize,
+    batches: usize,
     /// Since when the oldest waits.
     pub since: Option<Instant>,
+}
+
+impl Waiting {
+    /// A lot, for which one executor is not enough.
+    pub fn is_flood(&self) -> bool {
+        self.batches == FLOOD
+    }
 }
 
 /// What waits of what is due by an instant.

@@ -107,7 +107,7 @@ fn one(shared: &Shared, slot: &Database, owner: Oid, look: bool, starts: &mut St
     let help = |waiting: &Waiting, starts: &Starts| {
         // The last free slot is for an owner who has none, also for one who comes later: what is taken may be taken for
         // hours. For batches, of which none takes long, it is lent.
-        let may_lend = lent.is_empty() && waiting.batches == due::FLOOD && !slot.slot_wanted.load(Acquire);
+        let may_lend = lent.is_empty() && waiting.is_flood() && !slot.slot_wanted.load(Acquire);
         match free_slots(shared) {
             0 => Next::At(now + SLOT_PAUSE),
             1 if !may_lend => Next::At(now + SLOT_PAUSE),
@@ -120,7 +120,7 @@ fn one(shared: &Shared, slot: &Database, owner: Oid, look: bool, starts: &mut St
         return match started {
             Next::Nothing => {
                 let coming = waiting(now + EARLY);
-                if coming.batches == due::FLOOD { help(&coming, starts) } else { Next::Nothing }
+                if coming.is_flood() { help(&coming, starts) } else { Next::Nothing }
             }
             other => other,
         };
@@ -128,7 +128,7 @@ fn one(shared: &Shared, slot: &Database, owner: Oid, look: bool, starts: &mut St
     if !idle.is_empty() {
         let is_only = mine.len() == 1 && lent.is_empty();
         let coming = if is_only { waiting(now + EARLY) } else { Waiting::default() };
-        return if coming.batches == due::FLOOD { help(&coming, starts) } else { Next::Nothing };
+        return if coming.is_flood() { help(&coming, starts) } else { Next::Nothing };
     }
     let waiting = waiting(now);
     let waits = waiting.since.is_some_and(|since| now - since.0 >= HELP_AFTER);
