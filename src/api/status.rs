@@ -93,8 +93,7 @@ fn of_the_server() -> Vec<String> {
 /// All slots taken by runs that do not end.
 fn stuck(shared: &shmem::Shared) -> Option<String> {
     let (now, most) = (clock::now().0, settings::MAX_EXECUTORS.get() as usize);
-    let is_wanted = |slot: &shmem::Database| slot.oid.load(Acquire) != 0 && slot.slot_wanted.load(Acquire);
-    let after = if shared.databases.iter().any(is_wanted) { STUCK_AFTER_IF_WANTED } else { STUCK_AFTER };
+    let after = if shared.is_slot_wanted() { STUCK_AFTER_IF_WANTED } else { STUCK_AFTER };
     let runs: Vec<(i32, i32, i64)> = shared.executors[..most]
         .iter()
         .filter(|slot| {

@@ -2,7 +2,6 @@
 //! with triggers and with what of its functions went with the old one. In an executor, as the task's owner, whose code a
 //! function's validator or a table's event trigger may run; in the caller's transaction.
 
-use super::definition::Definition;
 use super::function::Function;
 use super::store::{self, NewTask};
 use super::target::Target;
@@ -18,15 +17,16 @@ pub const REPLACEMENT: &str = "select n.oid from pg_class n join pg_namespace s 
        and n.relname = t.table_name and s.nspname = t.table_schema and n.relowner = t.table_owner::oid
        and n.relkind in ('r', 'p', 'v', 'm', 'f')";
 
-/// Gives the task its table back, if the old one is gone and the new one is there. True if it did: the task is not what it
-/// was, to be read again.
-pub fn table(id: i32) -> Result<bool> {
+/// Gives the task its table back, if the old one is gone and the new one is there. True if it did, or somebody has since
+/// the task was read with the table `known`: it is not what it was, to be read again.
+pub fn table(id: i32, known: Option<Oid>) -> Result<bool> {
     let statement = format!(
         "select n.oid from jittask.task t cross join lateral ({REPLACEMENT}) n where t.id = $1 for update of t skip locked"
     );
     let found = user::as_extension_owner(|| sql::run(&statement, &[sql::arg(id)])).get::<Oid>(0, 1);
     match (found, task::by_id(id)) {
         (Some(relation), Some(task)) => take(&task, relation).map(|()| true),
+        (None, Some(task)) => Ok(task.relation != known),
         _ => Ok(false),
     }
 }
@@ -47,7 +47,7 @@ fn take(task: &Task, relation: Oid) -> Result<()> {
         }
         (kept, _) => kept.clone(),
     };
-    let function = function(task, definition, &target)?;
+    let function = function(task, &target)?;
     let new = NewTask {
         kind: task.kind,
         definition,
@@ -68,10 +68,10 @@ fn take(task: &Task, relation: Oid) -> Result<()> {
 }
 
 /// An internal function is made again; a service function is its owner's to make.
-fn function(task: &Task, definition: &Definition, target: &Target) -> Result<Function> {
-    match (&task.function.callable(), &definition.body) {
+fn function(task: &Task, target: &Target) -> Result<Function> {
+    match (task.function.callable(), &task.definition.body) {
         (Err(_), Some(body)) => {
-            let language = definition.language.as_deref().unwrap_or("plpgsql");
+            let language = task.definition.language.as_deref().unwrap_or("plpgsql");
             internal::create(&task.name, body, language, Some(target))
         }
         (Ok(callable), _) => Ok(Function { oid: callable.oid, ..task.function.clone() }),

@@ -158,6 +158,11 @@ impl Shared {
         self.executors.iter().filter(move |slot| slot.process.is_alive() && slot.database.load(Acquire) == database)
     }
 
+    /// Does an owner who has no executor wait for a slot, in any database?
+    pub fn is_slot_wanted(&self) -> bool {
+        self.databases.iter().any(|slot| slot.oid.load(Acquire) != 0 && slot.slot_wanted.load(Acquire))
+    }
+
     /// Entries that executors of the database, but for `except`, have claimed, also between two of their transactions.
     /// One whose process died is left alone until the scheduler has counted that.
     pub fn in_hand(&self, database: u32, except: Option<&Executor>) -> Vec<i64> {

@@ -107,7 +107,7 @@ fn one(shared: &Shared, slot: &Database, owner: Oid, look: bool, starts: &mut St
     let help = |waiting: &Waiting, starts: &Starts| {
         // The last free slot is for an owner who has none, also for one who comes later: what is taken may be taken for
         // hours. For batches, of which none takes long, it is lent.
-        let may_lend = lent.is_empty() && waiting.is_flood() && !slot.slot_wanted.load(Acquire);
+        let may_lend = lent.is_empty() && waiting.is_flood() && !shared.is_slot_wanted();
         match free_slots(shared) {
             0 => Next::At(now + SLOT_PAUSE),
             1 if !may_lend => Next::At(now + SLOT_PAUSE),

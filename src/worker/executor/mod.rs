@@ -219,7 +219,7 @@ fn must_yield(me: &Me, is_busy: bool) -> bool {
     if is_kept_out(me.shared, me.database) {
         return true;
     }
-    if !me.shared.databases.iter().any(|slot| slot.oid.load(Acquire) != 0 && slot.slot_wanted.load(Acquire)) {
+    if !me.shared.is_slot_wanted() {
         return false;
     }
     let others = me

@@ -83,13 +83,14 @@ fn one(me: &Me, task: Task, sweep_until: i64) -> usize {
         return 0;
     }
     let (id, token, had_problem) = (task.id, task.token, task.plan_problem.is_some());
+    let relation = task.relation;
     let limit = me.shared.limit_or_new(task.token);
     // Counters and need before anything is read: what is written from here on shows at the next pass.
     let signature = task.relation.and_then(|relation| counters::of(std::iter::once(relation)).into_values().next());
     let need = limit.map_or(Need::Everything, |limit| need::of(limit, signature, now));
     let resolved = match task.resolve() {
         // Its limit is forgotten, so the scheduler asks again at once.
-        Err(_) if adopt::table(id).or_raise() => return 0,
+        Err(_) if adopt::table(id, relation).or_raise() => return 0,
         resolved => resolved.or_raise(),
     };
     if let Some(limit) = limit {
