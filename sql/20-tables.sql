@@ -58,6 +58,7 @@ create table jittask.agenda (
     alone         boolean not null default false, -- a row put aside: runs in a transaction of its own
     forced        boolean not null default false, -- run_task: whatever schedule and filter say
     keys          text[] not null,                -- JSON of the key values; {""} for a scheduled task
+    places        bytea,                          -- where the rows lay when they were found (src/catalog/places.rs)
     started_at    timestamptz,                    -- of the last attempt
     error_code    text,
     error         text,

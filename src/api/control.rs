@@ -3,6 +3,7 @@
 use super::{require_preloaded, with_lock_limit};
 use crate::catalog::agenda::{self, Entry};
 use crate::catalog::definition::TaskKind;
+use crate::catalog::enter::{self, New};
 use crate::catalog::key::{self, NO_ROW};
 use crate::catalog::record::{self, Outcome, Record};
 use crate::catalog::tally::{self, Counts, Writer};
@@ -45,7 +46,7 @@ fn resume(name: Option<String>, make_up: Option<pgrx::datum::Interval>) -> Resul
     if make_up > 0 {
         for (id, occurrence, key) in record::skipped_by_pause(task.id, since) {
             if record::take_back(id) {
-                agenda::insert_revived(task.owner, task.id, id, occurrence, &key);
+                enter::insert_revived(task.owner, task.id, id, occurrence, &key);
                 tally::add(task.id, Writer::Session, Counts { skipped: -1, ..Default::default() }, None);
             }
         }
@@ -85,7 +86,7 @@ fn plan_series(task: &Task, from: Instant) -> Result<()> {
     };
     let next = timing.schedule.occurrences(base, &timing.zone, timing.end_at, from).find(is_new);
     if let Some(next) = next {
-        agenda::insert(task.owner, task.id, &[(next, NO_ROW.to_string())], None);
+        enter::insert(task.owner, task.id, &[New::scheduled(next)]);
         tally::add(task.id, Writer::Session, Counts { entered: 1, ..Default::default() }, None);
     }
     series::set(task.id, next);
@@ -152,7 +153,7 @@ fn run(name: Option<String>, row_key: Option<pgrx::JsonB>) -> Result<i64> {
             key::from_json(&row_key, &resolved.key)?
         }
     };
-    let id = agenda::insert_forced(task.owner, task.id, &key);
+    let id = enter::insert_forced(task.owner, task.id, &key);
     tally::add(task.id, Writer::Session, Counts { entered: 1, ..Default::default() }, None);
     wake::at_commit();
     Ok(id)

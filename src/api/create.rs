@@ -3,13 +3,14 @@
 
 use super::{checks, name, require_preloaded, with_lock_limit};
 use crate::catalog::definition::{Definition, TaskKind, column_kind};
+use crate::catalog::enter::{self, New};
 use crate::catalog::function::{self, Function};
-use crate::catalog::key::{KeyColumn, NO_ROW};
+use crate::catalog::key::KeyColumn;
 use crate::catalog::store::{self, NewTask};
 use crate::catalog::target::{Target, shown_type};
 use crate::catalog::task;
 use crate::catalog::texts::instant_text;
-use crate::catalog::{agenda, filter, internal, series, tally, watch};
+use crate::catalog::{filter, internal, series, tally, watch};
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::{clock, sql, user, wake, worker};
 use chrono::Datelike;
@@ -65,7 +66,7 @@ pub(super) fn define(kind: TaskKind, relation: Option<Oid>, definition: Definiti
     match (&table, first) {
         (Some(table), _) => watch::create_triggers(&table.target.sql_name, &table.key_names(), &definition, token),
         (None, Some(first)) => {
-            agenda::insert(user::current(), id, &[(first, NO_ROW.to_string())], None);
+            enter::insert(user::current(), id, &[New::scheduled(first)]);
             series::set(id, Some(first));
             tally::add(id, tally::Writer::Session, tally::Counts { entered: 1, ..Default::default() }, None);
             notice_zone(&definition, first);

@@ -2,7 +2,7 @@
 
 use crate::catalog::record::{self, Outcome, Record};
 use crate::catalog::tally::{self, Counts, Writer};
-use crate::catalog::{agenda, task};
+use crate::catalog::{agenda, enter, task};
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::shmem::{self, Interruption};
 use crate::pg::{clock, sql, user, wake, worker};
@@ -75,7 +75,7 @@ fn retry(id: Option<i64>) -> Result<bool> {
     if ended.status == "completed" || task.is_dropped || !record::reopen(id) {
         return Ok(false);
     }
-    agenda::insert_again(task.owner, task.id, id, ended.occurrence, &ended.key, ended.forced);
+    enter::insert_again(task.owner, task.id, id, ended.occurrence, &ended.key, ended.forced);
     let mut counts = Counts::default();
     match ended.status.as_str() {
         "failed" => counts.failed = -1,

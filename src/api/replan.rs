@@ -2,7 +2,7 @@
 //! caller's transaction. Nothing past becomes due by it.
 
 use crate::catalog::definition::{Definition, TaskKind};
-use crate::catalog::key::NO_ROW;
+use crate::catalog::enter::{self, New};
 use crate::catalog::task::{self, Task};
 use crate::catalog::{agenda, series, tally};
 use crate::error::Result;
@@ -18,7 +18,7 @@ pub fn task(task: &Task, definition: &Definition) -> Result<()> {
         let base = Base::Instant(timing.start_at.unwrap_or(now));
         let first = timing.schedule.occurrences(base, &timing.zone, timing.end_at, now).next();
         if let Some(first) = first {
-            agenda::insert(task.owner, task.id, &[(first, NO_ROW.to_string())], None);
+            enter::insert(task.owner, task.id, &[New::scheduled(first)]);
             entered += 1;
         }
         series::set(task.id, first);

@@ -3,7 +3,6 @@
 use super::key;
 use crate::pg::boundary::Failure;
 use crate::pg::{memory, sql, user};
-use pgrx::pg_sys::{Oid, REGROLEOID};
 use schedule::{Instant, Occurrence};
 use std::collections::HashSet;
 
@@ -11,7 +10,7 @@ use std::collections::HashSet;
 pub const ENTRY_KEYS: usize = 1000;
 
 /// What [`entry`] reads.
-pub const COLUMNS: &str = "id, task_id, nominal_at, due_at, attempt::int, alone, forced, keys";
+pub const COLUMNS: &str = "id, task_id, nominal_at, due_at, attempt::int, alone, forced, keys, places";
 
 /// A claimed entry.
 #[derive(Clone, Debug)]
@@ -30,107 +29,8 @@ pub struct Entry {
     pub forced: bool,
     /// The rows' keys, or `[""]`.
     pub keys: Vec<String>,
-}
-
-/// Puts occurrences into the agenda: those that share their instants share entries.
-pub fn insert(owner: Oid, task: i32, occurrences: &[(Occurrence, String)], run_at: Option<Instant>) {
-    let mut groups: std::collections::BTreeMap<Occurrence, Vec<&str>> = Default::default();
-    for (occurrence, key) in occurrences {
-        groups.entry(*occurrence).or_default().push(key);
-    }
-    let (mut singles, mut entries) = (Vec::new(), Vec::new());
-    for (occurrence, keys) in &groups {
-        match keys.as_slice() {
-            [one] => singles.push((*occurrence, *one)),
-            many => entries.extend(many.chunks(ENTRY_KEYS).map(|chunk| (*occurrence, chunk))),
-        }
-    }
-    user::as_extension_owner(|| {
-        for (occurrence, keys) in entries {
-            insert_entry(owner, task, occurrence, keys.iter().map(|key| key.to_string()).collect(), run_at);
-        }
-        insert_singles(owner, task, &singles, run_at);
-    });
-}
-
-fn insert_entry(owner: Oid, task: i32, occurrence: Occurrence, keys: Vec<String>, run_at: Option<Instant>) {
-    sql::run(
-        "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, keys)
-         values (nextval('jittask.occurrence_id'), $1, $2, $3, $4, $5, $6)",
-        &[
-            sql::datum(REGROLEOID, Some(owner.into())),
-            sql::arg(task),
-            sql::at(run_at.unwrap_or(occurrence.due_at)),
-            sql::at(occurrence.due_at),
-            sql::at(occurrence.nominal_at),
-            sql::arg(keys),
-        ],
-    );
-}
-
-fn insert_singles(owner: Oid, task: i32, singles: &[(Occurrence, &str)], run_at: Option<Instant>) {
-    if singles.is_empty() {
-        return;
-    }
-    sql::run(
-        "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, keys)
-         select nextval('jittask.occurrence_id'), $1, $2, coalesce($6, u.due), u.due, u.nominal, array[u.key]
-         from unnest($3::timestamptz[], $4::timestamptz[], $5::text[]) u (due, nominal, key)",
-        &[
-            sql::datum(REGROLEOID, Some(owner.into())),
-            sql::arg(task),
-            sql::ats(singles.iter().map(|(occurrence, _)| occurrence.due_at)),
-            sql::ats(singles.iter().map(|(occurrence, _)| occurrence.nominal_at)),
-            sql::arg(singles.iter().map(|(_, key)| key.to_string()).collect::<Vec<_>>()),
-            sql::maybe_at(run_at),
-        ],
-    );
-}
-
-/// An id for an occurrence that is recorded without having been in the agenda.
-pub fn next_id() -> i64 {
-    user::as_extension_owner(|| sql::run("select nextval('jittask.occurrence_id')", &[]).get(0, 1).unwrap_or_default())
-}
-
-/// An occurrence by run_task: due now, whatever the schedule says. Returns the record's id.
-pub fn insert_forced(owner: Oid, task: i32, key: &str) -> i64 {
-    user::as_extension_owner(|| {
-        let rows = sql::run(
-            "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, keys, forced)
-             select nextval('jittask.occurrence_id'), $1, $2, n.at, n.at, n.at, array[$3], true
-             from (select greatest(clock_timestamp(),
-                       (select max(a.nominal_at) + interval '1 microsecond' from jittask.agenda a where a.task_id = $2 and a.forced),
-                       (select max(r.nominal_at) + interval '1 microsecond' from jittask.record r
-                        where r.task_id = $2 and r.key = $3 and r.nominal_at >= clock_timestamp())) as at) n
-             returning id",
-            &[sql::datum(REGROLEOID, Some(owner.into())), sql::arg(task), sql::arg(key)],
-        );
-        rows.get(0, 1).unwrap_or_default()
-    })
-}
-
-/// Puts an occurrence back under its old record id.
-pub fn insert_revived(owner: Oid, task: i32, id: i64, occurrence: Occurrence, key: &str) {
-    insert_again(owner, task, id, occurrence, key, false);
-}
-
-/// The same, for whatever run_task had asked for.
-pub fn insert_again(owner: Oid, task: i32, id: i64, occurrence: Occurrence, key: &str, is_forced: bool) {
-    user::as_extension_owner(|| {
-        sql::run(
-            "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, keys, alone, forced)
-             values ($1, $2, $3, $4, $4, $5, array[$6], true, $7)",
-            &[
-                sql::arg(id),
-                sql::datum(REGROLEOID, Some(owner.into())),
-                sql::arg(task),
-                sql::at(occurrence.due_at),
-                sql::at(occurrence.nominal_at),
-                sql::arg(key),
-                sql::arg(is_forced),
-            ],
-        )
-    });
+    /// Where the rows lay when they were found, in the form of [`super::places`].
+    pub places: Vec<u8>,
 }
 
 /// The occurrences of a task that are in the agenda with a nominal instant in `[from, until]`, by [`key::identity`]. There
@@ -199,6 +99,7 @@ fn entry_at(rows: &sql::Rows, row: usize) -> Option<Entry> {
         alone: rows.get(row, 6)?,
         forced: rows.get(row, 7)?,
         keys: rows.get(row, 8)?,
+        places: rows.get(row, 9).unwrap_or_default(),
     })
 }
 
@@ -228,7 +129,7 @@ pub fn take_out(entry: &Entry, position: usize) {
         let statement = if position == 0 {
             "delete from jittask.agenda where id = $1 and $2 = 0"
         } else {
-            "update jittask.agenda set keys = keys[:$2] where id = $1"
+            "update jittask.agenda set keys = keys[:$2], places = null where id = $1"
         };
         sql::run(statement, &[sql::arg(entry.id), sql::arg(position)]);
     });
@@ -262,7 +163,7 @@ pub fn postpone(id: i64, run_at: Option<Instant>) {
 pub fn keep_rest(entry: &Entry, first: usize) {
     user::as_extension_owner(|| {
         sql::run(
-            "update jittask.agenda set id = id + $2, keys = keys[$2::int + 1:] where id = $1",
+            "update jittask.agenda set id = id + $2, keys = keys[$2::int + 1:], places = null where id = $1",
             &[sql::arg(entry.id), sql::arg(first as i64)],
         );
     });

@@ -25,13 +25,13 @@ pub fn claim(owner: Oid, now: Instant, in_hand: &[i64], left_out: &[i32], is_len
     entry(&rows)
 }
 
-/// Claims the next entry after one that this transaction has claimed: of the same task, and one against which nothing is
-/// known. From there on in the index: what was before it is mostly dead, and much.
+/// Claims the next entry after one that this transaction has claimed: of the same task, like it put aside or not, and
+/// not tried yet. From there on in the index: what was before it is mostly dead, and much.
 pub fn claim_after(owner: Oid, last: &Entry, now: Instant, in_hand: &[i64], is_lent: bool) -> Option<Entry> {
     let rows = in_order(
         &format!(
             "select {COLUMNS} from jittask.agenda where owner = $1 and run_at between $2 and $3 and id <> all($4) and task_id = $5
-                 and not alone and not forced and attempt = 0 and (not $6 or cardinality(keys) > 1)
+                 and alone = $7 and not forced and attempt = 0 and (not $6 or cardinality(keys) > 1)
              order by run_at, id limit 1 for update skip locked"
         ),
         &[
@@ -41,6 +41,7 @@ pub fn claim_after(owner: Oid, last: &Entry, now: Instant, in_hand: &[i64], is_l
             sql::arg(in_hand.to_vec()),
             sql::arg(last.task),
             sql::arg(is_lent),
+            sql::arg(last.alone),
         ],
     );
     entry(&rows)

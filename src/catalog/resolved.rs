@@ -85,6 +85,26 @@ impl Resolved {
         columns.join(", ")
     }
 
+    /// The same and where the row lies; null where a place alone does not say so.
+    pub fn planned_columns_sql(&self) -> String {
+        let place = match self.has_places() {
+            true => format!("case when {} then {ROW_ALIAS}.ctid end", self.lies_in_table()),
+            false => "null::pg_catalog.tid".to_string(),
+        };
+        format!("{}, {place}", self.columns_sql())
+    }
+
+    /// Is it a table with a heap of its own?
+    pub fn has_places(&self) -> bool {
+        self.target.kind == 'r'
+    }
+
+    /// Condition: the row is in the table itself and not in one that inherits from it.
+    pub fn lies_in_table(&self) -> String {
+        let table = self.target.relation.to_u32();
+        format!("{ROW_ALIAS}.tableoid operator(pg_catalog.=) '{table}'::pg_catalog.oid")
+    }
+
     /// The filter in parentheses, if there is one.
     pub fn filter_condition(&self) -> Option<String> {
         self.task.filter.as_ref().map(|filter| filter.call.clone())

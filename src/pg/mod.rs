@@ -20,6 +20,7 @@ pub mod session;
 pub mod shmem;
 pub mod slots;
 pub mod sql;
+pub mod tid;
 pub mod trigger;
 pub mod tuple;
 pub mod user;

@@ -1,6 +1,7 @@
 //! Shared memory: wake flags, planning limits and slots. Nothing in it is a fact: after a crash it starts empty and
 //! is filled again from the tables. Only atomics, so no lock is ever held across anything that can raise.
 
+use super::clock;
 pub use super::slots::{Database, DatabaseState, Death, DeathSlot, Executor, Interruption, Limit, Process};
 use crate::settings::EXECUTOR_SLOTS;
 use pgrx::pg_sys;
@@ -14,6 +15,8 @@ pub const LIMIT_SLOTS: usize = 16_384;
 const RESERVED: u64 = 3;
 /// How far a token may lie from its home slot.
 const PROBES: usize = 64;
+/// What takes longer is not quick. Microseconds.
+pub const QUICK: i64 = 100_000;
 
 /// All of it.
 #[repr(C)]
@@ -161,6 +164,20 @@ impl Shared {
     /// Does an owner who has no executor wait for a slot, in any database?
     pub fn is_slot_wanted(&self) -> bool {
         self.databases.iter().any(|slot| slot.oid.load(Acquire) != 0 && slot.slot_wanted.load(Acquire))
+    }
+
+    /// Has an owner too few executors for what waits, in any database?
+    pub fn is_help_wanted(&self) -> bool {
+        self.databases.iter().any(|slot| slot.oid.load(Acquire) != 0 && slot.help_wanted.load(Acquire))
+    }
+
+    /// Does nothing of this owner's take long, as far as was seen lately?
+    pub fn is_quick(&self, database: u32, owner: u32) -> bool {
+        let (now, long_ago) = (clock::monotonic(), clock::now().0 - QUICK);
+        let his = self.executors_of(database).filter(|slot| slot.owner.load(Acquire) == owner);
+        let is_executing_long = |started_at: i64| started_at != 0 && started_at < long_ago;
+        !his.into_iter()
+            .any(|slot| slot.slow_until.load(Acquire) > now || is_executing_long(slot.started_at.load(Acquire)))
     }
 
     /// Entries that executors of the database, but for `except`, have claimed, also between two of their transactions.

@@ -44,6 +44,8 @@ pub struct Database {
     pub schema_changed: AtomicBool,
     /// Set while another owner waits for an executor slot.
     pub slot_wanted: AtomicBool,
+    /// An owner's work has been waiting for long behind the executors that he has.
+    pub help_wanted: AtomicBool,
     /// No worker may connect before this (somebody drops, renames or copies the database). Microseconds since 1970.
     pub keep_out_until: AtomicI64,
     /// Since when it is served without a gap; what was due before is late because nobody was there. Microseconds since 1970.
@@ -73,7 +75,7 @@ pub struct Executor {
     pub busy: AtomicBool,
     /// The connection as the owner came about.
     pub connected: AtomicBool,
-    /// The slot is another owner's as soon as one comes who has none: only batches run in it.
+    /// The slot is another owner's as soon as one comes who has none: what runs in it is to be over soon.
     pub lent: AtomicBool,
     /// It was taken back: whatever ran in it was not at fault.
     pub is_reclaimed: AtomicBool,
@@ -89,6 +91,8 @@ pub struct Executor {
     pub total: AtomicI32,
     /// When the row (or batch) started; 0 = nothing executing. Microseconds since 1970.
     pub started_at: AtomicI64,
+    /// A row took long in it not long ago: until then its owner is not quick. By [`super::clock::monotonic`].
+    pub slow_until: AtomicI64,
     /// When its time is up, by [`super::clock::monotonic`]; 0: never. Microseconds.
     pub deadline: AtomicI64,
     /// Why it was interrupted: an [`Interruption`], and which row was meant.

@@ -1,10 +1,12 @@
-//! Is a row still as it was read? Its place in the heap tells: what a newer snapshot sees there is the same version.
+//! Is a row still as it was read? Its place in the heap tells: what a newer snapshot sees there is the same version. And
+//! where no transaction has ended since, and this one has changed nothing in the table, nothing needs to be looked at.
 //!
 //! A place cannot be given to another row meanwhile: the transaction's first snapshot, which stays active, keeps all
 //! versions that anybody has removed since.
 
 use super::boundary;
 use super::sql::Rows;
+use super::tid::Tid;
 use pgrx::pg_sys::{self, Oid};
 use std::collections::HashMap;
 
@@ -12,6 +14,8 @@ use std::collections::HashMap;
 #[derive(Default)]
 pub struct Versions {
     heaps: HashMap<u32, Heap>,
+    /// How many transactions had ended when the rows were read.
+    ended: u64,
 }
 
 struct Heap {
@@ -24,20 +28,22 @@ struct Heap {
 #[derive(Clone, Copy)]
 pub struct Place {
     relation: Oid,
-    tid: pg_sys::ItemPointerData,
+    tid: Tid,
 }
 
 impl Place {
     /// From the columns `tableoid` and `ctid` of a statement.
     pub fn of(rows: &Rows, row: usize, table: usize, place: usize) -> Option<Place> {
-        if rows.kind(place) != pg_sys::TIDOID {
-            return None;
-        }
-        Some(Place { relation: rows.get(row, table)?, tid: unsafe { *rows.datum(row, place)?.cast_mut_ptr() } })
+        Some(Place { relation: rows.get(row, table)?, tid: Tid::of(rows, row, place)? })
     }
 }
 
 impl Versions {
+    /// Rows are about to be read, by a snapshot taken after this.
+    pub fn begin(&mut self) {
+        self.ended = transactions_ended();
+    }
+
     /// Notes a heap that rows were just read from; its lock is held until the transaction ends.
     pub fn note(&mut self, place: Place) {
         self.heaps.entry(place.relation.to_u32()).or_insert_with(|| unsafe {
@@ -60,9 +66,13 @@ impl Versions {
         unsafe {
             let relation = pg_sys::table_open(place.relation, pg_sys::NoLock as i32);
             let is_same_file = (*(*relation).rd_rel).relfilenode == heap.file;
+            if is_same_file && is_untouched(relation) && transactions_ended() == self.ended {
+                pg_sys::table_close(relation, pg_sys::NoLock as i32);
+                return true;
+            }
             let fetch = (*(*relation).rd_tableam).tuple_fetch_row_version;
             let (slot, snapshot) = (heap.slot, pg_sys::GetActiveSnapshot());
-            let mut tid = place.tid;
+            let mut tid = place.tid.data();
             let tid = &raw mut tid;
             let is_seen = is_same_file
                 && boundary::catch(|| fetch.is_some_and(|fetch| fetch(relation, tid, snapshot, slot)))
@@ -81,4 +91,14 @@ impl Versions {
             unsafe { pg_sys::ExecDropSingleTupleTableSlot(heap.slot) };
         }
     }
+}
+
+/// Nobody else's changes have come into sight while this stays the same: the server's count of ended transactions.
+fn transactions_ended() -> u64 {
+    unsafe { (*pg_sys::GetLatestSnapshot()).snapXactCompletionCount }
+}
+
+/// Has this transaction itself changed nothing in the table? The server counts such changes, unless it is told not to.
+unsafe fn is_untouched(relation: pg_sys::Relation) -> bool {
+    unsafe { (*relation).pgstat_info.as_ref() }.is_some_and(|counts| counts.trans.is_null())
 }

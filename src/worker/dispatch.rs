@@ -14,6 +14,9 @@ use std::sync::atomic::Ordering::*;
 pub const EARLY: i64 = 200_000;
 /// A due entry that waits this long behind a busy executor gets another one.
 const HELP_AFTER: i64 = 30_000;
+/// One that waits this long, of an owner whose rows are quick, may have the last slot, lent; and another owner's executor
+/// that is idle, and not his only one, leaves for it.
+const LEND_AFTER: i64 = 1_000_000;
 /// How soon to look again where there was no slot.
 const SLOT_PAUSE: i64 = 100_000;
 /// A lent slot is taken back when somebody has waited for it this long: a batch is to be over by then.
@@ -63,6 +66,8 @@ enum Next {
     At(i64),
     /// He has no executor, and there is no slot.
     NoSlot,
+    /// He could use another one, and there is no slot.
+    NoHelp,
 }
 
 /// Wakes or starts executors for those who have work now, and says whether there may be something to plan; when to try
@@ -72,7 +77,7 @@ pub fn all(shared: &Shared, slot: &Database, owners: &[(Oid, bool)], starts: &mu
     let mut owners = owners.to_vec();
     owners.sort_by_key(|(owner, look)| (owner.to_u32(), !look));
     owners.dedup_by_key(|(owner, _)| *owner);
-    let (mut retry, mut is_wanted) = (i64::MAX, false);
+    let (mut retry, mut is_wanted, mut is_help_wanted) = (i64::MAX, false, false);
     for (owner, look) in owners {
         match one(shared, slot, owner, look, starts) {
             Next::Nothing => {}
@@ -81,9 +86,20 @@ pub fn all(shared: &Shared, slot: &Database, owners: &[(Oid, bool)], starts: &mu
                 is_wanted = true;
                 retry = retry.min(clock::now().0 + SLOT_PAUSE);
             }
+            Next::NoHelp => {
+                is_help_wanted = true;
+                retry = retry.min(clock::now().0 + SLOT_PAUSE);
+            }
         }
     }
     slot.slot_wanted.store(is_wanted, Release);
+    if is_help_wanted && !slot.help_wanted.swap(is_help_wanted, AcqRel) {
+        // One that is idle leaves, if its owner has another.
+        shared.executors.iter().filter(|slot| !slot.busy.load(Acquire)).for_each(|slot| {
+            slot.process.wake();
+        });
+    }
+    slot.help_wanted.store(is_help_wanted, Release);
     reclaim(shared, is_wanted, starts);
     retry
 }
@@ -106,12 +122,14 @@ fn one(shared: &Shared, slot: &Database, owner: Oid, look: bool, starts: &mut St
     let waiting = |by: i64| xact::run(|| due::waiting(owner, Instant(by), &in_hand)).unwrap_or_default();
     let help = |waiting: &Waiting, starts: &Starts| {
         // The last free slot is for an owner who has none, also for one who comes later: what is taken may be taken for
-        // hours. For batches, of which none takes long, it is lent.
-        let may_lend = lent.is_empty() && waiting.is_flood() && !shared.is_slot_wanted();
+        // hours. For batches, of which none takes long, it is lent, and for rows that were quick till now.
+        let waits_long = waiting.since.is_some_and(|since| now - since.0 >= LEND_AFTER);
+        let is_short = waiting.is_flood() || waits_long && shared.is_quick(database, owner.to_u32());
+        let may_lend = lent.is_empty() && is_short && !shared.is_slot_wanted();
         match free_slots(shared) {
-            0 => Next::At(now + SLOT_PAUSE),
-            1 if !may_lend => Next::At(now + SLOT_PAUSE),
-            free => start(shared, database, owner, free == 1, false, starts),
+            free if free > usize::from(!may_lend) => start(shared, database, owner, free == 1, false, starts),
+            _ if waits_long && lent.is_empty() => Next::NoHelp,
+            _ => Next::At(now + SLOT_PAUSE),
         }
     };
     if mine.is_empty() {
@@ -177,6 +195,7 @@ fn start(shared: &Shared, database: u32, owner: Oid, is_lent: bool, look: bool, 
     slot.owner.store(owner.to_u32(), Release);
     slot.lent.store(is_lent, Release);
     slot.is_reclaimed.store(false, Release);
+    slot.slow_until.store(0, Release);
     slot.connected.store(false, Release);
     slot.look.store(look, Release);
     slot.busy.store(true, Release);

@@ -27,6 +27,16 @@ pub fn forget() {
     ENDED.take();
 }
 
+/// How many are remembered: where a savepoint begins.
+pub fn mark() -> usize {
+    ENDED.with_borrow(Vec::len)
+}
+
+/// The savepoint was rolled back.
+pub fn forget_from(mark: usize) {
+    ENDED.with_borrow_mut(|ended| ended.truncate(mark));
+}
+
 /// The transaction was committed: tells.
 pub fn tell() {
     let ended = ENDED.take();

@@ -7,16 +7,16 @@ use super::events;
 use super::need::{self, Need};
 use super::retention::Retention;
 use super::watch;
-use crate::catalog::key::NO_ROW;
+use crate::catalog::enter::{self, New};
 use crate::catalog::tally::{self, Counts, Writer};
 use crate::catalog::task::{self, Task};
-use crate::catalog::{agenda, capture, due, health, home, series};
+use crate::catalog::{capture, due, health, home, series};
 use crate::pg::shmem::{self, Database, DatabaseState, Shared};
 use crate::pg::{clock, counters, user, worker, xact};
 use crate::settings;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
-use schedule::{Base, Instant, Occurrence};
+use schedule::{Base, Instant};
 use std::sync::atomic::Ordering::*;
 
 /// With nothing due for this long the scheduler ends; the launcher brings it back.
@@ -188,16 +188,16 @@ fn plan_series(task: &Task, now: Instant, horizon: Instant) {
     let (Some(base), Some(planned)) = (timing.start_at, series::hold(task.id)) else { return };
     let window = schedule::span_micros(timing.catch_up_window);
     let from = Instant((planned.due_at.0 + 1).max(now.0 - window).max(task.counts_from.0));
-    let mut next: Vec<(Occurrence, String)> = Vec::new();
+    let mut next: Vec<New> = Vec::new();
     let mut last = None;
     for occurrence in timing.schedule.occurrences(Base::Instant(base), &timing.zone, timing.end_at, from).take(TOP_UP) {
         last = Some(occurrence);
-        next.push((occurrence, NO_ROW.to_string()));
+        next.push(New::scheduled(occurrence));
         if occurrence.due_at > horizon {
             break;
         }
     }
-    agenda::insert(task.owner, task.id, &next, None);
+    enter::insert(task.owner, task.id, &next);
     tally::add(task.id, Writer::Scheduler, Counts { entered: next.len() as i64, ..Default::default() }, None);
     series::set(task.id, last);
 }

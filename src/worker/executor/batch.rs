@@ -76,6 +76,8 @@ pub enum Try {
     First,
     /// Yes, of a row that was put aside, under a savepoint: the caller takes the entry out of the agenda.
     UnderSavepoint,
+    /// The same, after others in the transaction: it does not wait for somebody's lock.
+    Sharing,
     /// Another one was rolled back. A row that somebody has locked, by its position, is put aside without waiting again.
     Again(Option<usize>),
 }
@@ -191,8 +193,8 @@ impl Batch<'_> {
             self.note(position, None, Outcome::Skipped("catch_up"));
         }
         let settings = user::Settings::begin();
-        if self.mode != Mode::Alone {
-            // A row that somebody has locked does not hold up the batch: it runs alone.
+        if self.mode != Mode::Alone || self.try_ == Try::Sharing {
+            // A row that somebody has locked does not hold up the others: it runs by itself.
             settings.set(c"lock_timeout", c"100ms");
         }
         let until = if call.takes() == Takes::Rows && self.mode == Mode::Together {
@@ -293,8 +295,12 @@ impl Batch<'_> {
         if self.mode == Mode::Savepoints {
             self.me.failing.set(if self.aside.is_empty() { 0 } else { self.entry.task });
         }
-        record::insert(self.entry.task, &self.records);
+        user::as_extension_owner(|| self.write(until));
         events::remember(&self.records);
+    }
+
+    fn write(&self, until: usize) {
+        record::insert(self.entry.task, &self.records);
         let last = self.last_started.map(|at| (at, "completed"));
         tally::add(self.entry.task, Writer::Executor(self.me.index), Counts::of(&self.records), last);
         if !self.aside.is_empty() {
@@ -302,7 +308,7 @@ impl Batch<'_> {
             agenda::put_aside(self.entry, &rest.collect::<Vec<_>>());
         } else if until < self.entry.keys.len() {
             agenda::keep_rest(self.entry, until);
-        } else if self.try_ == Try::UnderSavepoint {
+        } else if matches!(self.try_, Try::UnderSavepoint | Try::Sharing) {
             self.me.is_entry_done.set(true);
         } else {
             agenda::delete(self.entry.id);

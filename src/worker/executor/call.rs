@@ -1,14 +1,16 @@
 //! Handing a row to the function: read it as it is now, see that it is still due and meets the filter, call. As the
 //! owner, whatever the function does with the session being undone before the next row.
 
-use super::fetch::{self, Reader, Statements};
+use super::fetch::{self, Reader, Statements, Wanted};
 use super::prepare::Prepared;
 use crate::catalog::agenda::Entry;
 use crate::catalog::function::Takes;
+use crate::catalog::places;
 use crate::catalog::record::Outcome;
 use crate::catalog::resolved::Resolved;
 use crate::error::Result;
 use crate::pg::current_run::{self, Run};
+use crate::pg::tid::Tid;
 use crate::pg::{invoke, sql, user, xact};
 use pgrx::pg_sys::Datum;
 use schedule::{Base, Instant, Occurrence};
@@ -28,6 +30,8 @@ pub struct Call {
     prepared: Rc<Prepared>,
     reader: Option<Reader>,
     function: Way,
+    /// Where the entry's rows lay.
+    places: Vec<Option<Tid>>,
     occurrence: Occurrence,
     is_forced: bool,
     entry: i64,
@@ -56,6 +60,7 @@ impl Call {
         Ok(Call {
             reader: plan.statements.as_ref().map(Reader::new),
             function,
+            places: places::decode(&entry.places, entry.keys.len()),
             occurrence: entry.occurrence,
             is_forced: entry.forced,
             entry: entry.id,
@@ -76,9 +81,10 @@ impl Call {
         if !reader.is_at_end(position) {
             return;
         }
+        let wanted = Wanted { keys, places: &self.places };
         if !under_savepoint {
-            reader.read_ahead(statements, resolved, keys, position);
-        } else if xact::savepoint(|| reader.read_ahead(statements, resolved, keys, position)).is_err() {
+            reader.read_ahead(statements, resolved, &wanted, position);
+        } else if xact::savepoint(|| reader.read_ahead(statements, resolved, &wanted, position)).is_err() {
             reader.forget();
         }
         reader.note_places();
@@ -169,7 +175,7 @@ impl Call {
     fn read_all(&mut self, keys: &[String]) {
         if let (Some((statements, resolved)), Some(reader)) = (rows_of(&self.prepared), &mut self.reader) {
             reader.read_everything();
-            reader.read_ahead(statements, resolved, keys, 0);
+            reader.read_ahead(statements, resolved, &Wanted { keys, places: &self.places }, 0);
             reader.note_places();
         }
     }

@@ -9,7 +9,7 @@ use crate::catalog::definition::TaskKind;
 use crate::catalog::due;
 use crate::catalog::tally::Writer;
 use crate::pg::boundary::Failure;
-use crate::pg::shmem::Interruption;
+use crate::pg::shmem::{Interruption, QUICK};
 use crate::pg::{clock, current_run, session, sql, user, worker, xact};
 use crate::worker::{attempt, events};
 use pgrx::prelude::*;
@@ -33,6 +33,9 @@ enum Step {
     OtherTask(i32),
 }
 
+/// For so long an owner of whose rows one took long is not quick. Microseconds.
+const SLOW_FOR: i64 = 60_000_000;
+
 /// Entries in one transaction at most.
 pub const MOST: u32 = 1000;
 /// A transaction takes up no further entries after this long. Microseconds.
@@ -53,7 +56,7 @@ pub struct Turns {
 impl Turns {
     fn claim(&mut self, me: &Me, was_idle: bool) -> Option<Entry> {
         let (now, in_hand, locked) = (clock::now(), me.others_in_hand(), me.locked.tasks());
-        let is_lent = me.slot.lent.load(Acquire);
+        let is_lent = me.takes_batches_only();
         if was_idle {
             self.spent.clear();
         }
@@ -119,7 +122,9 @@ pub fn one(me: &Me, turns: &mut Turns, was_idle: bool) -> bool {
     };
     events::tell();
     if found {
-        *turns.spent.entry(turns.session).or_default() += clock::monotonic() - begun;
+        let took = clock::monotonic() - begun;
+        *turns.spent.entry(turns.session).or_default() += took;
+        me.note_slowness(took);
     }
     let claimed = CLAIMED.take();
     if let Some(entry) = claimed.filter(|_| batch::was_broken())
@@ -138,15 +143,17 @@ pub fn one(me: &Me, turns: &mut Turns, was_idle: bool) -> bool {
 }
 
 /// Further entries of a date-field task in the same transaction, while it is young: a commit costs more than many a run. If
-/// one of them fails, all of them run again, in halves and halves of halves, and what fails by itself is at fault.
+/// one of them fails, all of them run again, in halves and halves of halves, and what fails by itself is at fault. Rows that
+/// were put aside do the same among themselves, each under a savepoint.
 fn more(me: &Me, first: &Entry, begun: i64) {
-    let is_fit = !first.alone && !first.forced && first.attempt == 0 && me.failing.get() != first.task;
+    let is_fit = !first.forced && first.attempt == 0 && (first.alone || me.failing.get() != first.task);
     let is_dated = || prepare::task(me, first.task).is_some_and(|prepared| prepared.task.kind == TaskKind::DateField);
     if !is_fit || !is_dated() {
         return;
     }
-    let (is_lent, mut last) = (me.slot.lent.load(Acquire), first.clone());
-    while me.merged.get() < me.most.get()
+    let (is_lent, mut last, mut goes_on) = (me.takes_batches_only(), first.clone(), true);
+    while goes_on
+        && me.merged.get() < me.most.get()
         && clock::monotonic() - begun < YOUNG
         && !me.locked.tasks().contains(&first.task)
         && let Some(entry) = due::claim_after(me.owner, &last, clock::now(), &me.others_in_hand(), is_lent)
@@ -154,37 +161,56 @@ fn more(me: &Me, first: &Entry, begun: i64) {
         me.slot.rest();
         take_in_hand(me, &entry);
         me.merged.set(me.merged.get() + 1);
-        batch::run(me, &entry, Mode::Together, Try::First);
+        if entry.alone {
+            goes_on = put_aside_before(me, &entry, Try::Sharing);
+        } else {
+            batch::run(me, &entry, Mode::Together, Try::First);
+        }
         last = entry;
     }
 }
 
 /// The entry as it was claimed. Together, but for rows that were put aside, and tasks whose last entry had some that fail.
 fn first_try(me: &Me, entry: &Entry) {
-    if !entry.alone {
-        let mode = match entry.keys.len() {
-            1 => Mode::Alone,
-            _ if me.failing.get() == entry.task => Mode::Savepoints,
-            _ => Mode::Together,
-        };
-        return batch::run(me, entry, mode, Try::First);
+    if entry.alone {
+        put_aside_before(me, entry, Try::UnderSavepoint);
+        return;
     }
-    // It has failed before: so that it can be noted without another transaction if it fails again.
+    let mode = match entry.keys.len() {
+        1 => Mode::Alone,
+        _ if me.failing.get() == entry.task => Mode::Savepoints,
+        _ => Mode::Together,
+    };
+    batch::run(me, entry, mode, Try::First);
+}
+
+/// A row that has failed before, under a savepoint: so that it can be noted without another transaction if it fails again.
+/// False where it has to wait for somebody's lock and others share the transaction: it waits in one of its own, next.
+fn put_aside_before(me: &Me, entry: &Entry, try_: Try) -> bool {
     me.is_entry_done.set(false);
-    match xact::savepoint(|| batch::run(me, entry, Mode::Alone, Try::UnderSavepoint)) {
+    let mark = events::mark();
+    let result = xact::savepoint(|| {
+        batch::run(me, entry, Mode::Alone, try_);
+        xact::settle_deferred();
+    });
+    match result {
         // By the transaction that has locked it. Deleted by the savepoint's, it would have two of them, and no index scan
         // could tell that it is dead: every claim would pass all that went before.
         Ok(()) if me.is_entry_done.take() => agenda::delete(entry.id),
         Ok(()) => {}
         Err(failure) if failure.sqlstate == CANCELLED => failure.raise(),
         Err(failure) => {
-            events::forget();
+            events::forget_from(mark);
             let interruption = me.slot.take_interruption(entry.id, me.slot.position.load(Acquire));
             me.slot.rest();
+            if try_ == Try::Sharing && failure.sqlstate == LOCKED && interruption == Interruption::None {
+                return false;
+            }
             note(me, entry.id, &failure, interruption);
             me.wake_at_end.set(true);
         }
     }
+    true
 }
 
 fn take_in_hand(me: &Me, entry: &Entry) {
@@ -206,6 +232,18 @@ fn separate(turns: &Turns) {
 }
 
 impl Me {
+    /// Somebody may want this slot back in the middle of a row that takes long.
+    fn takes_batches_only(&self) -> bool {
+        self.slot.lent.load(Acquire) && !self.shared.is_quick(self.database, self.owner.to_u32())
+    }
+
+    /// Did a row by itself take long?
+    fn note_slowness(&self, took: i64) {
+        if took > QUICK && self.slot.total.load(Acquire) == 1 && self.merged.get() == 1 {
+            self.slot.slow_until.store(clock::monotonic() + SLOW_FOR, Release);
+        }
+    }
+
     /// Entries that other executors have claimed, also between two of their transactions.
     pub fn others_in_hand(&self) -> Vec<i64> {
         self.shared.in_hand(self.database, Some(self.slot))

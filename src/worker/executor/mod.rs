@@ -197,7 +197,7 @@ fn work(me: &Me) {
         }
         let idle_end = idle_since + i64::from(settings::EXECUTOR_IDLE.get()) * 1000;
         let next = next_run_at(me).map_or(i64::MAX, |at| at.0);
-        if clock::now().0 >= idle_end.max(soon(next)) || must_yield(me, false) {
+        if clock::now().0 >= idle_end.max(soon(next)) || must_yield(me, false) || is_spare(me) {
             return;
         }
         worker::wait_until(Instant(next.min(idle_end.max(soon(next)))));
@@ -222,11 +222,16 @@ fn must_yield(me: &Me, is_busy: bool) -> bool {
     if !me.shared.is_slot_wanted() {
         return false;
     }
-    let others = me
-        .shared
-        .executors
-        .iter()
-        .filter(|slot| slot.process.is_alive() && slot.owner.load(Acquire) == me.owner.to_u32());
     // With one executor left for this owner, it works for a second before it makes room.
-    !is_busy || others.count() > 1 || clock::now().0 > me.slot.process.since.load(Relaxed) + 1_000_000
+    !is_busy || has_another(me) || clock::now().0 > me.slot.process.since.load(Relaxed) + 1_000_000
+}
+
+/// Another owner's work waits for long, and this executor has nothing to do and is not its owner's only one.
+fn is_spare(me: &Me) -> bool {
+    me.shared.is_help_wanted() && has_another(me)
+}
+
+fn has_another(me: &Me) -> bool {
+    let alive = me.shared.executors.iter().filter(|slot| slot.process.is_alive());
+    alive.filter(|slot| slot.owner.load(Acquire) == me.owner.to_u32()).count() > 1
 }

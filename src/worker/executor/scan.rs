@@ -3,11 +3,13 @@
 //! owner's search_path, for the sake of functions in views and filters, so every name in them is qualified.
 
 use crate::catalog::agenda;
+use crate::catalog::enter::{self, New};
 use crate::catalog::key;
 use crate::catalog::record::{self, Outcome, Record};
 use crate::catalog::resolved::Resolved;
 use crate::catalog::tally::Counts;
 use crate::catalog::task::ROW_ALIAS;
+use crate::pg::tid::Tid;
 use crate::pg::{clock, memory, sql, value};
 use schedule::{BaseRange, ColumnKind, Instant, Late, Occurrence};
 use std::collections::HashSet;
@@ -29,14 +31,21 @@ pub struct Scan<'a> {
     captured_floor: Instant,
     known: HashSet<u128>,
     found: Vec<Found>,
-    ready: Vec<(Occurrence, String)>,
+    ready: Vec<New>,
     counts: Counts,
+}
+
+/// A row with something due.
+#[derive(Clone)]
+struct Candidate {
+    key: String,
+    hash: u128,
+    place: Option<Tid>,
 }
 
 struct Found {
     occurrence: Occurrence,
-    key: String,
-    hash: u128,
+    row: Candidate,
     /// What becomes of it unless it is known.
     verdict: Verdict,
 }
@@ -136,7 +145,8 @@ impl<'a> Scan<'a> {
 
     fn window_statement(&self, ranges: &[BaseRange]) -> (String, Vec<sql::Arg>) {
         let resolved = self.resolved;
-        let (column, columns, table) = (resolved.column_sql(), resolved.columns_sql(), &resolved.target.sql_name);
+        let (column, columns, table) =
+            (resolved.column_sql(), resolved.planned_columns_sql(), &resolved.target.sql_name);
         let filter = match resolved.filter_condition() {
             Some(filter) if !resolved.task.filter.as_ref().is_some_and(|filter| filter.runs_late) => {
                 format!(" and {filter}")
@@ -200,7 +210,7 @@ impl<'a> Scan<'a> {
         };
         let statement = format!(
             "select {} from rows from ({}) jittask_key ({}) join {} as {ROW_ALIAS} on {}{filter}",
-            resolved.columns_sql(),
+            resolved.planned_columns_sql(),
             unnested.join(", "),
             names.join(", "),
             resolved.target.sql_name,
@@ -227,6 +237,7 @@ impl<'a> Scan<'a> {
         let Some(key) = key::from_row(rows, row, 1, &resolved.key) else { return };
         let (schedule, zone) = (&resolved.timing.schedule, &resolved.timing.zone);
         let hash = key::hash(resolved.task.id, &key);
+        let row = Candidate { key, hash, place: Tid::of(rows, row, columns + 3) };
         let due: Vec<Occurrence> = schedule
             .occurrences(base, zone, end, from)
             .take_while(|next| next.due_at < self.until)
@@ -237,7 +248,7 @@ impl<'a> Scan<'a> {
         if is_captured && past.is_empty() {
             let not_before = Instant(resolved.task.counts_from.0.min(from.0));
             if let Some(last) = schedule.last_before(base, zone, end, from, not_before) {
-                self.note(last, &key, hash, Verdict::PassOver);
+                self.note(last, &row, Verdict::PassOver);
             }
         }
         // All of the past is judged, so that the last one is the last also where another look has found it before.
@@ -245,18 +256,18 @@ impl<'a> Scan<'a> {
             let (Late::Run(occurrence) | Late::Skip(occurrence)) = late;
             if !self.known.contains(&key::identity(hash, occurrence.nominal_at)) {
                 let verdict = if matches!(late, Late::Run(_)) { Verdict::Enter } else { Verdict::SkipLate };
-                self.note(occurrence, &key, hash, verdict);
+                self.note(occurrence, &row, verdict);
             }
         }
         for occurrence in future {
             if !self.known.contains(&key::identity(hash, occurrence.nominal_at)) {
-                self.note(*occurrence, &key, hash, Verdict::Enter);
+                self.note(*occurrence, &row, Verdict::Enter);
             }
         }
     }
 
-    fn note(&mut self, occurrence: Occurrence, key: &str, hash: u128, verdict: Verdict) {
-        self.found.push(Found { occurrence, key: key.to_string(), hash, verdict });
+    fn note(&mut self, occurrence: Occurrence, row: &Candidate, verdict: Verdict) {
+        self.found.push(Found { occurrence, row: row.clone(), verdict });
     }
 
     /// Leaves out what is recorded, and gathers the rest for the agenda.
@@ -264,10 +275,10 @@ impl<'a> Scan<'a> {
         let task = &self.resolved.task;
         let found = std::mem::take(&mut self.found);
         let wanted: Vec<(u128, Instant)> =
-            found.iter().map(|found| (found.hash, found.occurrence.nominal_at)).collect();
+            found.iter().map(|found| (found.row.hash, found.occurrence.nominal_at)).collect();
         let known = record::known(task.id, &wanted);
         for (index, found) in found.into_iter().enumerate() {
-            let identity = key::identity(found.hash, found.occurrence.nominal_at);
+            let identity = key::identity(found.row.hash, found.occurrence.nominal_at);
             if self.known.contains(&identity) {
                 continue;
             }
@@ -275,7 +286,8 @@ impl<'a> Scan<'a> {
                 (None, Verdict::Enter) => {
                     self.counts.entered += 1;
                     self.known.insert(identity);
-                    self.ready.push((found.occurrence, found.key));
+                    let Candidate { key, place, .. } = found.row;
+                    self.ready.push(New { occurrence: found.occurrence, key, place });
                 }
                 (Some(record), Verdict::Enter) if record.may_return => self.revive(record.id, found),
                 (None, Verdict::SkipLate) => self.skip_late(found),
@@ -293,32 +305,32 @@ impl<'a> Scan<'a> {
         let task = &self.resolved.task;
         if record::take_back(id) {
             self.counts.skipped -= 1;
-            self.known.insert(key::identity(found.hash, found.occurrence.nominal_at));
-            agenda::insert_revived(task.owner, task.id, id, found.occurrence, &found.key);
+            self.known.insert(key::identity(found.row.hash, found.occurrence.nominal_at));
+            enter::insert_revived(task.owner, task.id, id, found.occurrence, &found.row.key);
         }
     }
 
     fn skip_late(&mut self, found: Found) {
-        let id = agenda::next_id();
+        let id = enter::next_id();
         let record = Record {
             id,
             occurrence: found.occurrence,
             forced: false,
-            key: found.key,
+            key: found.row.key,
             started_at: None,
             finished_at: clock::now(),
             attempt: 0,
             outcome: Outcome::Skipped("catch_up"),
         };
         record::insert(self.resolved.task.id, std::slice::from_ref(&record));
-        self.known.insert(key::identity(found.hash, found.occurrence.nominal_at));
+        self.known.insert(key::identity(found.row.hash, found.occurrence.nominal_at));
         self.counts.entered += 1;
         self.counts.skipped += 1;
     }
 
     fn write(&mut self) {
         let task = &self.resolved.task;
-        agenda::insert(task.owner, task.id, &std::mem::take(&mut self.ready), None);
+        enter::insert(task.owner, task.id, &std::mem::take(&mut self.ready));
     }
 
     /// Writes the rest; what the pass found.

@@ -1,5 +1,6 @@
-//! One owner's flood of batches may take the last executor too. It is lent: another owner who comes has it at once, also
-//! if a row hangs in it, and that row is not at fault.
+//! One owner's flood of batches, or long line of quick rows, may take the last executor too. It is lent: another owner who
+//! comes has it at once, also if a row hangs in it, and that row is not at fault. Who has more than one and nothing to do
+//! makes room for whoever has too few.
 
 use std::time::Duration;
 
@@ -83,4 +84,66 @@ fn a_lent_executor_whose_row_hangs_is_taken_back() {
     assert_eq!(one::<i64>(&mut superuser, "select count(*) from jittask.agenda where attempt > 0 or alone"), 0);
     assert_eq!(one::<i64>(&mut superuser, EXECUTORS), 1);
     nothing_unaccounted(&mut superuser);
+}
+
+/// Rows at instants of their own, all overdue.
+fn line(cluster: &Cluster, rows: i32) {
+    cluster.app_sql(&format!(
+        "select jittask.create_date_task('line', 'flood', 'due', 'pass');
+         insert into flood select id, now() - id * interval '1 ms' from generate_series(1, {rows}) id"
+    ));
+}
+
+#[test]
+fn a_long_line_of_quick_rows_has_the_last_executor_until_another_owner_comes() {
+    let cluster = cluster();
+    line(&cluster, 10_000);
+    cluster.wait_for(SOON, &format!("select ({EXECUTORS}) = 2"));
+    let late = others_delay(&cluster, "one");
+    assert!(late < 0.5, "another owner's run was {late} s late");
+    cluster.ended_within(Duration::from_secs(60), 10_001);
+    let mut session = cluster.app();
+    let odd = "select count(*) from jittask.records where status <> 'completed' or attempt <> 1";
+    assert_eq!(one::<i64>(&mut session, odd), 0);
+    nothing_unaccounted(&mut session);
+}
+
+#[test]
+fn a_line_of_slow_rows_has_not() {
+    let cluster = cluster();
+    cluster.app_sql(
+        "create or replace function pass(flood) returns void language plpgsql as $$ begin perform pg_sleep(0.3); end $$",
+    );
+    line(&cluster, 20);
+    cluster.ended_within(Duration::from_secs(30), 12);
+    let pids: i64 = one(&mut cluster.connect("postgres"), "select count(distinct pid) from jittask.records");
+    assert_eq!(pids, 1);
+}
+
+#[test]
+fn who_has_one_to_spare_makes_room() {
+    let cluster = Cluster::ready(&[("jittask.max_executors", "3"), ("jittask.executor_idle", "10min")]);
+    cluster.app_sql(SCHEMA);
+    cluster.sql(
+        "postgres",
+        "create role other login; grant usage on schema jittask to other; create schema other authorization other",
+    );
+    // Two executors of another owner, which stay for ten minutes when all is done.
+    let mut other = cluster.connect_as("postgres", "other");
+    other
+        .batch_execute(
+            "create table other.flood (id int primary key, due timestamptz); create index on other.flood (due);
+             create function other.pass(other.flood) returns void language plpgsql as $$ begin perform pg_sleep(0.05); end $$;
+             select jittask.create_date_task('others', 'other.flood', 'due', 'other.pass');
+             insert into other.flood select id, now() - id * interval '1 ms' from generate_series(1, 60) id",
+        )
+        .unwrap();
+    let others = "select count(*) from jittask.workers where kind = 'executor' and role = 'other'";
+    cluster.wait_for(SOON, &format!("select ({others}) = 2"));
+    cluster.ended_within(SOON, 60);
+    line(&cluster, 10_000);
+    cluster.wait_for(SOON, &format!("select ({EXECUTORS}) = 2"));
+    assert_eq!(one::<i64>(&mut cluster.connect("postgres"), others), 1);
+    cluster.ended_within(Duration::from_secs(60), 10_060);
+    nothing_unaccounted(&mut cluster.app());
 }

@@ -1,4 +1,5 @@
-//! Rows at instants of their own share transactions when many are due; and yet none suffers for another.
+//! Rows at instants of their own share transactions when many are due, and so do rows that were put aside; and yet none
+//! suffers for another.
 
 use cluster::{Cluster, SOON, all, nothing_unaccounted, one};
 
@@ -37,5 +38,60 @@ fn rows_at_instants_of_their_own() {
     let transactions: i64 = one(&mut session, "select count(distinct xmin::text) from outbox");
     println!("4,949 rows in {transactions} transactions");
     assert!(transactions < 4000, "{transactions} transactions");
+    nothing_unaccounted(&mut session);
+}
+
+const NOTES: &str = "
+create table note (id int primary key, due timestamptz);
+create index on note (due);
+create table side (id int primary key, seen int not null default 0);
+insert into side (id) select generate_series(1, 2000);
+create function see(note) returns void language plpgsql as $$
+begin
+    update side set seen = seen + 1 where id = $1.id;
+    if $1.id > 1000 then raise 'cannot see %', $1.id; end if;
+end $$;
+select jittask.create_date_task('notes', 'note', 'due', 'see', max_attempts => 1);";
+
+#[test]
+fn rows_put_aside() {
+    let cluster = Cluster::ready(&[]);
+    cluster.app_sql(NOTES);
+    cluster.app_sql("insert into note select id, now() from generate_series(501, 1500) id");
+    cluster.ended_within(SOON, 1000);
+    let mut session = cluster.connect("postgres");
+    assert_eq!(one::<i64>(&mut session, "select count(*) from jittask.records where status = 'failed'"), 500);
+    assert_eq!(one::<i64>(&mut session, "select sum(seen) from side"), 500);
+    let transactions: i64 =
+        one(&mut session, "select count(distinct xmin::text) from jittask.record where status = 'failed'");
+    println!("500 rows failed in {transactions} transactions");
+    assert!(transactions < 250, "{transactions} transactions");
+    nothing_unaccounted(&mut session);
+}
+
+#[test]
+fn one_that_waits_for_a_lock_holds_none_that_others_wait_for() {
+    let cluster = Cluster::ready(&[("jittask.max_executors", "1")]);
+    cluster.app_sql(NOTES);
+    let (mut first, mut second) = (cluster.app(), cluster.app());
+    first.batch_execute("begin; select from side where id = 5 for update").unwrap();
+    cluster.app_sql("insert into note select id, now() from unnest(array[5, 1001, 1002, 1003, 1004, 1005, 1006]) id");
+    let waits = |id: i32| format!("select count(*) = 1 from jittask.progress where row_key ->> 'id' = '{id}'");
+    // All are put aside, and the first of them waits again.
+    cluster.wait_for(SOON, "select count(*) = 7 from jittask.agenda where alone");
+    cluster.wait_for(SOON, &waits(5));
+    second.batch_execute("begin; select from side where id = 1003 for update").unwrap();
+    first.batch_execute("commit").unwrap();
+    // Those before it end, and hold no lock any more.
+    let ended = "select string_agg(status || ' ' || (row_key ->> 'id'), ', ' order by id) = 'completed 5, failed 1001, failed 1002'
+                 from jittask.records where finished_at is not null";
+    cluster.wait_for(SOON, ended);
+    cluster.wait_for(SOON, &waits(1003));
+    cluster.app_sql("set lock_timeout = '10ms'; update side set seen = seen where id < 1003");
+    second.batch_execute("commit").unwrap();
+    cluster.ended_within(SOON, 7);
+    let mut session = cluster.app();
+    assert_eq!(one::<i64>(&mut session, "select count(*) from side where seen = 1"), 1);
+    assert_eq!(one::<i64>(&mut session, "select count(*) from jittask.records where attempt <> 1"), 0);
     nothing_unaccounted(&mut session);
 }

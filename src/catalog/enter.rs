@@ -1,0 +1,126 @@
+//! Occurrences come into the agenda: planned, asked for by a person, or back under their old ids.
+
+use super::agenda::ENTRY_KEYS;
+use super::key::NO_ROW;
+use super::places;
+use crate::pg::tid::Tid;
+use crate::pg::{sql, user};
+use pgrx::pg_sys::{Oid, REGROLEOID};
+use schedule::Occurrence;
+
+/// An occurrence to be entered.
+pub struct New {
+    /// When it is due.
+    pub occurrence: Occurrence,
+    /// Its row, or [`NO_ROW`].
+    pub key: String,
+    /// Where the row lies.
+    pub place: Option<Tid>,
+}
+
+impl New {
+    /// Of a scheduled task.
+    pub fn scheduled(occurrence: Occurrence) -> New {
+        New { occurrence, key: NO_ROW.to_string(), place: None }
+    }
+}
+
+/// Puts occurrences into the agenda: those that share their instants share entries.
+pub fn insert(owner: Oid, task: i32, occurrences: &[New]) {
+    let mut groups: std::collections::BTreeMap<Occurrence, Vec<&New>> = Default::default();
+    for new in occurrences {
+        groups.entry(new.occurrence).or_default().push(new);
+    }
+    let (mut singles, mut entries) = (Vec::new(), Vec::new());
+    for (occurrence, news) in &groups {
+        match news.as_slice() {
+            [one] => singles.push(*one),
+            many => entries.extend(many.chunks(ENTRY_KEYS).map(|chunk| (*occurrence, chunk))),
+        }
+    }
+    user::as_extension_owner(|| {
+        for (occurrence, news) in entries {
+            insert_entry(owner, task, occurrence, news);
+        }
+        insert_singles(owner, task, &singles);
+    });
+}
+
+fn insert_entry(owner: Oid, task: i32, occurrence: Occurrence, news: &[&New]) {
+    sql::run(
+        "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, keys, places)
+         values (nextval('jittask.occurrence_id'), $1, $2, $3, $3, $4, $5, $6)",
+        &[
+            sql::datum(REGROLEOID, Some(owner.into())),
+            sql::arg(task),
+            sql::at(occurrence.due_at),
+            sql::at(occurrence.nominal_at),
+            sql::arg(news.iter().map(|new| new.key.clone()).collect::<Vec<_>>()),
+            sql::arg(places::encode(&news.iter().map(|new| new.place).collect::<Vec<_>>())),
+        ],
+    );
+}
+
+fn insert_singles(owner: Oid, task: i32, singles: &[&New]) {
+    if singles.is_empty() {
+        return;
+    }
+    sql::run(
+        "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, keys)
+         select nextval('jittask.occurrence_id'), $1, $2, u.due, u.due, u.nominal, array[u.key]
+         from unnest($3::timestamptz[], $4::timestamptz[], $5::text[]) u (due, nominal, key)",
+        &[
+            sql::datum(REGROLEOID, Some(owner.into())),
+            sql::arg(task),
+            sql::ats(singles.iter().map(|new| new.occurrence.due_at)),
+            sql::ats(singles.iter().map(|new| new.occurrence.nominal_at)),
+            sql::arg(singles.iter().map(|new| new.key.clone()).collect::<Vec<_>>()),
+        ],
+    );
+}
+
+/// An id for an occurrence that is recorded without having been in the agenda.
+pub fn next_id() -> i64 {
+    user::as_extension_owner(|| sql::run("select nextval('jittask.occurrence_id')", &[]).get(0, 1).unwrap_or_default())
+}
+
+/// An occurrence by run_task: due now, whatever the schedule says. Returns the record's id.
+pub fn insert_forced(owner: Oid, task: i32, key: &str) -> i64 {
+    user::as_extension_owner(|| {
+        let rows = sql::run(
+            "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, keys, forced)
+             select nextval('jittask.occurrence_id'), $1, $2, n.at, n.at, n.at, array[$3], true
+             from (select greatest(clock_timestamp(),
+                       (select max(a.nominal_at) + interval '1 microsecond' from jittask.agenda a where a.task_id = $2 and a.forced),
+                       (select max(r.nominal_at) + interval '1 microsecond' from jittask.record r
+                        where r.task_id = $2 and r.key = $3 and r.nominal_at >= clock_timestamp())) as at) n
+             returning id",
+            &[sql::datum(REGROLEOID, Some(owner.into())), sql::arg(task), sql::arg(key)],
+        );
+        rows.get(0, 1).unwrap_or_default()
+    })
+}
+
+/// Puts an occurrence back under its old record id.
+pub fn insert_revived(owner: Oid, task: i32, id: i64, occurrence: Occurrence, key: &str) {
+    insert_again(owner, task, id, occurrence, key, false);
+}
+
+/// The same, for whatever run_task had asked for.
+pub fn insert_again(owner: Oid, task: i32, id: i64, occurrence: Occurrence, key: &str, is_forced: bool) {
+    user::as_extension_owner(|| {
+        sql::run(
+            "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, keys, alone, forced)
+             values ($1, $2, $3, $4, $4, $5, array[$6], true, $7)",
+            &[
+                sql::arg(id),
+                sql::datum(REGROLEOID, Some(owner.into())),
+                sql::arg(task),
+                sql::at(occurrence.due_at),
+                sql::at(occurrence.nominal_at),
+                sql::arg(key),
+                sql::arg(is_forced),
+            ],
+        )
+    });
+}
