@@ -98,13 +98,13 @@ fn current_run() -> TableIterator<
 > {
     let rows: Vec<_> = run::get()
         .into_iter()
-        .map(|run| {
+        .map(|(run, position)| {
             let columns = run.key_columns.iter().map(String::as_str);
-            let key = run.key.map(|key| pgrx::JsonB(key::shown(&key, columns)));
+            let key = run.keys.as_ref().zip(position).and_then(|(keys, position)| keys.get(position));
             (
                 run.task.to_string(),
-                run.record_id,
-                key,
+                position.map(|position| run.entry + position as i64),
+                key.map(|key| pgrx::JsonB(key::shown(key, columns))),
                 timestamp(run.occurrence.nominal_at.0),
                 timestamp(run.occurrence.due_at.0),
                 run.attempt,

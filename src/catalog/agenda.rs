@@ -5,6 +5,7 @@ use crate::pg::boundary::Failure;
 use crate::pg::{memory, sql, user};
 use schedule::{Instant, Occurrence};
 use std::collections::HashSet;
+use std::rc::Rc;
 
 /// Most keys in one entry. Ids step by 1,024, so that every key has one.
 pub const ENTRY_KEYS: usize = 1000;
@@ -28,7 +29,7 @@ pub struct Entry {
     /// By run_task.
     pub forced: bool,
     /// The rows' keys, or `[""]`.
-    pub keys: Vec<String>,
+    pub keys: Rc<[String]>,
     /// Where the rows lay when they were found, in the form of [`super::places`].
     pub places: Vec<u8>,
 }
@@ -98,7 +99,7 @@ fn entry_at(rows: &sql::Rows, row: usize) -> Option<Entry> {
         attempt: rows.get(row, 5)?,
         alone: rows.get(row, 6)?,
         forced: rows.get(row, 7)?,
-        keys: rows.get(row, 8)?,
+        keys: rows.get::<Vec<String>>(row, 8)?.into(),
         places: rows.get(row, 9).unwrap_or_default(),
     })
 }

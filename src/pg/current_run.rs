@@ -1,18 +1,18 @@
 //! Which occurrence the function that is executing in this process serves.
 
 use schedule::Occurrence;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-/// What `jittask.current_run()` shows.
-#[derive(Clone, Debug)]
+/// What `jittask.current_run()` shows: of all rows of an entry at once, so that a row costs next to nothing.
+#[derive(Debug)]
 pub struct Run {
     /// The task's name.
     pub task: Rc<str>,
-    /// None in a batch call.
-    pub record_id: Option<i64>,
-    /// As stored; None in a batch call and for scheduled tasks.
-    pub key: Option<String>,
+    /// The first row's record id.
+    pub entry: i64,
+    /// As stored; none of a scheduled task.
+    pub keys: Option<Rc<[String]>>,
     /// Names of the key's columns.
     pub key_columns: Rc<[String]>,
     /// When it is due.
@@ -22,15 +22,22 @@ pub struct Run {
 }
 
 thread_local! {
-    static CURRENT: RefCell<Option<Run>> = const { RefCell::new(None) };
+    static CURRENT: RefCell<Option<Rc<Run>>> = const { RefCell::new(None) };
+    static POSITION: Cell<Option<usize>> = const { Cell::new(None) };
 }
 
-/// Sets or clears it.
-pub fn set(run: Option<Run>) {
-    CURRENT.replace(run);
+/// The row at this position is handed to the function; None: all of them.
+pub fn enter(run: &Rc<Run>, position: Option<usize>) {
+    CURRENT.replace(Some(run.clone()));
+    POSITION.set(position);
 }
 
-/// The run, inside one.
-pub fn get() -> Option<Run> {
-    CURRENT.with_borrow(Clone::clone)
+/// The function has returned, or failed.
+pub fn leave() {
+    CURRENT.take();
+}
+
+/// The run, inside one, and the position in it.
+pub fn get() -> Option<(Rc<Run>, Option<usize>)> {
+    CURRENT.with_borrow(Clone::clone).map(|run| (run, POSITION.get()))
 }

@@ -3,15 +3,17 @@
 
 use super::Me;
 use super::call::{Call, Judged};
+use super::fault;
 use super::late::{self, Lateness};
 use super::prepare::{self, Prepared};
 use crate::catalog::agenda::{self, Entry};
-use crate::catalog::definition::TaskKind;
+use crate::catalog::definition::{TaskKind, Timing};
 use crate::catalog::function::Takes;
 use crate::catalog::health;
 use crate::catalog::record::{self, Outcome, Record};
 use crate::catalog::tally::{self, Counts, Writer};
 use crate::catalog::task::{self, Task};
+use crate::pg::boundary::Failure;
 use crate::pg::{clock, flight, lock, user, worker, xact};
 use crate::worker::events;
 use schedule::Instant;
@@ -62,11 +64,23 @@ struct Batch<'a> {
     entry: &'a Entry,
     mode: Mode,
     records: Vec<Record>,
+    /// To run again by themselves.
     aside: Vec<usize>,
+    /// Failed, with attempts left.
+    retries: Vec<Retry>,
     try_: Try,
-    last_started: Option<Instant>,
+    /// When the last one started, and how it ended.
+    last: Option<(Instant, &'static str)>,
     /// Microseconds that a row, or a batch given as an array, may take.
     timeout: i64,
+}
+
+/// A row that failed in a batch, and when it is tried again.
+struct Retry {
+    position: usize,
+    started_at: Instant,
+    failure: Failure,
+    run_at: Instant,
 }
 
 /// Is it the entry's first transaction?
@@ -84,8 +98,8 @@ pub enum Try {
 
 /// Runs the entry inside the caller's transaction.
 pub fn run(me: &Me, entry: &Entry, mode: Mode, try_: Try) {
-    let (records, aside) = (Vec::new(), Vec::new());
-    let mut batch = Batch { me, entry, mode, try_, records, aside, last_started: None, timeout: i64::MAX };
+    let (records, aside, retries) = Default::default();
+    let mut batch = Batch { me, entry, mode, try_, records, aside, retries, last: None, timeout: i64::MAX };
     STARTED_AT.set(clock::now());
     let prepared = prepare::task(me, entry.task);
     match prepared.as_ref().map(|prepared| &prepared.task) {
@@ -248,8 +262,11 @@ impl Batch<'_> {
                 Ok(outcome) => self.note(position, Some(started_at), outcome),
                 // Interrupted: not to be tried again alone, as if nothing had been.
                 Err(failure) if failure.sqlstate == super::claim::CANCELLED => failure.raise(),
-                Err(_) => {
-                    self.aside.push(position);
+                Err(failure) => {
+                    match call.timing().filter(|_| fault::is_own(&failure)) {
+                        Some(timing) => self.fail(position, started_at, failure, timing),
+                        None => self.aside.push(position),
+                    }
                     call.renew();
                 }
             }
@@ -283,17 +300,31 @@ impl Batch<'_> {
     }
 
     fn note(&mut self, position: usize, started_at: Option<Instant>, outcome: Outcome) {
-        let ran = matches!(outcome, Outcome::Completed(_));
+        let ran = matches!(outcome, Outcome::Completed(_) | Outcome::Failed(_));
         let started_at = started_at.filter(|_| ran);
-        self.last_started = started_at.or(self.last_started);
+        self.last = started_at.map(|at| (at, outcome.status())).or(self.last);
         let attempt = self.entry.attempt + i32::from(ran);
         self.records.push(Record { started_at, attempt, ..Record::of(self.entry, position, outcome) });
+    }
+
+    /// An attempt that counts.
+    fn fail(&mut self, position: usize, started_at: Instant, failure: Failure, timing: &Timing) {
+        let attempt = self.entry.attempt.unsigned_abs() + 1;
+        match schedule::next_retry_at(clock::now(), attempt, timing.max_attempts, timing.retry_backoff) {
+            None => self.note(position, Some(started_at), Outcome::Failed(failure)),
+            Some(run_at) => self.retries.push(Retry { position, started_at, failure, run_at }),
+        }
     }
 
     /// Records, counts, and what is left of the entry: nothing, the keys from `until` on, or those put aside.
     fn finish(self, until: usize) {
         if self.mode == Mode::Savepoints {
-            self.me.failing.set(if self.aside.is_empty() { 0 } else { self.entry.task });
+            let is_failing = !(self.aside.is_empty() && self.retries.is_empty())
+                || self.records.iter().any(|record| matches!(record.outcome, Outcome::Failed(_)));
+            self.me.failing.set(if is_failing { self.entry.task } else { 0 });
+        }
+        if !self.retries.is_empty() {
+            self.me.wake_at_end.set(true);
         }
         user::as_extension_owner(|| self.write(until));
         events::remember(&self.records);
@@ -301,11 +332,15 @@ impl Batch<'_> {
 
     fn write(&self, until: usize) {
         record::insert(self.entry.task, &self.records);
-        let last = self.last_started.map(|at| (at, "completed"));
-        tally::add(self.entry.task, Writer::Executor(self.me.index), Counts::of(&self.records), last);
-        if !self.aside.is_empty() {
-            let rest = self.aside.iter().copied().chain(until..self.entry.keys.len());
+        tally::add(self.entry.task, Writer::Executor(self.me.index), Counts::of(&self.records), self.last);
+        if !(self.aside.is_empty() && self.retries.is_empty()) {
+            let failed = self.retries.iter().map(|retry| retry.position);
+            let rest = self.aside.iter().copied().chain(failed).chain(until..self.entry.keys.len());
             agenda::put_aside(self.entry, &rest.collect::<Vec<_>>());
+            for retry in &self.retries {
+                let id = self.entry.id + retry.position as i64;
+                agenda::retry_later(id, self.entry.attempt + 1, retry.started_at, &retry.failure, retry.run_at);
+            }
         } else if until < self.entry.keys.len() {
             agenda::keep_rest(self.entry, until);
         } else if matches!(self.try_, Try::UnderSavepoint | Try::Sharing) {

@@ -4,6 +4,7 @@
 use super::fetch::{self, Reader, Statements, Wanted};
 use super::prepare::Prepared;
 use crate::catalog::agenda::Entry;
+use crate::catalog::definition::Timing;
 use crate::catalog::function::Takes;
 use crate::catalog::places;
 use crate::catalog::record::Outcome;
@@ -13,7 +14,7 @@ use crate::pg::current_run::{self, Run};
 use crate::pg::tid::Tid;
 use crate::pg::{invoke, sql, user, xact};
 use pgrx::pg_sys::Datum;
-use schedule::{Base, Instant, Occurrence};
+use schedule::{Base, Instant};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -32,10 +33,9 @@ pub struct Call {
     function: Way,
     /// Where the entry's rows lay.
     places: Vec<Option<Tid>>,
-    occurrence: Occurrence,
+    /// What the function may ask for.
+    run: Rc<Run>,
     is_forced: bool,
-    entry: i64,
-    attempt: i32,
     /// Rows of one entry mostly have the same date: the last answer.
     last_due: Cell<Option<(Base, Option<Instant>, bool)>>,
 }
@@ -61,10 +61,15 @@ impl Call {
             reader: plan.statements.as_ref().map(Reader::new),
             function,
             places: places::decode(&entry.places, entry.keys.len()),
-            occurrence: entry.occurrence,
+            run: Rc::new(Run {
+                task: plan.name.clone(),
+                entry: entry.id,
+                keys: has_argument.then(|| entry.keys.clone()),
+                key_columns: plan.key_columns.clone(),
+                occurrence: entry.occurrence,
+                attempt: entry.attempt + 1,
+            }),
             is_forced: entry.forced,
-            entry: entry.id,
-            attempt: entry.attempt + 1,
             last_due: Cell::new(None),
             prepared,
         })
@@ -73,6 +78,11 @@ impl Call {
     /// What the function is given.
     pub fn takes(&self) -> Takes {
         self.prepared.task.function.takes
+    }
+
+    /// The task's.
+    pub fn timing(&self) -> Option<&Timing> {
+        self.prepared.plan().ok()?.resolved.as_ref().map(|resolved| &resolved.timing)
     }
 
     /// Reads rows ahead, if it is time before this position. Under savepoints a failure leads to reading one by one.
@@ -94,11 +104,11 @@ impl Call {
     pub fn row(&mut self, key: &str, position: usize) -> Outcome {
         let result = xact::statement(|| match self.fit_row(key, position)? {
             None => {
-                self.announce(Some(position), None);
+                current_run::enter(&self.run, Some(position));
                 Ok(self.call(None))
             }
             Some((value, rows)) => {
-                self.announce(Some(position), Some(key.to_string()));
+                current_run::enter(&self.run, Some(position));
                 let result = self.call(Some(value));
                 drop(rows);
                 Ok(result)
@@ -163,7 +173,7 @@ impl Call {
         }
         if !fit.is_empty() {
             let argument = sql::row_array(resolved.target.row_type, resolved.target.row_array, values);
-            self.announce(None, None);
+            current_run::enter(&self.run, None);
             let result = xact::statement(|| self.call(Some(argument)));
             judged.extend(fit.iter().map(|position| (*position, Judged::Done(result.clone()))));
         }
@@ -200,21 +210,9 @@ impl Call {
         if let Some((.., is_due)) = self.last_due.get().filter(|last| (last.0, last.1) == (base, end)) {
             return is_due;
         }
-        let is_due = resolved.timing.schedule.contains(base, &resolved.timing.zone, end, self.occurrence);
+        let is_due = resolved.timing.schedule.contains(base, &resolved.timing.zone, end, self.run.occurrence);
         self.last_due.set(Some((base, end, is_due)));
         is_due
-    }
-
-    fn announce(&self, position: Option<usize>, key: Option<String>) {
-        let Ok(plan) = self.prepared.plan() else { return };
-        current_run::set(Some(Run {
-            task: plan.name.clone(),
-            record_id: position.map(|position| self.entry + position as i64),
-            key,
-            key_columns: plan.key_columns.clone(),
-            occurrence: self.occurrence,
-            attempt: self.attempt,
-        }));
     }
 
     fn call(&self, argument: Option<sql::Arg>) -> Option<String> {
@@ -228,7 +226,7 @@ impl Call {
             }
         };
         settings.end();
-        current_run::set(None);
+        current_run::leave();
         result
     }
 

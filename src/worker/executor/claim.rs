@@ -3,6 +3,7 @@
 
 use super::Me;
 use super::batch::{self, Mode, Try};
+use super::fault;
 use super::prepare;
 use crate::catalog::agenda::{self, Entry};
 use crate::catalog::definition::TaskKind;
@@ -135,7 +136,7 @@ pub fn one(me: &Me, turns: &mut Turns, was_idle: bool) -> bool {
     if me.wake_at_end.take() {
         me.wake_scheduler();
     }
-    current_run::set(None);
+    current_run::leave();
     me.slot.rest();
     me.slot.task.store(0, Release);
     me.slot.entry.store(0, Release);
@@ -185,7 +186,8 @@ fn first_try(me: &Me, entry: &Entry) {
 }
 
 /// A row that has failed before, under a savepoint: so that it can be noted without another transaction if it fails again.
-/// False where it has to wait for somebody's lock and others share the transaction: it waits in one of its own, next.
+/// False where that may be for others' sake, who share the transaction, or where it has to wait for a lock: it runs in one
+/// of its own, next.
 fn put_aside_before(me: &Me, entry: &Entry, try_: Try) -> bool {
     me.is_entry_done.set(false);
     let mark = events::mark();
@@ -203,7 +205,9 @@ fn put_aside_before(me: &Me, entry: &Entry, try_: Try) -> bool {
             events::forget_from(mark);
             let interruption = me.slot.take_interruption(entry.id, me.slot.position.load(Acquire));
             me.slot.rest();
-            if try_ == Try::Sharing && failure.sqlstate == LOCKED && interruption == Interruption::None {
+            if try_ == Try::Sharing && !fault::is_own(&failure) && interruption == Interruption::None {
+                // If it is the others' company that it does not bear, it is not put to it again at once.
+                me.most.set(if failure.sqlstate == LOCKED { me.most.get() } else { 1 });
                 return false;
             }
             note(me, entry.id, &failure, interruption);

@@ -4,6 +4,7 @@
 mod batch;
 mod call;
 mod claim;
+mod fault;
 mod fetch;
 mod late;
 mod locked;

@@ -54,7 +54,7 @@ end $$;
 select jittask.create_date_task('notes', 'note', 'due', 'see', max_attempts => 1);";
 
 #[test]
-fn rows_put_aside() {
+fn rows_that_fail() {
     let cluster = Cluster::ready(&[]);
     cluster.app_sql(NOTES);
     cluster.app_sql("insert into note select id, now() from generate_series(501, 1500) id");
@@ -73,25 +73,59 @@ fn rows_put_aside() {
 fn one_that_waits_for_a_lock_holds_none_that_others_wait_for() {
     let cluster = Cluster::ready(&[("jittask.max_executors", "1")]);
     cluster.app_sql(NOTES);
+    // After the first has brought its process down all others run by themselves, or share a transaction under savepoints.
+    cluster.app_sql(
+        "create or replace function see(note) returns void language plpgsql as $$
+         begin
+             if $1.id = 1 then perform pg_terminate_backend(pg_backend_pid()), pg_sleep(10); end if;
+             update side set seen = seen + 1 where id = $1.id;
+         end $$",
+    );
     let (mut first, mut second) = (cluster.app(), cluster.app());
-    first.batch_execute("begin; select from side where id = 5 for update").unwrap();
-    cluster.app_sql("insert into note select id, now() from unnest(array[5, 1001, 1002, 1003, 1004, 1005, 1006]) id");
+    first.batch_execute("begin; select from side where id = 2 for update").unwrap();
+    cluster.app_sql("insert into note select id, now() from generate_series(1, 8) id");
     let waits = |id: i32| format!("select count(*) = 1 from jittask.progress where row_key ->> 'id' = '{id}'");
-    // All are put aside, and the first of them waits again.
     cluster.wait_for(SOON, "select count(*) = 7 from jittask.agenda where alone");
-    cluster.wait_for(SOON, &waits(5));
-    second.batch_execute("begin; select from side where id = 1003 for update").unwrap();
+    cluster.wait_for(SOON, &waits(2));
+    second.batch_execute("begin; select from side where id = 5 for update").unwrap();
     first.batch_execute("commit").unwrap();
     // Those before it end, and hold no lock any more.
-    let ended = "select string_agg(status || ' ' || (row_key ->> 'id'), ', ' order by id) = 'completed 5, failed 1001, failed 1002'
+    let ended = "select string_agg(status || ' ' || (row_key ->> 'id'), ', ' order by id) = 'failed 1, completed 2, completed 3, completed 4'
                  from jittask.records where finished_at is not null";
     cluster.wait_for(SOON, ended);
-    cluster.wait_for(SOON, &waits(1003));
-    cluster.app_sql("set lock_timeout = '10ms'; update side set seen = seen where id < 1003");
+    cluster.wait_for(SOON, &waits(5));
+    cluster.app_sql("set lock_timeout = '10ms'; update side set seen = seen where id < 5");
     second.batch_execute("commit").unwrap();
-    cluster.ended_within(SOON, 7);
+    cluster.ended_within(SOON, 8);
     let mut session = cluster.app();
-    assert_eq!(one::<i64>(&mut session, "select count(*) from side where seen = 1"), 1);
+    assert_eq!(one::<i64>(&mut session, "select count(*) from side where seen = 1"), 7);
     assert_eq!(one::<i64>(&mut session, "select count(*) from jittask.records where attempt <> 1"), 0);
+    nothing_unaccounted(&mut session);
+}
+
+#[test]
+fn rows_that_bear_no_company() {
+    let cluster = Cluster::ready(&[]);
+    cluster.app_sql(
+        "create table call (id int primary key, due timestamptz); create index on call (due);
+         create table at (transaction timestamptz unique default now());
+         create function once(call) returns void language plpgsql as $$
+         begin
+             create temporary table once (id int) on commit drop;
+             if $1.id % 10 = 0 then raise 'no'; end if;
+         end $$;
+         create function stamp(call) returns void language sql as $$ insert into at default values $$;
+         select jittask.create_date_task('once', 'call', 'due', 'once', max_attempts => 1);
+         select jittask.create_date_task('stamp', 'call', 'due', 'stamp', max_attempts => 1);
+         insert into call select id, now() from generate_series(1, 100) id;
+         insert into call select id, now() - id * interval '1 ms' from generate_series(101, 200) id;",
+    );
+    cluster.ended_within(SOON, 400);
+    let mut session = cluster.app();
+    let ended: Vec<String> = all(
+        &mut session,
+        "select concat_ws(' ', task, status, attempt, count(*), error) from jittask.records group by task, status, attempt, error order by 1",
+    );
+    assert_eq!(ended, ["once completed 1 180", "once failed 1 20 no", "stamp completed 1 200"]);
     nothing_unaccounted(&mut session);
 }
