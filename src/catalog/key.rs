@@ -99,6 +99,16 @@ pub fn from_row(rows: &sql::Rows, row: usize, first: usize, columns: &[KeyColumn
     values.map(|values| tuple::join_key(&values))
 }
 
+/// Is this the row of a stored key?
+pub fn is_of_row(key: &str, rows: &sql::Rows, row: usize, first: usize, columns: &[KeyColumn]) -> bool {
+    if let [column] = columns
+        && let Some(value) = value::integer(column.kind, key)
+    {
+        return rows.datum(row, first).is_some_and(|found| value::same_integer(column.kind, found, value));
+    }
+    from_row(rows, row, first, columns).as_deref() == Some(key)
+}
+
 /// A stored key's value; it was written by us, so it reads.
 fn read(column: &KeyColumn, text: &str) -> pgrx::pg_sys::Datum {
     // Most keys are integers, and there are many of them.

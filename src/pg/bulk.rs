@@ -1,7 +1,7 @@
 //! Rows into one of our own tables, many at a time and with its indexes, without a statement around them. Needs no
 //! privilege and no search_path. Constraints are the indexes' alone: no NOT NULL, CHECK, trigger or default is looked at.
 
-use super::boundary;
+use super::{boundary, raw};
 use pgrx::pg_sys::{self, Datum, Oid};
 
 type Slot = *mut pg_sys::TupleTableSlot;
@@ -26,8 +26,6 @@ unsafe extern "C-unwind" {
         is_unchanged: bool,
         info: *mut pg_sys::IndexInfo,
     ) -> bool;
-    #[link_name = "MemoryContextReset"]
-    fn raw_reset(context: pg_sys::MemoryContext);
 }
 
 /// A row: one datum, or NULL, for each column.
@@ -67,7 +65,7 @@ pub fn insert<const N: usize>(relation: Oid, rows: impl ExactSizeIterator<Item =
             };
             index.insert(&slots);
         }
-        slots.iter().for_each(|slot| pg_sys::ExecDropSingleTupleTableSlot(*slot));
+        slots.iter().for_each(|slot| raw::drop_slot(*slot));
         pg_sys::ExecCloseIndices(target);
         pg_sys::FreeExecutorState(state);
         pg_sys::table_close(table, pg_sys::NoLock as i32);
@@ -82,7 +80,7 @@ unsafe fn fill<const N: usize>(shape: pg_sys::TupleDesc, row: &Row<N>) -> Slot {
             *(*slot).tts_values.add(i) = value.unwrap_or(Datum::from(0));
             *(*slot).tts_isnull.add(i) = value.is_none();
         }
-        pg_sys::ExecStoreVirtualTuple(slot)
+        raw::store_virtual_tuple(slot)
     }
 }
 
@@ -109,7 +107,7 @@ impl Index {
                     if self.is_covered(predicate, context) {
                         self.insert_one(*slot);
                     }
-                    raw_reset((*context).ecxt_per_tuple_memory);
+                    raw::memory_context_reset((*context).ecxt_per_tuple_memory);
                 }
             })
         };

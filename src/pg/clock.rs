@@ -8,7 +8,7 @@ const EPOCH_SHIFT: i64 = 946_684_800_000_000;
 
 /// The clock's time.
 pub fn now() -> Instant {
-    from_pg(unsafe { pg_sys::GetCurrentTimestamp() })
+    from_pg(unsafe { super::raw::current_timestamp() })
 }
 
 /// Microseconds of a clock that nobody sets, from some start; the same for all processes.

@@ -1,6 +1,6 @@
 //! Calling a function by its OID, without a statement around it: as in `select f(row)`, at a fraction of the cost.
 
-use super::boundary;
+use super::{boundary, raw};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::ffi::CStr;
 
@@ -78,7 +78,7 @@ impl Function {
                 CStr::from_ptr(pg_sys::OidOutputFunctionCall(output, result)).to_string_lossy().into_owned()
             });
             pg_sys::MemoryContextSwitchTo(before);
-            pg_sys::MemoryContextReset(self.memory);
+            raw::memory_context_reset(self.memory);
             text
         }
     }

@@ -15,6 +15,7 @@ pub mod invoke;
 pub mod lock;
 pub mod memory;
 pub mod notify;
+mod raw;
 pub mod row;
 pub mod session;
 pub mod shmem;

@@ -1,7 +1,7 @@
 //! SPI with plans that are kept: one call to run a statement with bound values, one way to read its rows.
 //! Every statement takes its own snapshot and sees what the transaction did before.
 
-use super::{boundary, clock};
+use super::{boundary, clock, raw};
 use pgrx::datum::{FromDatum, IntoDatum};
 use pgrx::pg_sys::{self, Datum, Oid};
 use schedule::Instant;
@@ -265,14 +265,14 @@ impl Rows {
         unsafe {
             let mut null = false;
             let tuple = *(*self.table).vals.add(row);
-            let value = pg_sys::SPI_getbinval(tuple, (*self.table).tupdesc, column as c_int, &mut null);
+            let value = raw::spi_getbinval(tuple, (*self.table).tupdesc, column as c_int, &mut null);
             (!null).then_some(value)
         }
     }
 
     /// The type of a column.
     pub fn kind(&self, column: usize) -> Oid {
-        unsafe { pg_sys::SPI_gettypeid((*self.table).tupdesc, column as c_int) }
+        unsafe { raw::spi_gettypeid((*self.table).tupdesc, column as c_int) }
     }
 
     /// The value, or None for NULL or no such row.

@@ -137,7 +137,7 @@ pub struct Settings(i32);
 impl Settings {
     /// Opens the level.
     pub fn begin() -> Self {
-        Settings(unsafe { pg_sys::NewGUCNestLevel() })
+        Settings(unsafe { super::raw::new_guc_nest_level() })
     }
 
     /// Sets one inside the level.
@@ -166,6 +166,6 @@ impl Settings {
 
     /// Closes it. "Not committed", so that even a plain SET of user code is undone.
     pub fn end(self) {
-        unsafe { pg_sys::AtEOXact_GUC(false, self.0) };
+        unsafe { super::raw::end_of_guc_nest_level(false, self.0) };
     }
 }

@@ -58,6 +58,11 @@ pub fn integer(kind: Oid, text: &str) -> Option<Datum> {
     }
 }
 
+/// Are two values of a type that [`integer`] knows the same? Of a narrow one the datum's other bits say nothing.
+pub fn same_integer(kind: Oid, a: Datum, b: Datum) -> bool {
+    if kind == pg_sys::INT4OID { a.value() as i32 == b.value() as i32 } else { a.value() == b.value() }
+}
+
 unsafe extern "C-unwind" {
     #[link_name = "OidInputFunctionCall"]
     fn raw_input(function: Oid, text: *mut std::ffi::c_char, parameter: Oid, modifier: i32) -> Datum;

@@ -4,9 +4,9 @@
 //! A place cannot be given to another row meanwhile: the transaction's first snapshot, which stays active, keeps all
 //! versions that anybody has removed since.
 
-use super::boundary;
 use super::sql::Rows;
 use super::tid::Tid;
+use super::{boundary, raw};
 use pgrx::pg_sys::{self, Oid};
 use std::collections::HashMap;
 
@@ -60,29 +60,10 @@ impl Versions {
     /// Does the active snapshot see this very version?
     pub fn is_current(&self, place: Place) -> bool {
         let Some(heap) = self.heaps.get(&place.relation.to_u32()) else { return false };
-        if heap.slot.is_null() {
-            return false;
-        }
-        unsafe {
-            let relation = pg_sys::table_open(place.relation, pg_sys::NoLock as i32);
-            let is_same_file = (*(*relation).rd_rel).relfilenode == heap.file;
-            if is_same_file && is_untouched(relation) && transactions_ended() == self.ended {
-                pg_sys::table_close(relation, pg_sys::NoLock as i32);
-                return true;
-            }
-            let fetch = (*(*relation).rd_tableam).tuple_fetch_row_version;
-            let (slot, snapshot) = (heap.slot, pg_sys::GetActiveSnapshot());
-            let mut tid = place.tid.data();
-            let tid = &raw mut tid;
-            let is_seen = is_same_file
-                && boundary::catch(|| fetch.is_some_and(|fetch| fetch(relation, tid, snapshot, slot)))
-                    .unwrap_or_else(|failure| failure.raise());
-            if let Some(clear) = (*(*slot).tts_ops).clear {
-                clear(slot);
-            }
-            pg_sys::table_close(relation, pg_sys::NoLock as i32);
-            is_seen
-        }
+        let (relation, tid) = (place.relation, place.tid.data());
+        !heap.slot.is_null()
+            && unsafe { boundary::catch(|| heap.has(relation, tid, self.ended)) }
+                .unwrap_or_else(|failure| failure.raise())
     }
 
     /// Lets go of them, before the transaction ends.
@@ -93,9 +74,34 @@ impl Versions {
     }
 }
 
+impl Heap {
+    /// Is the version there? Inside of [`boundary::catch`].
+    unsafe fn has(&self, relation: Oid, mut tid: pg_sys::ItemPointerData, ended: u64) -> bool {
+        unsafe {
+            let relation = raw::table_open(relation, pg_sys::NoLock as i32);
+            let is_same_file = (*(*relation).rd_rel).relfilenode == self.file;
+            let is_untouched = is_same_file && is_untouched(relation) && transactions_ended() == ended;
+            let is_there = is_untouched || is_same_file && self.fetch(relation, &mut tid);
+            raw::table_close(relation, pg_sys::NoLock as i32);
+            is_there
+        }
+    }
+
+    unsafe fn fetch(&self, relation: pg_sys::Relation, tid: &mut pg_sys::ItemPointerData) -> bool {
+        unsafe {
+            let Some(fetch) = (*(*relation).rd_tableam).tuple_fetch_row_version else { return false };
+            let is_seen = fetch(relation, tid, raw::active_snapshot(), self.slot);
+            if let Some(clear) = (*(*self.slot).tts_ops).clear {
+                clear(self.slot);
+            }
+            is_seen
+        }
+    }
+}
+
 /// Nobody else's changes have come into sight while this stays the same: the server's count of ended transactions.
 fn transactions_ended() -> u64 {
-    unsafe { (*pg_sys::GetLatestSnapshot()).snapXactCompletionCount }
+    unsafe { (*raw::latest_snapshot()).snapXactCompletionCount }
 }
 
 /// Has this transaction itself changed nothing in the table? The server counts such changes, unless it is told not to.

@@ -1,6 +1,7 @@
 //! Transactions of background workers, with an abort path: the caller gets the error and may go on.
 
 use super::boundary::{self, Failure};
+use super::raw;
 use pgrx::pg_sys;
 use pgrx::pg_sys::PgTryBuilder;
 use std::panic::AssertUnwindSafe;
@@ -74,13 +75,14 @@ pub fn savepoint<T>(body: impl FnOnce() -> T) -> Result<T, Failure> {
 
 /// Runs `body` under a snapshot taken now, which sees what the transaction did before: as a statement of its own would.
 pub fn statement<T>(body: impl FnOnce() -> T) -> T {
-    unsafe {
-        pg_sys::CommandCounterIncrement();
-        pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
-    }
+    let begin = || unsafe {
+        raw::command_counter_increment();
+        raw::push_active_snapshot(raw::transaction_snapshot());
+    };
+    unsafe { boundary::catch(begin) }.unwrap_or_else(|failure| failure.raise());
     let value = body();
     // After an ERROR the abort of the (sub)transaction drops the snapshot.
-    unsafe { pg_sys::PopActiveSnapshot() };
+    unsafe { raw::pop_active_snapshot() };
     value
 }
 

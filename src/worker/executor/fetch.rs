@@ -201,7 +201,7 @@ impl Ahead {
         for row in 0..rows.len() {
             let at = Tid::of(&rows, row, PLACE).and_then(|place| placed.binary_search_by_key(&place, |at| at.0).ok());
             let Some((_, position)) = at.map(|at| placed[at]) else { continue };
-            if key::from_row(&rows, row, KEY, &resolved.key).as_ref() == Some(&keys[position]) {
+            if key::is_of_row(&keys[position], &rows, row, KEY, &resolved.key) {
                 self.note(&rows, row, position);
             }
         }
