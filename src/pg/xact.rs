@@ -9,6 +9,8 @@ use std::panic::AssertUnwindSafe;
 unsafe extern "C-unwind" {
     #[link_name = "CommitTransactionCommand"]
     fn raw_commit();
+    #[link_name = "AfterTriggerSetState"]
+    fn raw_set_constraints(statement: *mut pg_sys::ConstraintsSetStmt);
 }
 
 /// Runs `body` in a transaction of its own with SPI open, and commits. Isolation and mode are ours, whatever the
@@ -94,7 +96,8 @@ pub fn settle_deferred() {
             constraints: std::ptr::null_mut(),
             deferred,
         };
-        unsafe { pg_sys::AfterTriggerSetState(&mut statement) };
+        let statement = &raw mut statement;
+        unsafe { boundary::catch(|| raw_set_constraints(statement)) }.unwrap_or_else(|failure| failure.raise());
     }
 }
 
