@@ -67,11 +67,11 @@ create table jittask.agenda (
 create index agenda_claim on jittask.agenda (owner, run_at, id);
 create index agenda_occurrence on jittask.agenda (task_id, nominal_at);
 
--- What became of each occurrence. Without NULLs where it can be: each record costs what stands here.
+-- What became of each occurrence. What is mostly NULL comes last: of a completed one nothing is stored from due_at on, and
+-- no bitmap of NULLs either. Each record costs what stands here.
 create table jittask.record (
     id            bigint primary key with (fillfactor = 100),
     nominal_at    timestamptz not null,
-    due_at        timestamptz,                    -- null: at nominal_at, no holiday has moved it
     started_at    timestamptz,
     finished_at   timestamptz not null,
     task_id       int not null,
@@ -80,6 +80,7 @@ create table jittask.record (
     attempt       smallint not null,
     forced        boolean not null,               -- by run_task: a retry is forced too
     key           text not null,
+    due_at        timestamptz,                    -- null: at nominal_at, no holiday has moved it
     result        text,
     error_code    text,
     error         text,

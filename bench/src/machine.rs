@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-/// Some lines of Markdown.
+/// In one line.
 pub fn describe(server: &str) -> String {
     let date = said("date", &["-u", "+%Y-%m-%d %H:%M UTC"]);
     let commit = said("git", &["describe", "--always", "--dirty", "--exclude", "*"]);
@@ -12,7 +12,7 @@ pub fn describe(server: &str) -> String {
         field("/proc/meminfo", "MemTotal").trim_end_matches(" kB").parse::<f64>().unwrap_or_default() / 1048576.0;
     let kernel = said("uname", &["-sr"]);
     format!(
-        "- {date}, commit {commit}\n- {cores} cores ({cpu}), {memory:.0} GiB of memory, {kernel}\n- {server}\n- {}, {}\n",
+        "{date}, commit {commit}: {cores} cores ({cpu}), {memory:.0} GiB of memory, {kernel}; {server}; {}, {}.",
         said("rustc", &["--version"]),
         peers()
     )

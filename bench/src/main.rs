@@ -13,6 +13,7 @@ mod peers;
 mod plan;
 mod processes;
 mod report;
+mod results;
 mod server;
 mod stats;
 
@@ -44,12 +45,14 @@ fn run(plan: &Plan) -> Result<ExitCode, String> {
     if plan.is_quick {
         return judge(plan, &chosen, &results);
     }
-    if plan.scale == 1.0 && plan.measures.is_empty() {
+    if plan.scale == 1.0 {
         let path = home().join("RESULTS.md");
-        std::fs::write(&path, results_file(plan, &results)).map_err(|error| format!("{}: {error}", path.display()))?;
+        let before = std::fs::read_to_string(&path).unwrap_or_default();
+        let text = results::file(&before, &about(plan), &results);
+        std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
         println!("written to {}", path.display());
     } else {
-        println!("only a whole run at SCALE=1 is written to bench/RESULTS.md");
+        println!("only what is measured at SCALE=1 is written to bench/RESULTS.md");
     }
     let failed = results.iter().any(|(_, outcome)| outcome.is_err());
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -132,14 +135,10 @@ fn lines_of(results: &[(&str, Outcome)]) -> Result<Vec<Line>, String> {
     Ok(lines)
 }
 
-fn results_file(plan: &Plan, results: &[(&str, Outcome)]) -> String {
+/// When, on what, and how often was measured.
+fn about(plan: &Plan) -> String {
     let server = format!("PostgreSQL {}", server_version());
-    format!(
-        "# Results of `make bench`\n\nMedians of {} rounds, all sides by turns in one run. [NOTES.md](NOTES.md) says what each line means.\n\n{}\n{}",
-        plan.rounds,
-        machine::describe(&server),
-        table(results)
-    )
+    format!("{} Medians of {} rounds.", machine::describe(&server), plan.rounds)
 }
 
 fn server_version() -> String {

@@ -20,13 +20,22 @@ pub struct Meter {
     title: &'static str,
     before: HashMap<i32, f64>,
     latest: HashMap<i32, f64>,
+    looked_at: Instant,
 }
 
 impl Meter {
     /// Of children with a title that contains `title`.
     pub fn start(postmaster: i32, title: &'static str) -> Meter {
         let before = current(postmaster, title);
-        Meter { postmaster, title, latest: before.clone(), before }
+        Meter { postmaster, title, latest: before.clone(), before, looked_at: Instant::now() }
+    }
+
+    /// Looks, so that one that ends is not lost, if the last look was so long ago.
+    pub fn look_sometimes(&mut self, every: Duration) {
+        if self.looked_at.elapsed() >= every {
+            self.look();
+            self.looked_at = Instant::now();
+        }
     }
 
     /// CPU seconds so far. Of a process that has ended, those until the last look.

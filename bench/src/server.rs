@@ -56,6 +56,18 @@ pub fn size(session: &mut Client, prefix: &str) -> f64 {
 
 /// Waits until the query gives at least `count`; looks every `every`. When that was, in seconds since 1970.
 pub fn wait_for_count(cluster: &Cluster, query: &str, count: i64, every: Duration, limit: Duration) -> f64 {
+    wait_for_count_and(cluster, query, count, every, limit, || ())
+}
+
+/// The same, and does something after each look in vain.
+pub fn wait_for_count_and(
+    cluster: &Cluster,
+    query: &str,
+    count: i64,
+    every: Duration,
+    limit: Duration,
+    mut meanwhile: impl FnMut(),
+) -> f64 {
     let mut session = cluster.connect("postgres");
     let statement = session.prepare(query).unwrap_or_else(|error| panic!("{query}: {error}"));
     let begun = now();
@@ -65,6 +77,7 @@ pub fn wait_for_count(cluster: &Cluster, query: &str, count: i64, every: Duratio
             return now();
         }
         assert!(now() - begun < limit.as_secs_f64(), "after {limit:?} only {seen} of {count}: {query}");
+        meanwhile();
         std::thread::sleep(every);
     }
 }

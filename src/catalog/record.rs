@@ -8,6 +8,7 @@ use pgrx::IntoDatum;
 use pgrx::pg_sys::{Datum, Oid};
 use schedule::{Instant, Occurrence};
 use std::cell::Cell;
+use std::rc::Rc;
 
 /// Texts of users' functions are kept up to this many bytes.
 const TEXT_LIMIT: usize = 8192;
@@ -48,8 +49,10 @@ pub struct Record {
     pub occurrence: Occurrence,
     /// By run_task.
     pub forced: bool,
-    /// The row's key.
-    pub key: String,
+    /// The keys of the entry that it was in, and which of them is the row's.
+    pub keys: Rc<[String]>,
+    /// From 0.
+    pub position: usize,
     /// When its attempt started; None if it never did.
     pub started_at: Option<Instant>,
     /// When it ended.
@@ -63,13 +66,19 @@ pub struct Record {
 impl Record {
     /// Of the key at a position of an entry that ends without another attempt.
     pub fn of(entry: &Entry, position: usize, outcome: Outcome) -> Record {
+        Record::ended(entry, position, outcome, clock::now())
+    }
+
+    /// The same, with the time when it ended.
+    pub fn ended(entry: &Entry, position: usize, outcome: Outcome, finished_at: Instant) -> Record {
         Record {
             id: entry.id + position as i64,
             occurrence: entry.occurrence,
             forced: entry.forced,
-            key: entry.keys[position].clone(),
+            keys: entry.keys.clone(),
+            position,
             started_at: None,
-            finished_at: clock::now(),
+            finished_at,
             attempt: entry.attempt,
             outcome,
         }
@@ -93,9 +102,6 @@ pub fn insert(task: i32, records: &[Record]) {
                 [
                     record.id.into_datum(),
                     at(record.occurrence.nominal_at),
-                    (record.occurrence.due_at != record.occurrence.nominal_at)
-                        .then(|| at(record.occurrence.due_at))
-                        .flatten(),
                     record.started_at.and_then(at),
                     at(record.finished_at),
                     task.into_datum(),
@@ -103,7 +109,10 @@ pub fn insert(task: i32, records: &[Record]) {
                     record.started_at.and_then(|_| worker::pid().into_datum()),
                     (record.attempt as i16).into_datum(),
                     record.forced.into_datum(),
-                    record.key.as_str().into_datum(),
+                    record.keys.get(record.position).and_then(|key| key.as_str().into_datum()),
+                    (record.occurrence.due_at != record.occurrence.nominal_at)
+                        .then(|| at(record.occurrence.due_at))
+                        .flatten(),
                     text(match &record.outcome {
                         Outcome::Completed(result) => result.as_deref(),
                         _ => None,

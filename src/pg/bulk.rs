@@ -3,6 +3,7 @@
 
 use super::{boundary, raw};
 use pgrx::pg_sys::{self, Datum, Oid};
+use std::cell::Cell;
 
 type Slot = *mut pg_sys::TupleTableSlot;
 
@@ -46,7 +47,18 @@ pub fn insert<const N: usize>(relation: Oid, rows: impl ExactSizeIterator<Item =
         pg_sys::ExecOpenIndices(target, false);
         // A copy of the shape is not counted: counting costs more than all else about a slot.
         let shape = pg_sys::CreateTupleDescCopy((*table).rd_att);
-        let mut slots: Vec<Slot> = rows.map(|row| fill(shape, &row)).collect();
+        let mut shapes: [pg_sys::TupleDesc; N] = [std::ptr::null_mut(); N];
+        let mut slots: Vec<Slot> = Vec::with_capacity(rows.len());
+        for row in rows {
+            let slot = fill(shape, &row);
+            // To the heap without the NULLs at its end: missing columns read as NULL, and take no room.
+            let last = row.iter().rposition(Option::is_some).unwrap_or_default();
+            if shapes[last].is_null() {
+                shapes[last] = shortened(shape, last as i32 + 1);
+            }
+            (*slot).tts_tupleDescriptor = shapes[last];
+            slots.push(slot);
+        }
         pg_sys::heap_multi_insert(
             table,
             slots.as_mut_ptr(),
@@ -55,6 +67,7 @@ pub fn insert<const N: usize>(relation: Oid, rows: impl ExactSizeIterator<Item =
             0,
             std::ptr::null_mut(),
         );
+        slots.iter().for_each(|slot| (**slot).tts_tupleDescriptor = shape);
         // Index after index: what one descent touches is still near for the next.
         for i in 0..(*target).ri_NumIndices as usize {
             let index = Index {
@@ -70,6 +83,20 @@ pub fn insert<const N: usize>(relation: Oid, rows: impl ExactSizeIterator<Item =
         pg_sys::FreeExecutorState(state);
         pg_sys::table_close(table, pg_sys::NoLock as i32);
         pg_sys::CommandCounterIncrement();
+    }
+}
+
+/// The first columns of a shape.
+unsafe fn shortened(shape: pg_sys::TupleDesc, columns: i32) -> pg_sys::TupleDesc {
+    #[cfg(feature = "pg18")]
+    unsafe {
+        pg_sys::CreateTupleDescTruncatedCopy(shape, columns)
+    }
+    #[cfg(not(feature = "pg18"))]
+    unsafe {
+        let copy = pg_sys::CreateTupleDescCopy(shape);
+        (*copy).natts = columns;
+        copy
     }
 }
 
@@ -97,6 +124,9 @@ impl Index {
     unsafe fn insert(self, slots: &[Slot]) {
         let context = unsafe { pg_sys::MakePerTupleExprContext(self.state) };
         let predicate = unsafe { pg_sys::ExecPrepareQual((*self.info).ii_Predicate, self.state) };
+        let columns = unsafe { self.predicate_columns() };
+        // The last row that the predicate was asked about, and its answer.
+        let last = Cell::new(None::<(Slot, bool)>);
         let extremes = unsafe { self.summarized_column() }.map(|column| extremes(slots, column));
         let slots = extremes.as_deref().unwrap_or(slots);
         // All of a batch under one boundary; nothing in here has to be dropped.
@@ -104,7 +134,10 @@ impl Index {
             boundary::catch(|| {
                 for slot in slots {
                     (*context).ecxt_scantuple = *slot;
-                    if self.is_covered(predicate, context) {
+                    let alike = last.get().filter(|(last, _)| are_alike(*last, *slot, &columns));
+                    let is_covered = alike.map_or_else(|| self.is_covered(predicate, context), |(_, answer)| answer);
+                    last.set(Some((*slot, is_covered)));
+                    if is_covered {
                         self.insert_one(*slot);
                     }
                     raw::memory_context_reset((*context).ecxt_per_tuple_memory);
@@ -112,6 +145,17 @@ impl Index {
             })
         };
         inserted.unwrap_or_else(|failure| failure.raise());
+    }
+
+    /// The columns that a partial index's predicate reads.
+    unsafe fn predicate_columns(self) -> Vec<usize> {
+        unsafe {
+            let mut numbers: *mut pg_sys::Bitmapset = std::ptr::null_mut();
+            pg_sys::pull_varattnos((*self.info).ii_Predicate.cast(), 1, &mut numbers);
+            let next = |last: &i32| Some(pg_sys::bms_next_member(numbers, *last)).filter(|number| *number >= 0);
+            let numbers = std::iter::successors(next(&-1), next);
+            numbers.map(|number| (number + pg_sys::FirstLowInvalidHeapAttributeNumber - 1) as usize).collect()
+        }
     }
 
     /// Is the row of a partial index's?
@@ -148,6 +192,15 @@ impl Index {
         let column = unsafe { (*self.info).ii_IndexAttrNumbers[0] };
         (is_brin && column > 0).then(|| column as usize - 1)
     }
+}
+
+/// Have two rows the same in these columns? Of values that are not in the datum itself only NULLs are.
+unsafe fn are_alike(a: Slot, b: Slot, columns: &[usize]) -> bool {
+    columns.iter().all(|column| unsafe {
+        let is_null = |slot: Slot| *(*slot).tts_isnull.add(*column);
+        let value = |slot: Slot| *(*slot).tts_values.add(*column);
+        is_null(a) == is_null(b) && (is_null(a) || value(a) == value(b))
+    })
 }
 
 /// Of each run of rows in one block those with the least and the greatest value of a column that compares as an integer,

@@ -14,7 +14,7 @@ pub fn run(plan: &Plan) -> Outcome {
     cluster.sql(
         "postgres",
         &format!(
-            "copy (select 'customer ' || g, date '2100-01-01' + (g * 7919 % 30000)::int from generate_series(1, {rows}) g) to '{}'",
+            "copy (select 'customer ' || g, date '2100-01-01' + (g * 7919::bigint % 30000)::int from generate_series(1, {rows}) g) to '{}'",
             file.display()
         ),
     );

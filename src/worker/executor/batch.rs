@@ -277,11 +277,14 @@ impl Batch<'_> {
     /// The whole entry in one call.
     fn together(&mut self, call: &mut Call, skips: &[bool]) {
         let started_at = self.show(0);
-        for (position, judged) in call.rows(&self.entry.keys, |position| skips[position]) {
-            match judged {
-                Judged::Done(result) => self.note(position, Some(started_at), Outcome::Completed(result)),
-                Judged::Skip(reason) => self.note(position, Some(started_at), Outcome::Skipped(reason)),
-            }
+        let judged = call.rows(&self.entry.keys, |position| skips[position]);
+        let ended_at = clock::now();
+        for (position, judged) in judged {
+            let outcome = match judged {
+                Judged::Done(result) => Outcome::Completed(result),
+                Judged::Skip(reason) => Outcome::Skipped(reason),
+            };
+            self.note_at(position, Some(started_at), outcome, ended_at);
         }
     }
 
@@ -300,11 +303,15 @@ impl Batch<'_> {
     }
 
     fn note(&mut self, position: usize, started_at: Option<Instant>, outcome: Outcome) {
+        self.note_at(position, started_at, outcome, clock::now());
+    }
+
+    fn note_at(&mut self, position: usize, started_at: Option<Instant>, outcome: Outcome, ended_at: Instant) {
         let ran = matches!(outcome, Outcome::Completed(_) | Outcome::Failed(_));
         let started_at = started_at.filter(|_| ran);
         self.last = started_at.map(|at| (at, outcome.status())).or(self.last);
         let attempt = self.entry.attempt + i32::from(ran);
-        self.records.push(Record { started_at, attempt, ..Record::of(self.entry, position, outcome) });
+        self.records.push(Record { started_at, attempt, ..Record::ended(self.entry, position, outcome, ended_at) });
     }
 
     /// An attempt that counts.

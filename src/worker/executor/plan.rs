@@ -14,6 +14,7 @@ use crate::pg::{clock, counters, lock, user, worker, xact};
 use crate::worker::need::{self, Need};
 use pgrx::prelude::*;
 use schedule::Instant;
+use std::collections::HashSet;
 use std::sync::atomic::Ordering::*;
 
 /// A table that somebody has locked is tried again after this; microseconds.
@@ -30,7 +31,7 @@ const REST: i64 = 9;
 /// Plans all tasks of the owner that need it. True if anything came into the agenda.
 pub fn all(me: &Me, was_idle: bool) -> bool {
     worker::report(Some("jittask: planning"));
-    let tasks = xact::run(|| task::planned_for(me.owner)).unwrap_or_else(|failure| {
+    let tasks = xact::run(|| in_need(me)).unwrap_or_else(|failure| {
         warning!("jittask cannot read its tasks: {}", failure.message);
         Vec::new()
     });
@@ -66,6 +67,20 @@ pub fn all(me: &Me, was_idle: bool) -> bool {
         }
     }
     found
+}
+
+/// The owner's tasks that there is something to plan of: mostly few of many.
+fn in_need(me: &Me) -> Vec<Task> {
+    let (now, mut tasks) = (clock::now(), task::planned_for(me.owner));
+    let captured: HashSet<i64> = capture::waiting().into_iter().map(|(token, _)| token).collect();
+    let signatures = counters::of(tasks.iter().filter_map(|task| task.relation));
+    tasks.retain(|task| {
+        let signature = task.relation.and_then(|relation| signatures.get(&relation.to_u32()).copied());
+        // Without a signature there may be no table any more, but a new one of its name.
+        let (Some(limit), Some(_)) = (me.shared.limit(task.token), signature) else { return true };
+        captured.contains(&task.token) || !matches!(need::of(limit, signature, now), Need::Nothing(_))
+    });
+    tasks
 }
 
 /// Plans one task; how many occurrences came into the agenda.
@@ -201,6 +216,7 @@ fn note_scan(limit: &Limit, xmin: u64, now: Instant, signature: Option<i64>) {
     if let Some(signature) = signature {
         limit.signature.store(signature, Release);
     }
-    limit.scanned_at.store(now.0, Release);
+    // To a tenth of the interval: tasks that were looked through together are so the next time, in one go.
+    limit.scanned_at.store(now.0 - now.0 % (need::scan_interval() / 10).max(1), Release);
     limit.retry_at.store(0, Release);
 }
