@@ -86,17 +86,16 @@ pub fn insert<const N: usize>(relation: Oid, rows: impl ExactSizeIterator<Item =
     }
 }
 
-/// The first columns of a shape.
+/// The first columns of a shape; before PostgreSQL 18, which has no function for it, all of them.
 unsafe fn shortened(shape: pg_sys::TupleDesc, columns: i32) -> pg_sys::TupleDesc {
     #[cfg(feature = "pg18")]
     unsafe {
         pg_sys::CreateTupleDescTruncatedCopy(shape, columns)
     }
     #[cfg(not(feature = "pg18"))]
-    unsafe {
-        let copy = pg_sys::CreateTupleDescCopy(shape);
-        (*copy).natts = columns;
-        copy
+    {
+        let _ = columns;
+        shape
     }
 }
 
