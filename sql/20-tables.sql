@@ -67,8 +67,8 @@ create table jittask.agenda (
 create index agenda_claim on jittask.agenda (owner, run_at, id);
 create index agenda_occurrence on jittask.agenda (task_id, nominal_at);
 
--- What became of each occurrence. What is mostly NULL comes last: of a completed one nothing is stored from due_at on, and
--- no bitmap of NULLs either. Each record costs what stands here.
+-- What became of each occurrence. What is mostly NULL comes last: of a completed one PostgreSQL 18 stores nothing from
+-- due_at on, and no bitmap of NULLs either. Each record costs what stands here.
 create table jittask.record (
     id            bigint primary key with (fillfactor = 100),
     nominal_at    timestamptz not null,

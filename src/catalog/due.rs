@@ -6,8 +6,8 @@ use pgrx::pg_sys::{Oid, REGROLEOID};
 use schedule::Instant;
 
 /// Claims the owner's oldest entry due by `now` that no other transaction holds and that is not in hand elsewhere; none of
-/// the tasks to be left out. In a lent slot only one of several rows.
-pub fn claim(owner: Oid, now: Instant, in_hand: &[i64], left_out: &[i32], is_lent: bool) -> Option<Entry> {
+/// the tasks to be left out. With `batches_only` one of several rows.
+pub fn claim(owner: Oid, now: Instant, in_hand: &[i64], left_out: &[i32], batches_only: bool) -> Option<Entry> {
     let rows = in_order(
         &format!(
             "select {COLUMNS} from jittask.agenda where owner = $1 and run_at <= $2 and id <> all($3) and task_id <> all($4)
@@ -19,7 +19,7 @@ pub fn claim(owner: Oid, now: Instant, in_hand: &[i64], left_out: &[i32], is_len
             sql::at(now),
             sql::arg(in_hand.to_vec()),
             sql::arg(left_out.to_vec()),
-            sql::arg(is_lent),
+            sql::arg(batches_only),
         ],
     );
     entry(&rows)
@@ -27,7 +27,7 @@ pub fn claim(owner: Oid, now: Instant, in_hand: &[i64], left_out: &[i32], is_len
 
 /// Claims the next entry after one that this transaction has claimed: of the same task, like it put aside or not, and
 /// not tried yet. From there on in the index: what was before it is mostly dead, and much.
-pub fn claim_after(owner: Oid, last: &Entry, now: Instant, in_hand: &[i64], is_lent: bool) -> Option<Entry> {
+pub fn claim_after(owner: Oid, last: &Entry, now: Instant, in_hand: &[i64], batches_only: bool) -> Option<Entry> {
     let rows = in_order(
         &format!(
             "select {COLUMNS} from jittask.agenda where owner = $1 and run_at between $2 and $3 and id <> all($4) and task_id = $5
@@ -40,7 +40,7 @@ pub fn claim_after(owner: Oid, last: &Entry, now: Instant, in_hand: &[i64], is_l
             sql::at(now),
             sql::arg(in_hand.to_vec()),
             sql::arg(last.task),
-            sql::arg(is_lent),
+            sql::arg(batches_only),
             sql::arg(last.alone),
         ],
     );

@@ -24,7 +24,7 @@ pub fn remember(records: &[Record]) {
 
 /// The transaction was rolled back.
 pub fn forget() {
-    ENDED.take();
+    forget_from(0);
 }
 
 /// How many are remembered: where a savepoint begins.

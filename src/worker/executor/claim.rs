@@ -57,20 +57,20 @@ pub struct Turns {
 impl Turns {
     fn claim(&mut self, me: &Me, was_idle: bool) -> Option<Entry> {
         let (now, in_hand, locked) = (clock::now(), me.others_in_hand(), me.locked.tasks());
-        let is_lent = me.takes_batches_only();
+        let batches_only = me.takes_batches_only();
         if was_idle {
             self.spent.clear();
         }
         let had_turn = self.spent.iter().filter(|(_, spent)| **spent >= TURN).map(|(task, _)| *task);
         let left_out: Vec<i32> = locked.iter().copied().chain(had_turn).collect();
         if left_out.len() > locked.len() {
-            if let Some(entry) = due::claim(me.owner, now, &in_hand, &left_out, is_lent) {
+            if let Some(entry) = due::claim(me.owner, now, &in_hand, &left_out, batches_only) {
                 return Some(entry);
             }
             // All that wait have had their turn: a new round.
             self.spent.clear();
         }
-        due::claim(me.owner, now, &in_hand, &locked, is_lent)
+        due::claim(me.owner, now, &in_hand, &locked, batches_only)
     }
 }
 
@@ -152,12 +152,12 @@ fn more(me: &Me, first: &Entry, begun: i64) {
     if !is_fit || !is_dated() {
         return;
     }
-    let (is_lent, mut last, mut goes_on) = (me.takes_batches_only(), first.clone(), true);
+    let (batches_only, mut last, mut goes_on) = (me.takes_batches_only(), first.clone(), true);
     while goes_on
         && me.merged.get() < me.most.get()
         && clock::monotonic() - begun < YOUNG
         && !me.locked.tasks().contains(&first.task)
-        && let Some(entry) = due::claim_after(me.owner, &last, clock::now(), &me.others_in_hand(), is_lent)
+        && let Some(entry) = due::claim_after(me.owner, &last, clock::now(), &me.others_in_hand(), batches_only)
     {
         me.slot.rest();
         take_in_hand(me, &entry);

@@ -24,7 +24,11 @@ const EXECUTORS: &str =
     "select count(*) from jittask.workers where kind = 'executor' and role = 'app' and state = 'busy'";
 
 fn cluster() -> Cluster {
-    let cluster = Cluster::ready(&[("jittask.max_executors", "2")]);
+    cluster_with(&[("jittask.max_executors", "2")])
+}
+
+fn cluster_with(settings: &[(&str, &str)]) -> Cluster {
+    let cluster = Cluster::ready(settings);
     cluster.app_sql(SCHEMA);
     cluster.sql(
         "postgres",
@@ -55,6 +59,14 @@ fn flood(cluster: &Cluster, function: &str, rows: i32) {
     cluster.wait_for(SOON, &format!("select ({EXECUTORS}) = 2"));
 }
 
+fn all_complete_at_first(cluster: &Cluster, rows: i64) {
+    cluster.ended_within(Duration::from_secs(60), rows);
+    let mut session = cluster.app();
+    let odd = "select count(*) from jittask.records where status <> 'completed' or attempt <> 1";
+    assert_eq!(one::<i64>(&mut session, odd), 0);
+    nothing_unaccounted(&mut session);
+}
+
 #[test]
 fn a_flood_has_the_last_executor_until_another_owner_comes() {
     let cluster = cluster();
@@ -63,15 +75,11 @@ fn a_flood_has_the_last_executor_until_another_owner_comes() {
         let late = others_delay(&cluster, &format!("round_{round}"));
         assert!(late < 0.5, "another owner's run was {late} s late");
     }
-    let mut session = cluster.app();
     // It comes back when the other one has left.
     cluster.sql("postgres", "alter system set jittask.executor_idle = '100ms'");
     cluster.sql("postgres", "select pg_reload_conf()");
     cluster.wait_for(SOON, &format!("select ({EXECUTORS}) = 2"));
-    cluster.ended_within(Duration::from_secs(60), 20_003);
-    let odd = "select count(*) from jittask.records where status <> 'completed' or attempt <> 1";
-    assert_eq!(one::<i64>(&mut session, odd), 0);
-    nothing_unaccounted(&mut session);
+    all_complete_at_first(&cluster, 20_003);
 }
 
 #[test]
@@ -101,11 +109,7 @@ fn a_long_line_of_quick_rows_has_the_last_executor_until_another_owner_comes() {
     cluster.wait_for(SOON, &format!("select ({EXECUTORS}) = 2"));
     let late = others_delay(&cluster, "one");
     assert!(late < 0.5, "another owner's run was {late} s late");
-    cluster.ended_within(Duration::from_secs(60), 10_001);
-    let mut session = cluster.app();
-    let odd = "select count(*) from jittask.records where status <> 'completed' or attempt <> 1";
-    assert_eq!(one::<i64>(&mut session, odd), 0);
-    nothing_unaccounted(&mut session);
+    all_complete_at_first(&cluster, 10_001);
 }
 
 #[test]
@@ -122,12 +126,7 @@ fn a_line_of_slow_rows_has_not() {
 
 #[test]
 fn who_has_one_to_spare_makes_room() {
-    let cluster = Cluster::ready(&[("jittask.max_executors", "3"), ("jittask.executor_idle", "10min")]);
-    cluster.app_sql(SCHEMA);
-    cluster.sql(
-        "postgres",
-        "create role other login; grant usage on schema jittask to other; create schema other authorization other",
-    );
+    let cluster = cluster_with(&[("jittask.max_executors", "3"), ("jittask.executor_idle", "10min")]);
     // Two executors of another owner, which stay for ten minutes when all is done.
     let mut other = cluster.connect_as("postgres", "other");
     other
