@@ -133,12 +133,20 @@ unsafe fn template(statement: &pg_sys::CreatedbStmt) -> Option<u32> {
     }
 }
 
-/// Only superusers count on PostgreSQL 14, which does not offer the check.
+/// The server's own check is not offered by all its versions.
 unsafe fn may_create_databases() -> bool {
-    #[cfg(feature = "pg14")]
-    return unsafe { pg_sys::superuser() };
-    #[cfg(not(feature = "pg14"))]
-    return unsafe { pg_sys::have_createdb_privilege() };
+    unsafe {
+        let entry = pg_sys::SearchSysCache1(
+            pg_sys::SysCacheIdentifier::AUTHOID as i32,
+            pg_sys::Datum::from(pg_sys::GetUserId()),
+        );
+        if entry.is_null() {
+            return false;
+        }
+        let may_create = (*pg_sys::GETSTRUCT(entry).cast::<pg_sys::FormData_pg_authid>()).rolcreatedb;
+        pg_sys::ReleaseSysCache(entry);
+        may_create || pg_sys::superuser()
+    }
 }
 
 unsafe fn value_of(options: *mut pg_sys::List, wanted: &CStr) -> Option<*mut c_char> {

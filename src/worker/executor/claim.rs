@@ -50,6 +50,8 @@ const TURN: i64 = 50_000;
 pub struct Turns {
     /// The last task that ran, whose session this is; 0: none yet.
     session: i32,
+    /// Has it run since the session was made new?
+    pub has_run: bool,
     /// How long tasks have run in this round. Microseconds.
     spent: HashMap<i32, i64>,
 }
@@ -98,6 +100,7 @@ pub fn one(me: &Me, turns: &mut Turns, was_idle: bool) -> bool {
     let found = match result {
         Ok(Step::Nothing) => false,
         Ok(Step::Ran) => {
+            turns.has_run = true;
             me.most.set((2 * me.most.get()).min(MOST));
             true
         }
@@ -109,6 +112,7 @@ pub fn one(me: &Me, turns: &mut Turns, was_idle: bool) -> bool {
             return one(me, turns, was_idle);
         }
         Err(failure) => {
+            turns.has_run = true;
             events::forget();
             match CLAIMED.take() {
                 Some(entry) => after_failure(me, entry, failure),
@@ -224,14 +228,22 @@ fn take_in_hand(me: &Me, entry: &Entry) {
     CLAIMED.replace(Some(entry.clone()));
 }
 
-/// Between two tasks the session is made new, in a transaction of its own: rolled back with a run, it would be undone.
-fn separate(turns: &Turns) {
+/// Between two tasks the session is made new.
+fn separate(turns: &mut Turns) {
     if turns.session != 0 {
         sql::forget_plans();
-        if let Err(failure) = xact::run(session::reset) {
-            warning!("jittask executor leaves, its session cannot be reset: {}", failure.message);
-            worker::exit(0);
-        }
+        tidy(turns);
+    }
+}
+
+/// Makes the session new, in a transaction of its own: rolled back with a run, it would be undone. Also where nothing has
+/// come for a while: what the last run locked or listens to is in others' way.
+pub fn tidy(turns: &mut Turns) {
+    if std::mem::take(&mut turns.has_run)
+        && let Err(failure) = xact::run(session::reset)
+    {
+        warning!("jittask executor leaves, its session cannot be reset: {}", failure.message);
+        worker::exit(0);
     }
 }
 

@@ -201,9 +201,17 @@ fn work(me: &Me) {
         if clock::now().0 >= idle_end.max(soon(next)) || must_yield(me, false) || is_spare(me) {
             return;
         }
-        worker::wait_until(Instant(next.min(idle_end.max(soon(next)))));
+        let tidy_at = idle_since + TIDY_AFTER;
+        if turns.has_run && clock::now().0 >= tidy_at {
+            claim::tidy(&mut turns);
+        }
+        let wake_at = next.min(idle_end.max(soon(next)));
+        worker::wait_until(Instant(if turns.has_run { wake_at.min(tidy_at) } else { wake_at }));
     }
 }
+
+/// An executor that has been idle for so long makes its session new. Microseconds.
+const TIDY_AFTER: i64 = 1_000_000;
 
 /// An idle executor stays for what is due within its warm-up time, so that it is not started again for it.
 fn soon(next: i64) -> i64 {

@@ -2,7 +2,7 @@
 
 mod attack;
 
-use attack::{attempt, cluster, number, session, text, wait_for};
+use attack::{SOON, attempt, cluster, number, session, text, wait_for};
 
 /// Settings under which the executor connects. Work is done under each, or not at all, and never as somebody else.
 #[test]
@@ -93,7 +93,7 @@ fn a_role_set_to_another_runs_nothing() {
 /// Temporary tables, functions and settings that shadow ours, left by one run, reach neither bookkeeping nor the next task.
 #[test]
 fn leftovers_reach_neither_bookkeeping_nor_the_next_task() {
-    let cluster = cluster(&[]);
+    let cluster = cluster(&[("jittask.max_executors", "1"), ("jittask.executor_idle", "1min")]);
     let mut mallory = session(&cluster, "mallory");
     mallory
         .batch_execute(
@@ -128,6 +128,15 @@ fn leftovers_reach_neither_bookkeeping_nor_the_next_task() {
     wait_for(&cluster, "look", "completed", 1);
     let seen = text(&mut mallory, "select result from jittask.records where task = 'look'");
     assert_eq!(seen.as_deref(), Some("\"$user\", public off 0 0"));
+    // Nor do they stay where nothing follows.
+    mallory.batch_execute("select jittask.run_task('litter')").unwrap();
+    wait_for(&cluster, "litter", "completed", 2);
+    cluster.wait_for(
+        SOON,
+        "select not exists (select from pg_class where relpersistence = 't')
+            and not exists (select from pg_locks where locktype = 'advisory')",
+    );
+    assert_eq!(number(&mut mallory, "select count(*) from jittask.workers where kind = 'executor'"), 1);
     assert_eq!(number(&mut mallory, "select sum(unaccounted)::bigint from jittask.accounts"), 0);
 }
 

@@ -108,7 +108,7 @@ fn rows_that_bear_no_company() {
     let cluster = Cluster::ready(&[]);
     cluster.app_sql(
         "create table call (id int primary key, due timestamptz); create index on call (due);
-         create table at (transaction timestamptz unique default now());
+         create table at (executor int default pg_backend_pid(), transaction timestamptz default now(), unique (executor, transaction));
          create function once(call) returns void language plpgsql as $$
          begin
              create temporary table once (id int) on commit drop;
