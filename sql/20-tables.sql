@@ -67,21 +67,21 @@ create table jittask.agenda (
 create index agenda_claim on jittask.agenda (owner, run_at, id);
 create index agenda_occurrence on jittask.agenda (task_id, nominal_at);
 
--- What became of each occurrence. What is mostly NULL comes last: of a completed one PostgreSQL 18 stores nothing from
--- due_at on, and no bitmap of NULLs either. Each record costs what stands here.
+-- What became of each occurrence. What is mostly NULL comes last: of one completed at the first attempt PostgreSQL 18
+-- stores nothing from result on, and no bitmap of NULLs either. Each record costs what stands here.
 create table jittask.record (
     id            bigint primary key with (fillfactor = 100),
     nominal_at    timestamptz not null,
     started_at    timestamptz,
     finished_at   timestamptz not null,
     task_id       int not null,
-    status        jittask.record_status not null,
     pid           int,
-    attempt       smallint not null,
-    forced        boolean not null,               -- by run_task: a retry is forced too
     key           text not null,
-    due_at        timestamptz,                    -- null: at nominal_at, no holiday has moved it
     result        text,
+    status        jittask.record_status,          -- null: completed
+    attempt       smallint,                       -- null: 1
+    forced        boolean,                        -- null: no; by run_task: a retry is forced too
+    due_at        timestamptz,                    -- null: at nominal_at, no holiday has moved it
     error_code    text,
     error         text,
     error_context text,

@@ -12,12 +12,14 @@ select r.id, t.name as task, t.title, t.kind,
        r.finished_at - r.started_at as duration, r.started_at - r.due_at as delay, r.result,
        r.error_code, r.error, r.error_context, r.reason, pg_get_userbyid(t.owner) as owner, r.pid
 from (
-    select e.id, e.task_id, e.key, e.nominal_at, e.nominal_at as due_at, e.status, e.attempt::int as attempt, e.started_at, e.finished_at,
-           e.result, e.error_code, e.error, e.error_context, e.reason, e.pid
+    select e.id, e.task_id, e.key, e.nominal_at, e.nominal_at as due_at, coalesce(e.status, 'completed') as status,
+           coalesce(e.attempt, 1)::int as attempt, e.started_at, e.finished_at, e.result, e.error_code, e.error, e.error_context,
+           e.reason, e.pid
     from jittask.record e where e.due_at is null
     union all
-    select e.id, e.task_id, e.key, e.nominal_at, e.due_at, e.status, e.attempt::int, e.started_at, e.finished_at,
-           e.result, e.error_code, e.error, e.error_context, e.reason, e.pid
+    select e.id, e.task_id, e.key, e.nominal_at, e.due_at, coalesce(e.status, 'completed'),
+           coalesce(e.attempt, 1)::int, e.started_at, e.finished_at, e.result, e.error_code, e.error, e.error_context,
+           e.reason, e.pid
     from jittask.record e where e.due_at is not null
     union all
     select a.id + k.pos - 1, a.task_id, k.key, a.nominal_at, a.due_at,

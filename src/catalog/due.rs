@@ -5,46 +5,62 @@ use crate::pg::{sql, user};
 use pgrx::pg_sys::{Oid, REGROLEOID};
 use schedule::Instant;
 
-/// Claims the owner's oldest entry due by `now` that no other transaction holds and that is not in hand elsewhere; none of
-/// the tasks to be left out. With `batches_only` one of several rows.
-pub fn claim(owner: Oid, now: Instant, in_hand: &[i64], left_out: &[i32], batches_only: bool) -> Option<Entry> {
-    let rows = in_order(
-        &format!(
-            "select {COLUMNS} from jittask.agenda where owner = $1 and run_at <= $2 and id <> all($3) and task_id <> all($4)
-                 and (not $5 or cardinality(keys) > 1)
-             order by run_at, id limit 1 for update skip locked"
-        ),
-        &[
-            sql::datum(REGROLEOID, Some(owner.into())),
-            sql::at(now),
-            sql::arg(in_hand.to_vec()),
-            sql::arg(left_out.to_vec()),
-            sql::arg(batches_only),
-        ],
-    );
-    entry(&rows)
+/// Which entries an executor may claim.
+pub struct Wanted {
+    /// Of whose tasks.
+    pub owner: Oid,
+    /// Due by then.
+    pub now: Instant,
+    /// Not these: they are in hand elsewhere.
+    pub in_hand: Vec<i64>,
+    /// None of these tasks.
+    pub left_out: Vec<i32>,
+    /// Of several rows.
+    pub batches_only: bool,
 }
 
-/// Claims the next entry after one that this transaction has claimed: of the same task, like it put aside or not, and
-/// not tried yet. From there on in the index: what was before it is mostly dead, and much.
-pub fn claim_after(owner: Oid, last: &Entry, now: Instant, in_hand: &[i64], batches_only: bool) -> Option<Entry> {
-    let rows = in_order(
-        &format!(
-            "select {COLUMNS} from jittask.agenda where owner = $1 and run_at between $2 and $3 and id <> all($4) and task_id = $5
-                 and alone = $7 and not forced and attempt = 0 and (not $6 or cardinality(keys) > 1)
-             order by run_at, id limit 1 for update skip locked"
-        ),
-        &[
-            sql::datum(REGROLEOID, Some(owner.into())),
-            sql::at(last.occurrence.due_at),
-            sql::at(now),
-            sql::arg(in_hand.to_vec()),
-            sql::arg(last.task),
-            sql::arg(batches_only),
-            sql::arg(last.alone),
-        ],
-    );
-    entry(&rows)
+impl Wanted {
+    /// Claims the oldest of them that no other transaction holds.
+    pub fn claim(&self) -> Option<Entry> {
+        let rows = in_order(
+            &format!(
+                "select {COLUMNS} from jittask.agenda where owner = $1 and run_at <= $2 and id <> all($3) and task_id <> all($4)
+                     and (not $5 or cardinality(keys) > 1)
+                 order by run_at, id limit 1 for update skip locked"
+            ),
+            &[
+                sql::datum(REGROLEOID, Some(self.owner.into())),
+                sql::at(self.now),
+                sql::arg(self.in_hand.clone()),
+                sql::arg(self.left_out.clone()),
+                sql::arg(self.batches_only),
+            ],
+        );
+        entry(&rows)
+    }
+
+    /// Claims the next of them after one that this transaction has claimed: of the same task, like it put aside or not, and
+    /// not tried yet. From there on in the index: what was before it is mostly dead, and much.
+    pub fn claim_after(&self, last: &Entry) -> Option<Entry> {
+        let rows = in_order(
+            &format!(
+                "select {COLUMNS} from jittask.agenda where owner = $1 and run_at <= $2 and id <> all($3) and task_id = $4
+                     and (not $5 or cardinality(keys) > 1) and (run_at, id) > ($6, $7) and alone = $8 and not forced and attempt = 0
+                 order by run_at, id limit 1 for update skip locked"
+            ),
+            &[
+                sql::datum(REGROLEOID, Some(self.owner.into())),
+                sql::at(self.now),
+                sql::arg(self.in_hand.clone()),
+                sql::arg(last.task),
+                sql::arg(self.batches_only),
+                sql::at(last.occurrence.due_at),
+                sql::arg(last.id),
+                sql::arg(last.alone),
+            ],
+        );
+        entry(&rows)
+    }
 }
 
 /// By the index on (owner, run_at, id), whatever the statistics of a table that is empty most of the time make of it: sorting

@@ -3,7 +3,8 @@
 use super::agenda::Entry;
 use super::key;
 use crate::pg::boundary::Failure;
-use crate::pg::{bulk, clock, lock, sql, user, worker};
+use crate::pg::bulk::{self, Order};
+use crate::pg::{clock, lock, sql, user, worker};
 use pgrx::IntoDatum;
 use pgrx::pg_sys::{Datum, Oid};
 use schedule::{Instant, Occurrence};
@@ -87,6 +88,11 @@ impl Record {
 
 /// Writes records of one task. Raises 23505 if one of them exists.
 pub fn insert(task: i32, records: &[Record]) {
+    insert_in(Order::AsGiven, task, records);
+}
+
+/// The same, in the order that suits the indexes.
+pub fn insert_in(order: Order, task: i32, records: &[Record]) {
     if records.is_empty() {
         return;
     }
@@ -97,6 +103,7 @@ pub fn insert(task: i32, records: &[Record]) {
         let text = |text: Option<&str>| text.map(cut).and_then(IntoDatum::into_datum);
         bulk::insert(
             table,
+            order,
             records.iter().map(|record| {
                 let failure = failure(record);
                 [
@@ -105,18 +112,16 @@ pub fn insert(task: i32, records: &[Record]) {
                     record.started_at.and_then(at),
                     at(record.finished_at),
                     task.into_datum(),
-                    Some(status.of(&record.outcome)),
                     record.started_at.and_then(|_| worker::pid().into_datum()),
-                    (record.attempt as i16).into_datum(),
-                    record.forced.into_datum(),
                     record.keys.get(record.position).and_then(|key| key.as_str().into_datum()),
-                    (record.occurrence.due_at != record.occurrence.nominal_at)
-                        .then(|| at(record.occurrence.due_at))
-                        .flatten(),
                     text(match &record.outcome {
                         Outcome::Completed(result) => result.as_deref(),
                         _ => None,
                     }),
+                    status.of(&record.outcome),
+                    Some(record.attempt as i16).filter(|attempt| *attempt != 1).and_then(IntoDatum::into_datum),
+                    record.forced.then_some(true).and_then(IntoDatum::into_datum),
+                    Some(record.occurrence.due_at).filter(|due| *due != record.occurrence.nominal_at).and_then(at),
                     failure.map(|failure| failure.sqlstate.as_str()).and_then(IntoDatum::into_datum),
                     text(failure.map(|failure| failure.message.as_str())),
                     failure.and_then(context_text).and_then(IntoDatum::into_datum),
@@ -135,7 +140,6 @@ pub fn insert(task: i32, records: &[Record]) {
 #[derive(Clone, Copy)]
 struct Statuses {
     extension: Option<Oid>,
-    completed: Oid,
     failed: Oid,
     skipped: Oid,
     cancelled: Oid,
@@ -156,24 +160,20 @@ impl Statuses {
             let statement = "select oid from pg_enum where enumtypid = 'jittask.record_status'::regtype and enumlabel = $1::text::name";
             sql::run(statement, &[sql::arg(label)]).get(0, 1).unwrap_or(Oid::INVALID)
         };
-        let statuses = Statuses {
-            extension,
-            completed: label("completed"),
-            failed: label("failed"),
-            skipped: label("skipped"),
-            cancelled: label("cancelled"),
-        };
+        let statuses =
+            Statuses { extension, failed: label("failed"), skipped: label("skipped"), cancelled: label("cancelled") };
         STATUSES.set(Some(statuses));
         statuses
     }
 
-    fn of(&self, outcome: &Outcome) -> Datum {
-        Datum::from(match outcome {
-            Outcome::Completed(_) => self.completed,
+    /// As it is stored: NULL is completed.
+    fn of(&self, outcome: &Outcome) -> Option<Datum> {
+        Some(Datum::from(match outcome {
+            Outcome::Completed(_) => return None,
             Outcome::Failed(_) => self.failed,
             Outcome::Skipped(_) => self.skipped,
             Outcome::Cancelled(_) | Outcome::Interrupted(_) => self.cancelled,
-        })
+        }))
     }
 }
 
@@ -212,7 +212,7 @@ pub fn known(task: i32, wanted: &[(u128, Instant)]) -> std::collections::HashMap
     }
     let rows = user::as_extension_owner(|| {
         sql::run(
-            "select u.i, r.id, r.status = 'skipped' and r.reason in ('row_changed', 'filter', 'row_deleted')
+            "select u.i, r.id, coalesce(r.status = 'skipped' and r.reason in ('row_changed', 'filter', 'row_deleted'), false)
              from unnest($2::uuid[], $3::timestamptz[]) with ordinality u (hash, nominal, i)
              cross join lateral (select * from jittask.record r where jittask.key_hash(r.task_id, r.key) = u.hash
                  and r.nominal_at = u.nominal and r.task_id = $1 offset 0) r", // offset 0: one look-up a key, also in a plan made when the table was empty
@@ -281,7 +281,8 @@ pub struct Ended {
 pub fn ended(id: i64) -> Option<Ended> {
     let rows = user::as_extension_owner(|| {
         sql::run(
-            "select task_id, nominal_at, coalesce(due_at, nominal_at), forced, key, status::text from jittask.record where id = $1",
+            "select task_id, nominal_at, coalesce(due_at, nominal_at), coalesce(forced, false), key,
+                 coalesce(status, 'completed')::text from jittask.record where id = $1",
             &[sql::arg(id)],
         )
     });

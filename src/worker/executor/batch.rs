@@ -14,6 +14,7 @@ use crate::catalog::record::{self, Outcome, Record};
 use crate::catalog::tally::{self, Counts, Writer};
 use crate::catalog::task::{self, Task};
 use crate::pg::boundary::Failure;
+use crate::pg::bulk::Order;
 use crate::pg::{clock, flight, lock, user, worker, xact};
 use crate::worker::events;
 use schedule::Instant;
@@ -151,9 +152,7 @@ impl Batch<'_> {
         }
         // What catch_up asks for runs, and so does what a person asks for: one after the other.
         let queues = policy == "queue" || self.entry.forced || is_late;
-        let mut others =
-            self.me.shared.executors_of(self.me.database).filter(|slot| !std::ptr::eq(*slot, self.me.slot));
-        match others.find(|slot| slot.task.load(Acquire) == task.id) {
+        match self.me.others().find(|slot| slot.task.load(Acquire) == task.id) {
             Some(other) if other.started_at.load(Acquire) == 0 => {
                 // It holds another occurrence and has not said yet whether it runs: the one in front looks again first.
                 let is_first = self.entry.id < other.entry.load(Acquire);
@@ -338,7 +337,9 @@ impl Batch<'_> {
     }
 
     fn write(&self, until: usize) {
-        record::insert(self.entry.task, &self.records);
+        // Others write the records of neighbours.
+        let order = if self.me.has_company() { Order::Interleaved } else { Order::AsGiven };
+        record::insert_in(order, self.entry.task, &self.records);
         tally::add(self.entry.task, Writer::Executor(self.me.index), Counts::of(&self.records), self.last);
         if !(self.aside.is_empty() && self.retries.is_empty()) {
             let failed = self.retries.iter().map(|retry| retry.position);

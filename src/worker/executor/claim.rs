@@ -5,9 +5,9 @@ use super::Me;
 use super::batch::{self, Mode, Try};
 use super::fault;
 use super::prepare;
+use super::turns::Turns;
 use crate::catalog::agenda::{self, Entry};
 use crate::catalog::definition::TaskKind;
-use crate::catalog::due;
 use crate::catalog::tally::Writer;
 use crate::pg::boundary::Failure;
 use crate::pg::shmem::{Interruption, QUICK};
@@ -16,7 +16,6 @@ use crate::worker::{attempt, events};
 use pgrx::prelude::*;
 use schedule::Instant;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::atomic::Ordering::*;
 
 thread_local! {
@@ -42,40 +41,6 @@ pub const MOST: u32 = 1000;
 /// A transaction takes up no further entries after this long. Microseconds.
 const YOUNG: i64 = 25_000;
 
-/// A task that has run for this long leaves the others of its owner the way, if any wait. Microseconds.
-const TURN: i64 = 50_000;
-
-/// Whose turn it is. The oldest entry runs first; but a task with very many is not to make the others wait for all of them.
-#[derive(Default)]
-pub struct Turns {
-    /// The last task that ran, whose session this is; 0: none yet.
-    session: i32,
-    /// Has it run since the session was made new?
-    pub has_run: bool,
-    /// How long tasks have run in this round. Microseconds.
-    spent: HashMap<i32, i64>,
-}
-
-impl Turns {
-    fn claim(&mut self, me: &Me, was_idle: bool) -> Option<Entry> {
-        let (now, in_hand, locked) = (clock::now(), me.others_in_hand(), me.locked.tasks());
-        let batches_only = me.takes_batches_only();
-        if was_idle {
-            self.spent.clear();
-        }
-        let had_turn = self.spent.iter().filter(|(_, spent)| **spent >= TURN).map(|(task, _)| *task);
-        let left_out: Vec<i32> = locked.iter().copied().chain(had_turn).collect();
-        if left_out.len() > locked.len() {
-            if let Some(entry) = due::claim(me.owner, now, &in_hand, &left_out, batches_only) {
-                return Some(entry);
-            }
-            // All that wait have had their turn: a new round.
-            self.spent.clear();
-        }
-        due::claim(me.owner, now, &in_hand, &locked, batches_only)
-    }
-}
-
 /// Runs one due entry, if there is one. True if there was. An executor that was idle tells the scheduler first: the run
 /// may take long, and other entries be due.
 pub fn one(me: &Me, turns: &mut Turns, was_idle: bool) -> bool {
@@ -94,7 +59,7 @@ pub fn one(me: &Me, turns: &mut Turns, was_idle: bool) -> bool {
         }
         me.merged.set(1);
         first_try(me, &entry);
-        more(me, &entry, begun);
+        more(me, entry, begun);
         Step::Ran
     });
     let found = match result {
@@ -128,7 +93,7 @@ pub fn one(me: &Me, turns: &mut Turns, was_idle: bool) -> bool {
     events::tell();
     if found {
         let took = clock::monotonic() - begun;
-        *turns.spent.entry(turns.session).or_default() += took;
+        turns.took(took);
         me.note_slowness(took);
     }
     let claimed = CLAIMED.take();
@@ -150,18 +115,19 @@ pub fn one(me: &Me, turns: &mut Turns, was_idle: bool) -> bool {
 /// Further entries of a date-field task in the same transaction, while it is young: a commit costs more than many a run. If
 /// one of them fails, all of them run again, in halves and halves of halves, and what fails by itself is at fault. Rows that
 /// were put aside do the same among themselves, each under a savepoint.
-fn more(me: &Me, first: &Entry, begun: i64) {
-    let is_fit = !first.forced && first.attempt == 0 && (first.alone || me.failing.get() != first.task);
-    let is_dated = || prepare::task(me, first.task).is_some_and(|prepared| prepared.task.kind == TaskKind::DateField);
+fn more(me: &Me, first: Entry, begun: i64) {
+    let task = first.task;
+    let is_fit = !first.forced && first.attempt == 0 && (first.alone || me.failing.get() != task);
+    let is_dated = || prepare::task(me, task).is_some_and(|prepared| prepared.task.kind == TaskKind::DateField);
     if !is_fit || !is_dated() {
         return;
     }
-    let (batches_only, mut last, mut goes_on) = (me.takes_batches_only(), first.clone(), true);
+    let (mut last, mut goes_on) = (first, true);
     while goes_on
         && me.merged.get() < me.most.get()
         && clock::monotonic() - begun < YOUNG
-        && !me.locked.tasks().contains(&first.task)
-        && let Some(entry) = due::claim_after(me.owner, &last, clock::now(), &me.others_in_hand(), batches_only)
+        && !me.locked.tasks().contains(&task)
+        && let Some(entry) = me.wanted(Vec::new()).claim_after(&last)
     {
         me.slot.rest();
         take_in_hand(me, &entry);
@@ -248,11 +214,6 @@ pub fn tidy(turns: &mut Turns) {
 }
 
 impl Me {
-    /// Somebody may want this slot back in the middle of a row that takes long.
-    fn takes_batches_only(&self) -> bool {
-        self.slot.lent.load(Acquire) && !self.shared.is_quick(self.database, self.owner.to_u32())
-    }
-
     /// Did a row by itself take long?
     fn note_slowness(&self, took: i64) {
         if took > QUICK && self.slot.total.load(Acquire) == 1 && self.merged.get() == 1 {

@@ -11,6 +11,7 @@ mod locked;
 mod plan;
 mod prepare;
 mod scan;
+mod turns;
 
 use crate::catalog::due;
 use crate::pg::shmem::{self, Database, Death, Executor, Interruption, Shared};
@@ -24,6 +25,7 @@ use schedule::Instant;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::Ordering::*;
+use turns::Turns;
 
 /// What every step of an executor needs to know.
 pub struct Me {
@@ -147,6 +149,16 @@ impl Me {
         }
     }
 
+    /// The other executors of its database.
+    fn others(&self) -> impl Iterator<Item = &Executor> {
+        self.shared.executors_of(self.database).filter(|slot| !std::ptr::eq(*slot, self.slot))
+    }
+
+    /// Has its owner another executor here?
+    fn has_company(&self) -> bool {
+        self.others().any(|slot| slot.owner.load(Acquire) == self.owner.to_u32())
+    }
+
     /// The slot of its database.
     fn home(&self) -> Option<&'static Database> {
         self.shared.databases.iter().find(|slot| slot.oid.load(Acquire) == self.database)
@@ -156,7 +168,7 @@ impl Me {
 /// Until there is nothing to do for `jittask.executor_idle`, or another owner needs the slot.
 fn work(me: &Me) {
     let mut idle_since = clock::now().0;
-    let (mut turns, mut was_idle, mut jumps) = (claim::Turns::default(), true, clock::Jumps::new());
+    let (mut turns, mut was_idle, mut jumps) = (Turns::default(), true, clock::Jumps::new());
     // At the start there may be a lot to run, which goes before looking through the past.
     let mut had_nothing = false;
     loop {

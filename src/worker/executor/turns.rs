@@ -1,0 +1,63 @@
+//! Whose turn it is, in one executor: which due entry it claims next. In the executor's process, in the caller's transaction.
+
+use super::Me;
+use crate::catalog::agenda::Entry;
+use crate::catalog::due::Wanted;
+use crate::pg::clock;
+use std::collections::HashMap;
+use std::sync::atomic::Ordering::*;
+
+/// A task that has run for this long leaves the others of its owner the way, if any wait. Microseconds.
+const TURN: i64 = 50_000;
+
+/// The oldest entry runs first; but a task with very many is not to make the others wait for all of them.
+#[derive(Default)]
+pub struct Turns {
+    /// The last task that ran, whose session this is; 0: none yet.
+    pub session: i32,
+    /// Has it run since the session was made new?
+    pub has_run: bool,
+    /// How long tasks have run in this round. Microseconds.
+    spent: HashMap<i32, i64>,
+}
+
+impl Turns {
+    /// Claims the entry whose turn it is.
+    pub fn claim(&mut self, me: &Me, was_idle: bool) -> Option<Entry> {
+        let locked = me.locked.tasks();
+        if was_idle {
+            self.spent.clear();
+        }
+        let had_turn = self.spent.iter().filter(|(_, spent)| **spent >= TURN).map(|(task, _)| *task);
+        let left_out: Vec<i32> = locked.iter().copied().chain(had_turn).collect();
+        let is_left_out = left_out.len() > locked.len();
+        let mut wanted = me.wanted(left_out);
+        if is_left_out {
+            if let Some(entry) = wanted.claim() {
+                return Some(entry);
+            }
+            // All that wait have had their turn: a new round.
+            self.spent.clear();
+            wanted.left_out = locked;
+        }
+        wanted.claim()
+    }
+
+    /// The last task has run for so long. Microseconds.
+    pub fn took(&mut self, micros: i64) {
+        *self.spent.entry(self.session).or_default() += micros;
+    }
+}
+
+impl Me {
+    /// What it may claim now, but for these tasks.
+    pub fn wanted(&self, left_out: Vec<i32>) -> Wanted {
+        let (owner, in_hand) = (self.owner, self.others_in_hand());
+        Wanted { owner, now: clock::now(), in_hand, left_out, batches_only: self.takes_batches_only() }
+    }
+
+    /// Somebody may want this slot back in the middle of a row that takes long.
+    fn takes_batches_only(&self) -> bool {
+        self.slot.lent.load(Acquire) && !self.shared.is_quick(self.database, self.owner.to_u32())
+    }
+}
