@@ -5,6 +5,7 @@ pub mod adopt;
 pub mod agenda;
 pub mod calendar;
 pub mod capture;
+pub mod compact;
 pub mod definition;
 pub mod due;
 pub mod enter;

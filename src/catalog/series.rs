@@ -40,6 +40,13 @@ pub fn hold(task: i32) -> Option<Occurrence> {
 /// The earliest end of what is planned, over all tasks at work: when the next topping up is due, less the horizon.
 pub fn earliest_end() -> Option<Instant> {
     user::as_extension_owner(|| {
-        sql::run("select min(s.due_at) from jittask.series s join jittask.task t on t.id = s.task_id where t.enabled and t.dropped_at is null", &[]).at(0, 1)
+        // From the earliest on through the index, to the first that counts: there may be very many.
+        sql::run(
+            "select s.due_at from jittask.series s where s.due_at is not null and exists (
+                 select 1 from jittask.task t where t.id = s.task_id and t.enabled and t.dropped_at is null offset 0)
+             order by s.due_at limit 1",
+            &[],
+        )
+        .at(0, 1)
     })
 }

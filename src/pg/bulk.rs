@@ -141,7 +141,7 @@ impl Index {
         let extremes = unsafe { self.summarized_column() }.map(|column| extremes(slots, column));
         let slots = extremes.as_deref().unwrap_or(slots);
         // 13 of 25, so that the second half fits in between for certain.
-        let is_early = |i: &usize| self.order == Order::AsGiven || (i % 25) % 2 == 0;
+        let is_early = |i: &usize| self.order == Order::AsGiven || (i % 25).is_multiple_of(2);
         let (early, late): (Vec<usize>, Vec<usize>) = (0..slots.len()).partition(is_early);
         // All of a batch under one boundary; nothing in here has to be dropped.
         let inserted = unsafe {

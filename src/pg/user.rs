@@ -109,6 +109,8 @@ pub fn as_extension_owner<T>(body: impl FnOnce() -> T) -> T {
     let settings = Settings::begin();
     settings.pin();
     settings.set(c"jit", c"off");
+    // A plan made while a table is empty, as the agenda mostly is, serves when it is large.
+    settings.set(c"enable_seqscan", c"off");
     // User code may have made the transaction read-only; the record of that must still be written.
     let read_only = unsafe { pg_sys::XactReadOnly };
     unsafe { pg_sys::XactReadOnly = false };

@@ -6,7 +6,7 @@
 
 use super::sql::Rows;
 use super::tid::Tid;
-use super::{boundary, raw};
+use super::{boundary, raw, xact};
 use pgrx::pg_sys::{self, Oid};
 use std::collections::HashMap;
 
@@ -14,7 +14,8 @@ use std::collections::HashMap;
 #[derive(Default)]
 pub struct Versions {
     heaps: HashMap<u32, Heap>,
-    /// How many transactions had ended when the rows were read.
+    /// How many transactions had ended when the rows were read. While that stays the same, nobody else's changes have come
+    /// into sight.
     ended: u64,
 }
 
@@ -41,7 +42,7 @@ impl Place {
 impl Versions {
     /// Rows are about to be read, by a snapshot taken after this.
     pub fn begin(&mut self) {
-        self.ended = transactions_ended();
+        self.ended = unsafe { (*raw::latest_snapshot()).snapXactCompletionCount };
     }
 
     /// Notes a heap that rows were just read from; its lock is held until the transaction ends.
@@ -57,7 +58,7 @@ impl Versions {
         });
     }
 
-    /// Does the active snapshot see this very version?
+    /// Does the active snapshot, that of [`xact::statement`], see this very version?
     pub fn is_current(&self, place: Place) -> bool {
         let Some(heap) = self.heaps.get(&place.relation.to_u32()) else { return false };
         let (relation, tid) = (place.relation, place.tid.data());
@@ -80,7 +81,7 @@ impl Heap {
         unsafe {
             let relation = raw::table_open(relation, pg_sys::NoLock as i32);
             let is_same_file = (*(*relation).rd_rel).relfilenode == self.file;
-            let is_untouched = is_same_file && is_untouched(relation) && transactions_ended() == ended;
+            let is_untouched = is_same_file && is_untouched(relation) && xact::ended_before() == ended;
             let is_there = is_untouched || is_same_file && self.fetch(relation, &mut tid);
             raw::table_close(relation, pg_sys::NoLock as i32);
             is_there
@@ -97,11 +98,6 @@ impl Heap {
             is_seen
         }
     }
-}
-
-/// Nobody else's changes have come into sight while this stays the same: the server's count of ended transactions.
-fn transactions_ended() -> u64 {
-    unsafe { (*raw::latest_snapshot()).snapXactCompletionCount }
 }
 
 /// Has this transaction itself changed nothing in the table? The server counts such changes, unless it is told not to.

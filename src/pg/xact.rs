@@ -4,6 +4,7 @@ use super::boundary::{self, Failure};
 use super::raw;
 use pgrx::pg_sys;
 use pgrx::pg_sys::PgTryBuilder;
+use std::cell::Cell;
 use std::panic::AssertUnwindSafe;
 
 unsafe extern "C-unwind" {
@@ -75,11 +76,24 @@ pub fn savepoint<T>(body: impl FnOnce() -> T) -> Result<T, Failure> {
     }
 }
 
+thread_local! {
+    static ENDED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// The server's count of ended transactions, as the snapshot of the last [`statement`] has it: it sees none that ended
+/// later. 0 if it does not say.
+pub fn ended_before() -> u64 {
+    ENDED.get()
+}
+
 /// Runs `body` under a snapshot taken now, which sees what the transaction did before: as a statement of its own would.
 pub fn statement<T>(body: impl FnOnce() -> T) -> T {
     let begin = || unsafe {
         raw::command_counter_increment();
-        raw::push_active_snapshot(raw::transaction_snapshot());
+        let snapshot = raw::transaction_snapshot();
+        // Not kept in the copy that becomes the active one.
+        ENDED.set((*snapshot).snapXactCompletionCount);
+        raw::push_active_snapshot(snapshot);
     };
     unsafe { boundary::catch(begin) }.unwrap_or_else(|failure| failure.raise());
     let value = body();

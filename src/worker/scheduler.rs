@@ -2,6 +2,7 @@
 //! own tables only, never a user's table and never a filter; plans scheduled tasks, whose occurrences are arithmetic;
 //! sends executors to the owners that have work; and sleeps until the next due instant. Each pass is a transaction.
 
+use super::compaction::Compaction;
 use super::dispatch::{self, EARLY, Starts};
 use super::events;
 use super::need::{self, Need};
@@ -53,12 +54,13 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
     worker::take_signals();
     worker::connect(database);
     slot.set_state(DatabaseState::Served);
-    let (mut starts, mut retention, mut jumps) = (Starts::default(), Retention::new(), clock::Jumps::new());
+    let (mut starts, mut jumps) = (Starts::default(), clock::Jumps::new());
+    let (mut retention, mut compaction) = (Retention::new(), Compaction::new());
     loop {
         worker::reload_if_asked();
         watch::clock(shared, slot);
         if jumps.look().is_some() {
-            (starts, retention) = (Starts::default(), Retention::new());
+            (starts, retention, compaction) = (Starts::default(), Retention::new(), Compaction::new());
         }
         slot.scheduler.beat();
         slot.changed.store(false, Release);
@@ -90,7 +92,8 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
             && pass.next.min(retry) - now > SLEEP_AFTER
             && shared.executors_of(database.to_u32()).next().is_none();
         // Not before old records are gone, or those of a task that runs once a month would stay.
-        let next = if pass.is_asleep { next } else { next.min(retention.work(may_sleep)) };
+        let next =
+            if pass.is_asleep { next } else { next.min(retention.work(may_sleep)).min(compaction.work(may_sleep)) };
         if may_sleep && (pass.is_asleep || retention.is_done()) {
             end(slot, DatabaseState::Asleep, (pass.next.min(retry) - EARLY).min(now + LONGEST_SLEEP));
         }
@@ -167,7 +170,7 @@ fn pass(shared: &Shared) -> Pass {
 /// Keeps each scheduled task's series in the agenda up to beyond the horizon.
 fn top_up(now: Instant, pass: &mut Pass) {
     let horizon = need::horizon();
-    let Some(end) = series::earliest_end() else { return };
+    let Some(mut end) = series::earliest_end() else { return };
     if end.0 < now.0 + horizon / 2 {
         for task in task::to_top_up(Instant(now.0 + horizon)) {
             // Under a savepoint: one task's trouble is not the others'.
@@ -175,9 +178,9 @@ fn top_up(now: Instant, pass: &mut Pass) {
                 warning!("jittask cannot plan task \"{}\": {}", task.name, failure.message);
             }
         }
+        end = series::earliest_end().unwrap_or(Instant(i64::MAX));
     }
-    let end = series::earliest_end().map_or(i64::MAX, |end| end.0 - horizon / 2);
-    pass.next = pass.next.min(end.max(now.0 + 1_000_000));
+    pass.next = pass.next.min((end.0 - horizon / 2).max(now.0 + 1_000_000));
 }
 
 fn plan_series(task: &Task, now: Instant, horizon: Instant) {

@@ -116,6 +116,35 @@ fn old_records_go_but_none_younger_than_its_window() {
     nothing_unaccounted(&mut superuser);
 }
 
+/// What waits stays as it is, and its records' ids with it.
+#[test]
+fn the_agenda_gives_back_what_a_flood_took() {
+    let cluster = Cluster::ready(&[("jittask.executor_idle", "1s"), ("autovacuum", "off")]);
+    cluster.app_sql(
+        "create table call (id int primary key, due timestamptz); create index on call (due);
+         create function answer(call) returns void language sql as '';
+         create function tick() returns void language sql as '';
+         select jittask.create_date_task('calls', 'call', 'due', 'answer');
+         select jittask.create_scheduled_task('later', now() + '20 minutes', 'tick', repeat => 'hourly');
+         insert into call select -id, now() + '30 minutes' from generate_series(1, 300) id;
+         insert into call select id, now() + id * interval '10 microseconds' from generate_series(1, 30000) id",
+    );
+    let size = "select pg_total_relation_size('jittask.agenda')";
+    let mut session = cluster.connect("postgres");
+    cluster.wait_for(SOON, "select sum(entered) >= 30300 from jittask.accounts");
+    let (before, waits): (i64, String) = (one(&mut session, size), one(&mut session, WAITS));
+    assert!(before > 4 << 20, "the agenda has only {before} bytes");
+    cluster.ended_within(SOON, 30_000);
+    cluster.wait_for(SOON, &format!("{size} < 200000"));
+    assert_eq!(one::<String>(&mut session, WAITS), waits);
+    nothing_unaccounted(&mut session);
+    // And what comes next runs.
+    cluster.app_sql("insert into call values (0, now())");
+    cluster.ended_within(SOON, 30_001);
+}
+
+const WAITS: &str = "select string_agg(concat_ws(' ', id, task, row_key, due_at), ',' order by id) from jittask.records where due_at > now() + '10 minutes'";
+
 fn timed(session: &mut Client, query: &str) -> Duration {
     let begun = Instant::now();
     session.query(query, &[]).unwrap();

@@ -1,0 +1,43 @@
+//! The agenda after a flood: nearly empty, but its file and indexes as large as they ever were, which VACUUM keeps.
+
+use crate::pg::{sql, user};
+
+/// A larger agenda is made small again. Bytes, with indexes.
+const LARGE: i64 = 4 << 20;
+/// If it has no more entries than this. And these no longer keys. Bytes.
+const ENTRIES: i64 = 256;
+const KEYS: i64 = 1 << 20;
+
+/// Does the agenda take so much?
+pub fn is_large() -> bool {
+    let large = "select pg_total_relation_size('jittask.agenda') > $1";
+    user::as_extension_owner(|| sql::run(large, &[sql::arg(LARGE)]).get(0, 1).unwrap_or(false))
+}
+
+/// Makes it new with what is in it, if that is little. False if it is not. Raises 55P03 where somebody uses it: this waits
+/// for nobody, and nobody waits long for this.
+pub fn agenda() -> bool {
+    user::as_extension_owner(|| {
+        if !has_few() {
+            return false;
+        }
+        sql::once("lock table jittask.agenda in access exclusive mode nowait", &[]);
+        // Only now, with all that was committed until then, it is certain.
+        if !has_few() {
+            return false;
+        }
+        let rows = sql::once("select array_agg(a) from jittask.agenda a", &[]);
+        let entries = sql::datum(rows.kind(1), rows.datum(0, 1));
+        sql::once("truncate jittask.agenda", &[]);
+        sql::once("insert into jittask.agenda select (unnest($1)).*", &[entries]);
+        true
+    })
+}
+
+fn has_few() -> bool {
+    user::as_extension_owner(|| {
+        let few = "select count(*) <= $1 and coalesce(sum(pg_column_size(keys)), 0) <= $2
+                   from (select keys from jittask.agenda limit $1 + 1) e";
+        sql::run(few, &[sql::arg(ENTRIES), sql::arg(KEYS)]).get(0, 1).unwrap_or(false)
+    })
+}
