@@ -14,8 +14,8 @@ pub fn is_large() -> bool {
     user::as_extension_owner(|| sql::run(large, &[sql::arg(LARGE)]).get(0, 1).unwrap_or(false))
 }
 
-/// Makes it new with what is in it, if that is little. False if it is not. Raises 55P03 where somebody uses it: this waits
-/// for nobody, and nobody waits long for this.
+/// Rewrites it with what is in it, if that is little, for older snapshots too. False if it is not little. Raises 55P03 where
+/// somebody uses it: this waits for nobody, and nobody waits long for this.
 pub fn agenda() -> bool {
     user::as_extension_owner(|| {
         if !has_few() {
@@ -26,10 +26,7 @@ pub fn agenda() -> bool {
         if !has_few() {
             return false;
         }
-        let rows = sql::once("select array_agg(a) from jittask.agenda a", &[]);
-        let entries = sql::datum(rows.kind(1), rows.datum(0, 1));
-        sql::once("truncate jittask.agenda", &[]);
-        sql::once("insert into jittask.agenda select (unnest($1)).*", &[entries]);
+        sql::once("cluster jittask.agenda using agenda_pkey", &[]);
         true
     })
 }
