@@ -33,6 +33,7 @@ create table jittask.task (
     dropped_at     timestamptz
 );
 create unique index task_name on jittask.task (name) where dropped_at is null;
+create index task_owner on jittask.task (owner);
 create index task_at_work on jittask.task (owner) where kind = 'date_field' and enabled and dropped_at is null;
 
 -- How far the occurrences of a scheduled task are in the agenda. Not in task: no run updates its task's row.

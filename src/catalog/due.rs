@@ -1,7 +1,7 @@
 //! What of the agenda is due: claimed by executors, looked up by the scheduler.
 
 use super::agenda::{COLUMNS, Entry, entry};
-use crate::pg::{sql, user};
+use crate::pg::{clock, sql, user};
 use pgrx::pg_sys::{Oid, REGROLEOID};
 use schedule::Instant;
 
@@ -17,6 +17,8 @@ pub struct Wanted {
     pub left_out: Vec<i32>,
     /// Of several rows.
     pub batches_only: bool,
+    /// From then on; see [`Floor`].
+    pub since: Instant,
 }
 
 impl Wanted {
@@ -25,7 +27,7 @@ impl Wanted {
         let rows = in_order(
             &format!(
                 "select {COLUMNS} from jittask.agenda where owner = $1 and run_at <= $2 and id <> all($3) and task_id <> all($4)
-                     and (not $5 or cardinality(keys) > 1)
+                     and (not $5 or cardinality(keys) > 1) and run_at >= $6
                  order by run_at, id limit 1 for update skip locked"
             ),
             &[
@@ -34,6 +36,7 @@ impl Wanted {
                 sql::arg(self.in_hand.clone()),
                 sql::arg(self.left_out.clone()),
                 sql::arg(self.batches_only),
+                sql::at(self.since),
             ],
         );
         entry(&rows)
@@ -63,6 +66,55 @@ impl Wanted {
     }
 }
 
+/// From where a process looks for the next entry. What has run is dead in the index until it is vacuumed, and lies before
+/// all that waits: a look that begins at the front passes all of it. So only now and then one does, for what came late.
+pub struct Floor {
+    /// Nothing that waits was earlier at the last look from the front.
+    since: Instant,
+    /// When the next look is from the front. Microseconds of the monotonic clock.
+    full_at: i64,
+    /// A look since then was not from the front.
+    owes: bool,
+}
+
+/// Between two looks from the front. Microseconds.
+const FULL_EVERY: i64 = 100_000;
+
+impl Default for Floor {
+    fn default() -> Self {
+        Floor { since: Instant(i64::MIN), full_at: 0, owes: false }
+    }
+}
+
+impl Floor {
+    /// From where to look now.
+    pub fn begin(&mut self) -> Instant {
+        let now = clock::monotonic();
+        if now >= self.full_at {
+            *self = Floor { full_at: now + FULL_EVERY, ..Default::default() };
+        }
+        self.since
+    }
+
+    /// The first that was found by a look at `now`; None: nothing is due.
+    pub fn note(&mut self, first: Option<Instant>, now: Instant) {
+        // What comes from now on may be due before what is to come.
+        let first = first.map_or(now, |first| first.min(now));
+        self.owes |= self.since.0 != i64::MIN;
+        self.since = self.since.max(first);
+    }
+
+    /// Where the last look was from.
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// When to look from the front, if the last looks were not.
+    pub fn look_again_at(&self) -> Option<Instant> {
+        self.owes.then(|| Instant(clock::now().0 + self.full_at - clock::monotonic()))
+    }
+}
+
 /// By the index on (owner, run_at, id), whatever the statistics of a table that is empty most of the time make of it: sorting
 /// all that is due for each claim is quadratic.
 fn in_order(statement: &str, arguments: &[sql::Arg]) -> sql::Rows {
@@ -76,30 +128,35 @@ fn in_order(statement: &str, arguments: &[sql::Arg]) -> sql::Rows {
     })
 }
 
-/// The owner's next instant to run something that is not in hand already, of other tasks than `locked`, or None.
-pub fn next_run_at(owner: Oid, in_hand: &[i64], locked: &[i32]) -> Option<Instant> {
+/// The owner's next instant, from `since` on, to run something that is not in hand already, of other tasks than `locked`.
+pub fn next_run_at(owner: Oid, in_hand: &[i64], locked: &[i32], since: Instant) -> Option<Instant> {
     in_order(
-        "select run_at from jittask.agenda
-         where owner = $1 and run_at < 'infinity' and id <> all($2) and task_id <> all($3) order by run_at limit 1",
-        &[sql::datum(REGROLEOID, Some(owner.into())), sql::arg(in_hand.to_vec()), sql::arg(locked.to_vec())],
+        "select run_at from jittask.agenda where owner = $1 and run_at < 'infinity' and run_at >= $4
+             and id <> all($2) and task_id <> all($3) order by run_at limit 1",
+        &[
+            sql::datum(REGROLEOID, Some(owner.into())),
+            sql::arg(in_hand.to_vec()),
+            sql::arg(locked.to_vec()),
+            sql::at(since),
+        ],
     )
     .at(0, 1)
 }
 
-/// For each owner that has entries which are not in hand: the earliest instant to run one. From owner to owner through the
-/// index: there may be many tasks and entries, but few owners.
-pub fn next_by_owner(in_hand: &[i64]) -> Vec<(Oid, Instant)> {
+/// For each owner that has entries which are not in hand, from `since` on: the earliest instant to run one. From owner to
+/// owner through an index: there may be many tasks and entries, but few owners.
+pub fn next_by_owner(in_hand: &[i64], since: Instant) -> Vec<(Oid, Instant)> {
     let rows = user::as_extension_owner(|| {
         sql::run(
             "with recursive o (owner) as (
-                 (select a.owner::oid from jittask.agenda a order by a.owner limit 1)
+                 (select t.owner::oid from jittask.task t order by t.owner limit 1)
                  union all
-                 select (select a.owner::oid from jittask.agenda a where a.owner > o.owner order by a.owner limit 1)
+                 select (select t.owner::oid from jittask.task t where t.owner > o.owner order by t.owner limit 1)
                  from o where o.owner is not null)
              select o.owner, n.run_at from o cross join lateral (
                  select a.run_at from jittask.agenda a
-                 where a.owner = o.owner and a.run_at < 'infinity' and a.id <> all($1) order by a.run_at limit 1) n",
-            &[sql::arg(in_hand.to_vec())],
+                 where a.owner = o.owner and a.run_at < 'infinity' and a.run_at >= $2 and a.id <> all($1) order by a.run_at limit 1) n",
+            &[sql::arg(in_hand.to_vec()), sql::at(since)],
         )
     });
     (0..rows.len()).filter_map(|row| Some((rows.get(row, 1)?, rows.at(row, 2)?))).collect()
@@ -126,12 +183,18 @@ impl Waiting {
     }
 }
 
-/// What waits of what is due by an instant.
-pub fn waiting(owner: Oid, by: Instant, in_hand: &[i64]) -> Waiting {
+/// What waits of what is due from `since` on by an instant.
+pub fn waiting(owner: Oid, since: Instant, by: Instant, in_hand: &[i64]) -> Waiting {
     let rows = in_order(
-        "select run_at, cardinality(keys) > 1 from jittask.agenda where owner = $1 and run_at <= $2 and id <> all($3)
+        "select run_at, cardinality(keys) > 1 from jittask.agenda where owner = $1 and run_at between $5 and $2 and id <> all($3)
          order by run_at limit $4",
-        &[sql::datum(REGROLEOID, Some(owner.into())), sql::at(by), sql::arg(in_hand.to_vec()), sql::arg(FLOOD as i64)],
+        &[
+            sql::datum(REGROLEOID, Some(owner.into())),
+            sql::at(by),
+            sql::arg(in_hand.to_vec()),
+            sql::arg(FLOOD as i64),
+            sql::at(since),
+        ],
     );
     let batches = (0..rows.len()).filter(|row| rows.get(*row, 2) == Some(true)).count();
     Waiting { entries: rows.len(), batches, since: rows.at(0, 1) }

@@ -71,15 +71,15 @@ enum Next {
 }
 
 /// Wakes or starts executors for those who have work now, and says whether there may be something to plan; when to try
-/// again, at the latest.
-pub fn all(shared: &Shared, slot: &Database, owners: &[(Oid, bool)], starts: &mut Starts) -> i64 {
+/// again, at the latest. Nothing that is due was due before `since`.
+pub fn all(shared: &Shared, slot: &Database, owners: &[(Oid, bool)], since: Instant, starts: &mut Starts) -> i64 {
     starts.note(slot);
     let mut owners = owners.to_vec();
     owners.sort_by_key(|(owner, look)| (owner.to_u32(), !look));
     owners.dedup_by_key(|(owner, _)| *owner);
     let (mut retry, mut is_wanted, mut is_help_wanted) = (i64::MAX, false, false);
     for (owner, look) in owners {
-        match one(shared, slot, owner, look, starts) {
+        match one(shared, slot, owner, look, since, starts) {
             Next::Nothing => {}
             Next::At(at) => retry = retry.min(at),
             Next::NoSlot => {
@@ -104,7 +104,7 @@ pub fn all(shared: &Shared, slot: &Database, owners: &[(Oid, bool)], starts: &mu
     retry
 }
 
-fn one(shared: &Shared, slot: &Database, owner: Oid, look: bool, starts: &mut Starts) -> Next {
+fn one(shared: &Shared, slot: &Database, owner: Oid, look: bool, since: Instant, starts: &mut Starts) -> Next {
     let database = slot.oid.load(Acquire);
     let his = shared.executors_of(database).filter(|slot| slot.owner.load(Acquire) == owner.to_u32());
     let (lent, mine): (Vec<&Executor>, Vec<&Executor>) = his.partition(|executor| executor.lent.load(Acquire));
@@ -119,7 +119,7 @@ fn one(shared: &Shared, slot: &Database, owner: Oid, look: bool, starts: &mut St
         executor.process.wake();
     });
     let (now, in_hand) = (clock::now().0, shared.in_hand(database, None));
-    let waiting = |by: i64| xact::run(|| due::waiting(owner, Instant(by), &in_hand)).unwrap_or_default();
+    let waiting = |by: i64| xact::run(|| due::waiting(owner, since, Instant(by), &in_hand)).unwrap_or_default();
     let help = |waiting: &Waiting, starts: &Starts| {
         // The last free slot is for an owner who has none, also for one who comes later: what is taken may be taken for
         // hours. For batches, of which none takes long, it is lent, and for rows that were quick till now.

@@ -8,10 +8,11 @@ use super::events;
 use super::need::{self, Need};
 use super::retention::Retention;
 use super::watch;
+use crate::catalog::due::{self, Floor};
 use crate::catalog::enter::{self, New};
 use crate::catalog::tally::{self, Counts, Writer};
 use crate::catalog::task::{self, Task};
-use crate::catalog::{capture, due, health, home, series};
+use crate::catalog::{capture, health, home, series};
 use crate::pg::shmem::{self, Database, DatabaseState, Shared};
 use crate::pg::{clock, counters, user, worker, xact};
 use crate::settings;
@@ -55,17 +56,18 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
     worker::connect(database);
     slot.set_state(DatabaseState::Served);
     let (mut starts, mut jumps) = (Starts::default(), clock::Jumps::new());
-    let (mut retention, mut compaction) = (Retention::new(), Compaction::new());
+    let (mut retention, mut compaction, mut floor) = (Retention::new(), Compaction::new(), Floor::default());
     loop {
         worker::reload_if_asked();
         watch::clock(shared, slot);
         if jumps.look().is_some() {
             (starts, retention, compaction) = (Starts::default(), Retention::new(), Compaction::new());
+            floor = Floor::default();
         }
         slot.scheduler.beat();
         slot.changed.store(false, Release);
         worker::report(Some("jittask: looking what is due"));
-        let pass = xact::run(|| pass(shared)).unwrap_or_else(|failure| {
+        let pass = xact::run(|| pass(shared, &mut floor)).unwrap_or_else(|failure| {
             warning!("jittask scheduler: {}", failure.message);
             Pass {
                 is_absent: false,
@@ -83,7 +85,7 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
             end(slot, DatabaseState::Absent, i64::MAX);
         }
         slot.failures.store(0, Release);
-        let retry = dispatch::all(shared, slot, &pass.owners, &mut starts);
+        let retry = dispatch::all(shared, slot, &pass.owners, floor.since(), &mut starts);
         let next = pass.next.min(retry).min(watch::deadlines(shared, database.to_u32()));
         let next =
             next.min(watch::next_death(shared, database.to_u32())).min(watch::next_check(shared, database.to_u32()));
@@ -121,7 +123,7 @@ extern "C-unwind" fn leave(_code: i32, argument: pgrx::pg_sys::Datum) {
     slot.scheduler.leave();
 }
 
-fn pass(shared: &Shared) -> Pass {
+fn pass(shared: &Shared, floor: &mut Floor) -> Pass {
     let now = clock::now();
     let asleep = Pass {
         is_absent: false,
@@ -148,7 +150,10 @@ fn pass(shared: &Shared) -> Pass {
     let settings = user::Settings::begin();
     settings.set(c"lock_timeout", c"1s");
     top_up(now, &mut pass);
-    for (owner, run_at) in due::next_by_owner(&shared.in_hand(database, None)) {
+    let next_by_owner = due::next_by_owner(&shared.in_hand(database, None), floor.begin());
+    floor.note(next_by_owner.iter().map(|(_, run_at)| *run_at).min(), now);
+    pass.next = floor.look_again_at().map_or(pass.next, |at| at.0.min(pass.next));
+    for (owner, run_at) in next_by_owner {
         if run_at.0 <= now.0 + EARLY {
             pass.owners.push((owner, false));
             pass.next = pass.next.min(now.0 + 1_000_000);

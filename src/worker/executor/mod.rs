@@ -209,7 +209,7 @@ fn work(me: &Me) {
             return;
         }
         let idle_end = idle_since + i64::from(settings::EXECUTOR_IDLE.get()) * 1000;
-        let next = next_run_at(me).map_or(i64::MAX, |at| at.0);
+        let next = next_run_at(me, &turns).map_or(i64::MAX, |at| at.0);
         if clock::now().0 >= idle_end.max(soon(next)) || must_yield(me, false) || is_spare(me) {
             return;
         }
@@ -230,9 +230,10 @@ fn soon(next: i64) -> i64 {
     if next < clock::now().0 + 500_000 { next } else { 0 }
 }
 
-fn next_run_at(me: &Me) -> Option<Instant> {
-    let next = xact::run(|| due::next_run_at(me.owner, &me.others_in_hand(), &me.locked.tasks())).unwrap_or(None);
-    next.into_iter().chain(me.locked.until()).min()
+fn next_run_at(me: &Me, turns: &Turns) -> Option<Instant> {
+    let next = || due::next_run_at(me.owner, &me.others_in_hand(), &me.locked.tasks(), turns.since());
+    let next = xact::run(next).unwrap_or(None);
+    next.into_iter().chain(me.locked.until()).chain(turns.look_again_at()).min()
 }
 
 /// Another owner waits and all slots are taken: an idle executor goes, a busy one if its owner has more than its share.

@@ -29,7 +29,9 @@ pub struct Scan<'a> {
     floor: Instant,
     /// Oldest due time that a captured row may still have.
     captured_floor: Instant,
+    /// What is in the agenda with a nominal instant in this range.
     known: HashSet<u128>,
+    known_range: Option<(Instant, Instant)>,
     found: Vec<Found>,
     ready: Vec<New>,
     counts: Counts,
@@ -77,18 +79,14 @@ impl<'a> Scan<'a> {
         let existing = schedule::span_micros(resolved.timing.existing_rows);
         let counted = Instant(resolved.task.counts_from.0 - existing);
         let floor = if existing > window { counted } else { captured_floor.max(counted) };
-        let until = Instant(until);
-        // Holidays move occurrences away from their nominal instants, which are what they are known by.
-        let moved = if resolved.timing.schedule.holidays.is_some() { LONGEST_MOVE } else { 0 };
-        let earliest = Instant(floor.0.min(captured_floor.0) - moved);
-        let known = agenda::pending(resolved.task.id, earliest, Instant(until.0 + moved));
         Scan {
             resolved,
             now,
-            until,
+            until: Instant(until),
             floor,
             captured_floor,
-            known,
+            known: HashSet::new(),
+            known_range: None,
             found: Vec::new(),
             ready: Vec::new(),
             counts: Counts::default(),
@@ -114,6 +112,7 @@ impl<'a> Scan<'a> {
         if ranges.is_empty() {
             return;
         }
+        self.know_all();
         let (statement, arguments) = self.window_statement(&ranges);
         let mut cursor = sql::cursor(&statement, &arguments);
         while memory::scratch(|| {
@@ -127,6 +126,30 @@ impl<'a> Scan<'a> {
             found
         }) {}
         cursor.close();
+    }
+
+    /// Reads what the agenda has of the task, for a scan that may meet all of it.
+    fn know_all(&mut self) {
+        // Holidays move occurrences away from their nominal instants, which are what they are known by.
+        let moved = if self.resolved.timing.schedule.holidays.is_some() { LONGEST_MOVE } else { 0 };
+        let earliest = Instant(self.floor.0.min(self.captured_floor.0) - moved);
+        self.know(earliest, Instant(self.until.0 + moved));
+    }
+
+    /// Reads what the agenda has at the instants of what was found: there may be millions at others.
+    fn know_found(&mut self) {
+        let nominal = || self.found.iter().map(|found| found.occurrence.nominal_at);
+        if let (Some(first), Some(last)) = (nominal().min(), nominal().max()) {
+            self.know(first, last);
+        }
+    }
+
+    fn know(&mut self, first: Instant, last: Instant) {
+        let (from, to) = self.known_range.map_or((first, last), |(from, to)| (from.min(first), to.max(last)));
+        if self.known_range != Some((from, to)) {
+            self.known.extend(agenda::pending(self.resolved.task.id, from, to));
+            self.known_range = Some((from, to));
+        }
     }
 
     fn lowest(&self) -> Option<chrono::NaiveDateTime> {
@@ -224,6 +247,7 @@ impl<'a> Scan<'a> {
                     self.consider(&rows, row, self.captured_floor, true);
                 }
                 drop(rows);
+                self.know_found();
                 self.settle();
             });
         }

@@ -2,8 +2,9 @@
 
 use super::Me;
 use crate::catalog::agenda::Entry;
-use crate::catalog::due::Wanted;
+use crate::catalog::due::{Floor, Wanted};
 use crate::pg::clock;
+use schedule::Instant;
 use std::collections::HashMap;
 use std::sync::atomic::Ordering::*;
 
@@ -19,6 +20,10 @@ pub struct Turns {
     pub has_run: bool,
     /// How long tasks have run in this round. Microseconds.
     spent: HashMap<i32, i64>,
+    /// From where all tasks' entries are looked for.
+    floor: Floor,
+    /// From where those of tasks that have not had their turn are.
+    floor_of_others: Floor,
 }
 
 impl Turns {
@@ -33,14 +38,24 @@ impl Turns {
         let is_left_out = left_out.len() > locked.len();
         let mut wanted = me.wanted(left_out);
         if is_left_out {
-            if let Some(entry) = wanted.claim() {
+            if let Some(entry) = look(&mut self.floor_of_others, &mut wanted) {
                 return Some(entry);
             }
             // All that wait have had their turn: a new round.
             self.spent.clear();
             wanted.left_out = locked;
         }
-        wanted.claim()
+        look(&mut self.floor, &mut wanted)
+    }
+
+    /// From where on nothing that is due was found.
+    pub fn since(&self) -> Instant {
+        self.floor.since()
+    }
+
+    /// When to look again at the latest, for what came late.
+    pub fn look_again_at(&self) -> Option<Instant> {
+        self.floor.look_again_at()
     }
 
     /// The last task has run for so long. Microseconds.
@@ -49,11 +64,26 @@ impl Turns {
     }
 }
 
+fn look(floor: &mut Floor, wanted: &mut Wanted) -> Option<Entry> {
+    wanted.since = floor.begin();
+    let found = wanted.claim();
+    // A retry runs later than it was due: from there on is early enough.
+    floor.note(found.as_ref().map(|entry| entry.occurrence.due_at), wanted.now);
+    found
+}
+
 impl Me {
     /// What it may claim now, but for these tasks.
     pub fn wanted(&self, left_out: Vec<i32>) -> Wanted {
         let (owner, in_hand) = (self.owner, self.others_in_hand());
-        Wanted { owner, now: clock::now(), in_hand, left_out, batches_only: self.takes_batches_only() }
+        Wanted {
+            owner,
+            now: clock::now(),
+            in_hand,
+            left_out,
+            batches_only: self.takes_batches_only(),
+            since: Instant(i64::MIN),
+        }
     }
 
     /// Somebody may want this slot back in the middle of a row that takes long.
