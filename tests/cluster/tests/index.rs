@@ -46,7 +46,7 @@ const TASKS: [(&str, &str); 19] = [
     ("due_on", "at => :at, rule => 'every 2 weeks', after => '3 days'"),
     ("due_on", "at => :at, rule => 'every 3 months'"),
     ("due_on", "at => :at, rule => 'FREQ=WEEKLY;INTERVAL=2'"),
-    ("due_at", "before => '3 days 12:00', filter => 'id % 2 = 0'"),
+    ("due_at", "before => '3 days 12:00', filter => 'id % 3 = 0'"),
     ("due_at", "repeat => 'weekly'"),
     ("due_local", "repeat => 'monthly', before => '2 hours'"),
 ];
