@@ -140,9 +140,10 @@ fn who_has_one_to_spare_makes_room() {
     let others = "select count(*) from jittask.workers where kind = 'executor' and role = 'other'";
     cluster.wait_for(SOON, &format!("select ({others}) = 2"));
     cluster.ended_within(SOON, 60);
-    line(&cluster, 10_000);
+    // So many that they are not done before the second executor is there.
+    line(&cluster, 30_000);
     cluster.wait_for(SOON, &format!("select ({EXECUTORS}) = 2"));
     assert_eq!(one::<i64>(&mut cluster.connect("postgres"), others), 1);
-    cluster.ended_within(Duration::from_secs(60), 10_060);
+    cluster.ended_within(Duration::from_secs(60), 30_060);
     nothing_unaccounted(&mut cluster.app());
 }
