@@ -69,7 +69,7 @@ impl Wanted {
 /// From where a process looks for the next entry. What has run is dead in the index until it is vacuumed, and lies before
 /// all that waits: a look that begins at the front passes all of it. So only now and then one does, for what came late.
 pub struct Floor {
-    /// Nothing that waits was earlier at the last look from the front.
+    /// The last look found nothing earlier.
     since: Instant,
     /// When the next look is from the front. Microseconds of the monotonic clock.
     full_at: i64,
@@ -104,7 +104,7 @@ impl Floor {
         self.since = self.since.max(first);
     }
 
-    /// Where the last look was from.
+    /// The last look found nothing earlier that is due.
     pub fn since(&self) -> Instant {
         self.since
     }
