@@ -211,7 +211,7 @@ pub fn known(task: i32, wanted: &[(u128, Instant)]) -> std::collections::HashMap
         return Default::default();
     }
     let rows = user::as_extension_owner(|| {
-        sql::run(
+        sql::run_by_keys(
             "select u.i, r.id, coalesce(r.status = 'skipped' and r.reason in ('row_changed', 'filter', 'row_deleted'), false)
              from unnest($2::uuid[], $3::timestamptz[]) with ordinality u (hash, nominal, i)
              cross join lateral (select * from jittask.record r where jittask.key_hash(r.task_id, r.key) = u.hash

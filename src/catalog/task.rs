@@ -1,12 +1,13 @@
 //! Tasks: stored, found, and turned into what the workers need.
 
+use super::adopt::REPLACEMENT;
 use super::definition::{Definition, TaskKind};
 use super::filter::Filter;
 use super::function::{Function, Takes};
 use crate::error::{Error, Kind, Result};
 use crate::pg::{lock, sql, user};
 use pgrx::JsonB;
-use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::{Oid, REGROLEOID};
 use schedule::Instant;
 
 /// A task as stored.
@@ -161,39 +162,51 @@ pub fn hold_if_held_back(id: i32) -> Option<bool> {
     })
 }
 
-/// The date-field tasks of an owner that are at work.
-pub fn planned_for(owner: Oid) -> Vec<Task> {
-    let rows = user::as_extension_owner(|| {
-        let statement = format!(
-            "select {COLUMNS} from jittask.task t join pg_roles r on r.oid = t.owner::oid and r.rolname = t.owner_name
-             where t.owner = $1 and t.kind = 'date_field' and t.enabled and t.dropped_at is null order by t.id"
-        );
-        sql::run(&statement, &[sql::arg(owner)])
-    });
-    (0..rows.len()).filter_map(|row| from_row(&rows, row).ok()).collect()
-}
-
-/// A date-field task as the scheduler watches over it.
+/// A date-field task that is at work, as far as one has to know it to see whether there is something to plan.
 pub struct Watched {
-    /// The task's token.
+    /// Serial.
+    pub id: i32,
+    /// Random.
     pub token: i64,
+    /// Its name.
+    pub name: String,
     /// Its owner.
     pub owner: Oid,
     /// Its table.
     pub relation: Option<Oid>,
+    /// Its table is gone, and there is another one in its place.
+    pub has_new_table: bool,
 }
 
 /// All date-field tasks that are at work.
 pub fn at_work() -> Vec<Watched> {
+    watched("true", &[])
+}
+
+/// Those of an owner who is still the role that made them.
+pub fn planned_for(owner: Oid) -> Vec<Watched> {
+    let condition = "t.owner = $1 and t.owner_name = (select r.rolname from pg_roles r where r.oid = $2)";
+    watched(condition, &[sql::datum(REGROLEOID, Some(owner.into())), sql::arg(owner)])
+}
+
+fn watched(condition: &str, arguments: &[sql::Arg]) -> Vec<Watched> {
     let rows = user::as_extension_owner(|| {
-        sql::run(
-            "select t.token, t.owner::oid, t.relation::oid from jittask.task t
-             where t.kind = 'date_field' and t.enabled and t.dropped_at is null",
-            &[],
-        )
+        let statement = format!(
+            "select t.id, t.token, t.name, t.owner::oid, t.relation::oid, t.problem is not null and exists ({REPLACEMENT})
+             from jittask.task t where {condition} and t.kind = 'date_field' and t.enabled and t.dropped_at is null"
+        );
+        sql::run(&statement, arguments)
     });
-    let watched =
-        |row: usize| Some(Watched { token: rows.get(row, 1)?, owner: rows.get(row, 2)?, relation: rows.get(row, 3) });
+    let watched = |row: usize| {
+        Some(Watched {
+            id: rows.get(row, 1)?,
+            token: rows.get(row, 2)?,
+            name: rows.get(row, 3)?,
+            owner: rows.get(row, 4)?,
+            relation: rows.get(row, 5),
+            has_new_table: rows.get(row, 6)?,
+        })
+    };
     (0..rows.len()).filter_map(watched).collect()
 }
 

@@ -11,7 +11,7 @@ pub fn of(relations: impl Iterator<Item = Oid>) -> HashMap<u32, i64> {
         return HashMap::new();
     }
     let rows = user::with_pinned_path(|| {
-        sql::run(
+        sql::run_by_keys(
             "with recursive part (root, relid) as (
                  select c.oid, c.oid from pg_class c where c.oid = any($1) and c.relkind in ('r', 'p')
                  union all

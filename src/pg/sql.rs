@@ -5,7 +5,7 @@ use super::{boundary, clock, raw};
 use pgrx::datum::{FromDatum, IntoDatum};
 use pgrx::pg_sys::{self, Datum, Oid};
 use schedule::Instant;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::{CString, c_char, c_int, c_long};
 
@@ -104,14 +104,24 @@ fn array(element: Oid, kind: Oid, mut values: Vec<Datum>, size: i32, by_value: b
     Arg(kind, Some(Datum::from(built)))
 }
 
+/// So many plans of statements that run as the user are kept, and so long: a table may have grown since. Microseconds.
+const MOST_OF_USERS: usize = 200;
+const USERS_FOR: i64 = 10_000_000;
+
 thread_local! {
     /// By statement text and by whether it was prepared under the extension owner's pinned search_path.
     static PLANS: RefCell<HashMap<(String, bool), pg_sys::SPIPlanPtr>> = RefCell::new(HashMap::new());
+    /// Since when plans of users' statements are kept, and how many.
+    static OF_USERS: Cell<(i64, usize)> = const { Cell::new((0, 0)) };
 }
 
 unsafe extern "C-unwind" {
-    #[link_name = "SPI_prepare"]
-    fn raw_prepare(src: *const c_char, nargs: c_int, argtypes: *mut Oid) -> pg_sys::SPIPlanPtr;
+    #[link_name = "SPI_prepare_cursor"]
+    fn raw_prepare(src: *const c_char, nargs: c_int, argtypes: *mut Oid, options: c_int) -> pg_sys::SPIPlanPtr;
+    #[link_name = "SPI_plan_get_cached_plan"]
+    fn raw_cached_plan(plan: pg_sys::SPIPlanPtr) -> *mut pg_sys::CachedPlan;
+    #[link_name = "ReleaseCachedPlan"]
+    fn raw_release_plan(plan: *mut pg_sys::CachedPlan, owner: pg_sys::ResourceOwner);
     #[link_name = "SPI_execute_plan"]
     fn raw_execute(
         plan: pg_sys::SPIPlanPtr,
@@ -141,22 +151,48 @@ pub fn session<T>(body: impl FnOnce() -> T) -> T {
     result
 }
 
-/// Runs a statement whose plan is kept for the life of the process.
+/// Runs a statement whose plan is kept: bookkeeping's for the life of the process, a user's for some seconds.
 pub fn run(sql: &str, args: &[Arg]) -> Rows {
+    execute(kept(sql, args, 0), args, 0)
+}
+
+/// The same for a statement that looks rows up by keys. One plan serves for few and for many, and goes by an index also
+/// where the table is small now, since it may grow while the plan is kept.
+pub fn run_by_keys(sql: &str, args: &[Arg]) -> Rows {
+    let plan = kept(sql, args, pg_sys::CURSOR_OPT_GENERIC_PLAN as c_int);
+    let settings = super::user::Settings::begin();
+    settings.set(c"enable_seqscan", c"off");
+    // Made here, if there is none. It runs under the settings that users' functions in it expect.
+    let make = || unsafe {
+        let owner = pg_sys::CurrentResourceOwner;
+        let made = raw_cached_plan(plan);
+        if !made.is_null() {
+            raw_release_plan(made, owner);
+        }
+    };
+    in_memory(|| unsafe { boundary::catch(make) }).unwrap_or_else(|failure| failure.raise());
+    settings.end();
+    execute(plan, args, 0)
+}
+
+fn kept(sql: &str, args: &[Arg], options: c_int) -> pg_sys::SPIPlanPtr {
     let privileged = super::user::is_privileged();
     let plan = PLANS.with_borrow(|plans| plans.get(&(sql.to_string(), privileged)).copied());
-    let plan = plan.unwrap_or_else(|| {
-        let plan = prepare(sql, args);
+    plan.unwrap_or_else(|| {
+        let plan = prepare(sql, args, options);
         unsafe { pg_sys::SPI_keepplan(plan) };
         PLANS.with_borrow_mut(|plans| plans.insert((sql.to_string(), privileged), plan));
+        if !privileged {
+            let (since, count) = OF_USERS.get();
+            OF_USERS.set((if count == 0 { clock::monotonic() } else { since }, count + 1));
+        }
         plan
-    });
-    execute(plan, args, 0)
+    })
 }
 
 /// Runs a statement once, without keeping its plan.
 pub fn once(sql: &str, args: &[Arg]) -> Rows {
-    let plan = prepare(sql, args);
+    let plan = prepare(sql, args, 0);
     let rows = execute(plan, args, 0);
     unsafe { pg_sys::SPI_freeplan(plan) };
     rows
@@ -165,9 +201,9 @@ pub fn once(sql: &str, args: &[Arg]) -> Rows {
 /// Rows in portions, so that memory does not grow with the table.
 pub struct Cursor(pg_sys::Portal);
 
-/// Opens a cursor on a query that only reads, with a snapshot taken now.
+/// Opens a cursor on a query that only reads, with a snapshot taken now. Bookkeeping's plans are kept.
 pub fn cursor(sql: &str, args: &[Arg]) -> Cursor {
-    let plan = prepare(sql, args);
+    let plan = if super::user::is_privileged() { kept(sql, args, 0) } else { prepare(sql, args, 0) };
     let values: Vec<Datum> = args.iter().map(|arg| arg.1.unwrap_or(Datum::from(0))).collect();
     let nulls: Vec<u8> = args.iter().map(|arg| if arg.1.is_none() { b'n' } else { b' ' }).collect();
     let (data, flags) = (values.as_ptr().cast_mut(), nulls.as_ptr().cast::<c_char>());
@@ -192,8 +228,14 @@ impl Cursor {
     }
 }
 
-/// Forgets the plans of users' statements; bookkeeping's are kept.
-pub fn forget_plans() {
+/// Forgets the plans of statements that run as the user, if they are old or many. Bookkeeping's are kept. Not while one of
+/// them runs: between transactions.
+pub fn forget_old_plans() {
+    let (since, count) = OF_USERS.get();
+    if count < MOST_OF_USERS && (count == 0 || clock::monotonic() - since < USERS_FOR) {
+        return;
+    }
+    OF_USERS.set((0, 0));
     PLANS.with_borrow_mut(|plans| {
         plans.retain(|(_, privileged), plan| {
             if !*privileged {
@@ -204,13 +246,13 @@ pub fn forget_plans() {
     });
 }
 
-fn prepare(sql: &str, args: &[Arg]) -> pg_sys::SPIPlanPtr {
+fn prepare(sql: &str, args: &[Arg], options: c_int) -> pg_sys::SPIPlanPtr {
     let Ok(text) = CString::new(sql) else {
         crate::error::Error::new(crate::error::Kind::Syntax, "a statement cannot contain a NUL byte").raise()
     };
     let types: Vec<Oid> = args.iter().map(|arg| arg.0).collect();
     let (source, count, kinds) = (text.as_ptr(), types.len() as c_int, types.as_ptr());
-    let plan = in_memory(|| unsafe { boundary::catch(|| raw_prepare(source, count, kinds.cast_mut())) })
+    let plan = in_memory(|| unsafe { boundary::catch(|| raw_prepare(source, count, kinds.cast_mut(), options)) })
         .unwrap_or_else(|failure| failure.raise());
     if plan.is_null() {
         pgrx::error!("SPI_prepare failed with code {} for: {sql}", unsafe { pg_sys::SPI_result });

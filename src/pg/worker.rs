@@ -153,9 +153,18 @@ pub fn wait_until(until: Instant) {
     }
 }
 
+/// Sleeps so long whoever sets the latch, so that what many call for is dealt with once. Milliseconds, a few.
+pub fn rest(millis: i64) {
+    wait_for(0, millis);
+}
+
 /// True if somebody set the latch.
 fn wait(millis: i64) -> bool {
-    let events = pg_sys::WL_LATCH_SET | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
+    wait_for(pg_sys::WL_LATCH_SET, millis)
+}
+
+fn wait_for(event: u32, millis: i64) -> bool {
+    let events = event | pg_sys::WL_TIMEOUT | pg_sys::WL_EXIT_ON_PM_DEATH;
     let woken_by = unsafe {
         let woken_by = pg_sys::WaitLatch(pg_sys::MyLatch, events as c_int, millis, pg_sys::PG_WAIT_EXTENSION);
         pg_sys::ResetLatch(pg_sys::MyLatch);

@@ -55,6 +55,23 @@ fn commit() {
     }
 }
 
+/// The commit of this transaction does not wait until it is on disk. A later one that does brings it there too; if none
+/// comes before a crash, all that it did is undone together.
+pub fn commit_without_waiting() {
+    unsafe {
+        pg_sys::set_config_option(
+            c"synchronous_commit".as_ptr(),
+            c"off".as_ptr(),
+            pg_sys::GucContext::PGC_USERSET,
+            pg_sys::GucSource::PGC_S_SESSION,
+            pg_sys::GucAction::GUC_ACTION_LOCAL,
+            true,
+            0,
+            false,
+        )
+    };
+}
+
 /// Runs `body` under a savepoint: on an error its effects are gone and the transaction goes on.
 pub fn savepoint<T>(body: impl FnOnce() -> T) -> Result<T, Failure> {
     unsafe {

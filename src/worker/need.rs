@@ -39,7 +39,12 @@ pub fn is_open(limit: &Limit) -> bool {
     limit.closed_to.load(Acquire) < limit.planned_to.load(Acquire)
 }
 
-/// `signature` is None where the change counters say nothing (views, foreign tables).
+/// Is it time for a scan, if the table has changed? Its change counters are asked for only then.
+pub fn asks_for_changes(limit: &Limit, now: Instant) -> bool {
+    now.0 >= limit.scanned_at.load(Acquire) + scan_interval()
+}
+
+/// `signature` is None where the change counters say nothing (views, foreign tables), or need not be asked.
 pub fn of(limit: &Limit, signature: Option<i64>, now: Instant) -> Need {
     let retry_at = limit.retry_at.load(Acquire);
     if now.0 < retry_at {
@@ -49,7 +54,7 @@ pub fn of(limit: &Limit, signature: Option<i64>, now: Instant) -> Need {
     if scanned_at == 0 {
         return Need::Everything;
     }
-    let is_scan_time = now.0 >= scanned_at + scan_interval();
+    let is_scan_time = asks_for_changes(limit, now);
     if is_scan_time && signature.is_none_or(|signature| signature != limit.signature.load(Acquire)) {
         return Need::Everything;
     }

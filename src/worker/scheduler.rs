@@ -11,7 +11,7 @@ use super::watch;
 use crate::catalog::due::{self, Floor};
 use crate::catalog::enter::{self, New};
 use crate::catalog::tally::{self, Counts, Writer};
-use crate::catalog::task::{self, Task};
+use crate::catalog::task::{self, Task, Watched};
 use crate::catalog::{capture, health, home, series};
 use crate::pg::shmem::{self, Database, DatabaseState, Shared};
 use crate::pg::{clock, counters, user, worker, xact};
@@ -25,6 +25,8 @@ use std::sync::atomic::Ordering::*;
 const SLEEP_AFTER: i64 = 600_000_000;
 /// It comes once a day in any case: records grow old.
 const LONGEST_SLEEP: i64 = 86_400_000_000;
+/// From pass to pass at least: who writes often calls often. Milliseconds.
+const REST: i64 = 5;
 /// Occurrences of one scheduled task that are planned in one pass.
 const TOP_UP: usize = 5000;
 
@@ -65,6 +67,7 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
             floor = Floor::default();
         }
         slot.scheduler.beat();
+        let begun = clock::monotonic();
         slot.changed.store(false, Release);
         worker::report(Some("jittask: looking what is due"));
         let pass = xact::run(|| pass(shared, &mut floor)).unwrap_or_else(|failure| {
@@ -102,6 +105,10 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
         // Announced before the deadlines are read once more: one that an executor sets from now on wakes this process.
         slot.sleeps_until.store(clock::monotonic().saturating_add(next.saturating_sub(clock::now().0)), SeqCst);
         worker::wait_until(Instant(next.min(watch::deadlines(shared, database.to_u32()))));
+        let rested = (clock::monotonic() - begun) / 1000;
+        if rested < REST {
+            worker::rest(REST - rested);
+        }
     }
 }
 
@@ -214,7 +221,8 @@ fn plan_series(task: &Task, now: Instant, horizon: Instant) {
 fn find_planning(shared: &Shared, now: Instant, pass: &mut Pass) {
     let tasks = task::at_work();
     pass.watches = !tasks.is_empty();
-    let signatures = counters::of(tasks.iter().filter_map(|task| task.relation));
+    let asks = |task: &&Watched| shared.limit(task.token).is_some_and(|limit| need::asks_for_changes(limit, now));
+    let signatures = counters::of(tasks.iter().filter(asks).filter_map(|task| task.relation));
     for task in &tasks {
         let Some(limit) = shared.limit_or_new(task.token) else {
             // No room in shared memory: planned at every scan.

@@ -51,7 +51,7 @@ impl Call {
     /// Looks up the function and the table as they are now.
     pub fn prepare(prepared: Rc<Prepared>, entry: &Entry) -> Result<Call> {
         let plan = prepared.plan()?;
-        let has_argument = plan.resolved.is_some();
+        let has_argument = plan.statements.is_some();
         let function = if plan.callable.is_allowed && !invoke::is_watched() {
             Way::Direct(invoke::Function::look_up(plan.callable.oid, has_argument))
         } else {
@@ -82,7 +82,7 @@ impl Call {
 
     /// The task's.
     pub fn timing(&self) -> Option<&Timing> {
-        self.prepared.plan().ok()?.resolved.as_ref().map(|resolved| &resolved.timing)
+        rows_of(&self.prepared).map(|(_, resolved)| &resolved.timing)
     }
 
     /// Reads rows ahead, if it is time before this position. Under savepoints a failure leads to reading one by one.
@@ -247,6 +247,6 @@ impl Call {
 
 /// How a date-field task's rows are read.
 fn rows_of(prepared: &Prepared) -> Option<(&Statements, &Resolved)> {
-    let plan = prepared.plan().ok()?;
-    Some((plan.statements.as_ref()?, plan.resolved.as_ref()?))
+    let statements = prepared.plan().ok()?.statements.as_ref()?;
+    Some((statements, prepared.resolved().ok()?))
 }

@@ -11,7 +11,7 @@ use crate::catalog::definition::TaskKind;
 use crate::catalog::tally::Writer;
 use crate::pg::boundary::Failure;
 use crate::pg::shmem::{Interruption, QUICK};
-use crate::pg::{clock, current_run, session, sql, user, worker, xact};
+use crate::pg::{clock, current_run, session, user, worker, xact};
 use crate::worker::{attempt, events};
 use pgrx::prelude::*;
 use schedule::Instant;
@@ -197,7 +197,6 @@ fn take_in_hand(me: &Me, entry: &Entry) {
 /// Between two tasks the session is made new.
 fn separate(turns: &mut Turns) {
     if turns.session != 0 {
-        sql::forget_plans();
         tidy(turns);
     }
 }

@@ -197,7 +197,7 @@ impl Ahead {
         let placed = places.iter().enumerate().filter_map(|(position, place)| Some(((*place)?, position)));
         let mut placed: Vec<(Tid, usize)> = placed.collect();
         placed.sort_unstable();
-        let rows = sql::run(statement, &[tid::tids(placed.iter().map(|(place, _)| *place))]);
+        let rows = sql::run_by_keys(statement, &[tid::tids(placed.iter().map(|(place, _)| *place))]);
         for row in 0..rows.len() {
             let at = Tid::of(&rows, row, PLACE).and_then(|place| placed.binary_search_by_key(&place, |at| at.0).ok());
             let Some((_, position)) = at.map(|at| placed[at]) else { continue };
@@ -217,7 +217,7 @@ impl Ahead {
         let portion: Vec<&str> = missing.iter().map(|position| keys[*position].as_str()).collect();
         let mut arguments = key::columns_of(&portion, &resolved.key);
         arguments.push(sql::arg(missing.iter().map(|position| *position as i32).collect::<Vec<i32>>()));
-        let rows = sql::run(statement, &arguments);
+        let rows = sql::run_by_keys(statement, &arguments);
         for row in 0..rows.len() {
             let position = rows.get::<i32>(row, POSITION).and_then(|at| usize::try_from(at).ok());
             if let Some(position) = position.filter(|position| *position < keys.len()) {

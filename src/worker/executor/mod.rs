@@ -15,7 +15,7 @@ mod turns;
 
 use crate::catalog::due;
 use crate::pg::shmem::{self, Database, Death, Executor, Interruption, Shared};
-use crate::pg::{clock, flight, invalidation, user, worker, xact};
+use crate::pg::{clock, flight, invalidation, sql, user, worker, xact};
 use crate::settings;
 use crate::worker::watch;
 use pgrx::pg_sys::Oid;
@@ -23,6 +23,7 @@ use pgrx::prelude::*;
 use prepare::Prepared;
 use schedule::Instant;
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::*;
 use turns::Turns;
@@ -39,8 +40,8 @@ pub struct Me {
     pub database: u32,
     /// The role it is connected as, and runs as.
     pub owner: Oid,
-    /// What was looked up for the last task.
-    prepared: RefCell<Option<Rc<Prepared>>>,
+    /// What was looked up for tasks, by their ids.
+    prepared: RefCell<HashMap<i32, Rc<Prepared>>>,
     /// The task whose last entry had rows that failed; 0: none.
     failing: Cell<i32>,
     /// Entries in the transaction that runs, or the one that just failed.
@@ -81,7 +82,7 @@ extern "C-unwind" fn jittask_executor(argument: pgrx::pg_sys::Datum) {
         index,
         database,
         owner,
-        prepared: RefCell::new(None),
+        prepared: Default::default(),
         failing: Cell::new(0),
         merged: Cell::new(1),
         most: Cell::new(claim::MOST),
@@ -182,6 +183,7 @@ fn work(me: &Me) {
             me.locked.forget();
         }
         me.slot.process.beat();
+        sql::forget_old_plans();
         if !settings::ENABLED.get() || xact::in_recovery() {
             return;
         }

@@ -4,9 +4,10 @@
 //! due about now comes first; how much of the past there is to be looked through must not keep that waiting.
 
 use super::Me;
+use super::prepare;
 use super::scan::{self, Scan};
 use crate::catalog::resolved::Resolved;
-use crate::catalog::task::{self, Task};
+use crate::catalog::task::{self, Task, Watched};
 use crate::catalog::{adopt, capture, tally};
 use crate::error::OrRaise;
 use crate::pg::shmem::Limit;
@@ -39,20 +40,19 @@ pub fn all(me: &Me, was_idle: bool) -> bool {
     let begun = clock::now().0;
     let sweep_until = if was_idle || begun >= me.sweep_after.get() { begun + SWEEP } else { 0 };
     for task in tasks {
-        let (id, token, name) = (task.id, task.token, task.name.clone());
-        match xact::run(|| one(me, task, sweep_until)) {
+        match xact::run(|| one(me, &task, sweep_until)) {
             Ok(count) => found |= count > 0,
             Err(failure) => {
                 // This task's trouble alone: the others are planned, this one is tried again at the next scan.
-                warning!("jittask cannot plan task \"{name}\": {}", failure.message);
-                if let Some(limit) = me.shared.limit(token) {
+                warning!("jittask cannot plan task \"{}\": {}", task.name, failure.message);
+                if let Some(limit) = me.shared.limit(task.token) {
                     limit.retry_at.store(clock::now().0 + need::scan_interval(), Release);
                     limit.scanned_at.store(0, Release);
                 }
                 // A candidate that cannot be read must not stop the task for good: the next scan finds the good ones.
                 let noted = xact::run(|| {
-                    capture::discard(token);
-                    task::set_plan_problem(id, Some(&failure.message));
+                    capture::discard(task.token);
+                    task::set_plan_problem(task.id, Some(&failure.message));
                 });
                 noted.unwrap_or_else(|failure| warning!("jittask cannot note a problem: {}", failure.message));
             }
@@ -70,21 +70,23 @@ pub fn all(me: &Me, was_idle: bool) -> bool {
 }
 
 /// The owner's tasks that there is something to plan of: mostly few of many.
-fn in_need(me: &Me) -> Vec<Task> {
+fn in_need(me: &Me) -> Vec<Watched> {
     let (now, mut tasks) = (clock::now(), task::planned_for(me.owner));
     let captured: HashSet<i64> = capture::waiting().into_iter().map(|(token, _)| token).collect();
-    let signatures = counters::of(tasks.iter().filter_map(|task| task.relation));
+    let limit = |task: &Watched| me.shared.limit(task.token);
+    let asks = |task: &&Watched| limit(task).is_some_and(|limit| need::asks_for_changes(limit, now));
+    let signatures = counters::of(tasks.iter().filter(asks).filter_map(|task| task.relation));
     tasks.retain(|task| {
         let signature = task.relation.and_then(|relation| signatures.get(&relation.to_u32()).copied());
-        // Without a signature there may be no table any more, but a new one of its name.
-        let (Some(limit), Some(_)) = (me.shared.limit(task.token), signature) else { return true };
-        captured.contains(&task.token) || !matches!(need::of(limit, signature, now), Need::Nothing(_))
+        task.has_new_table
+            || captured.contains(&task.token)
+            || limit(task).is_none_or(|limit| !matches!(need::of(limit, signature, now), Need::Nothing(_)))
     });
     tasks
 }
 
 /// Plans one task; how many occurrences came into the agenda.
-fn one(me: &Me, task: Task, sweep_until: i64) -> usize {
+fn one(me: &Me, task: &Watched, sweep_until: i64) -> usize {
     let Some(catalog) = lock::relation(c"task") else { return 0 };
     if !lock::try_plan(catalog, task.id) {
         return 0;
@@ -97,26 +99,31 @@ fn one(me: &Me, task: Task, sweep_until: i64) -> usize {
         }
         return 0;
     }
-    let (id, token, had_problem) = (task.id, task.token, task.plan_problem.is_some());
-    let relation = task.relation;
-    let limit = me.shared.limit_or_new(task.token);
+    // Under these locks it is as it is looked up now. Whoever changed it meanwhile has the scheduler look again.
+    let Some(prepared) = prepare::task(me, task.id).filter(|prepared| is_unchanged(&prepared.task, task)) else {
+        return 0;
+    };
+    xact::commit_without_waiting();
+    let (id, token) = (task.id, task.token);
+    let limit = me.shared.limit_or_new(token);
     // Counters and need before anything is read: what is written from here on shows at the next pass.
-    let signature = task.relation.and_then(|relation| counters::of(std::iter::once(relation)).into_values().next());
+    let asked = task.relation.filter(|_| limit.is_some_and(|limit| need::asks_for_changes(limit, now)));
+    let signature = asked.and_then(|relation| counters::of(std::iter::once(relation)).into_values().next());
     let need = limit.map_or(Need::Everything, |limit| need::of(limit, signature, now));
-    let resolved = match task.resolve() {
+    let resolved = match prepared.resolved() {
         // Its limit is forgotten, so the scheduler asks again at once.
-        Err(_) if adopt::table(id, relation).or_raise() => return 0,
+        Err(_) if adopt::table(id, task.relation).or_raise() => return 0,
         resolved => resolved.or_raise(),
     };
     if let Some(limit) = limit {
-        publish(limit, &resolved, now);
+        publish(limit, resolved, now);
     }
     let settings = user::Settings::begin();
     // A partition may be locked although its table is not.
     settings.set(c"lock_timeout", c"1s");
     let xmin = xact::snapshot_xmin();
     let until = limit.map_or(now.0 + need::horizon(), |limit| limit.planned_to.load(Acquire));
-    let mut scan = Scan::begin(&resolved, now, until);
+    let mut scan = Scan::begin(resolved, now, until);
     let candidates = capture::take(token, resolved.target.relation);
     let need = if candidates.everything { Need::Everything } else { need };
     let is_fresh = look_through(&mut scan, need, limit, now);
@@ -127,7 +134,7 @@ fn one(me: &Me, task: Task, sweep_until: i64) -> usize {
     let counts = scan.finish();
     settings.end();
     tally::add(id, tally::Writer::Executor(me.index), counts, None);
-    if had_problem {
+    if prepared.task.plan_problem.is_some() {
         task::set_plan_problem(id, None);
     }
     let limit = limit.filter(|limit| limit.is_of(token));
@@ -135,6 +142,11 @@ fn one(me: &Me, task: Task, sweep_until: i64) -> usize {
         note_scan(limit, xmin, now, signature.filter(|_| need == Need::Everything && is_fresh));
     }
     counts.entered as usize
+}
+
+/// Is a task still what it was a moment ago, as far as planning it goes?
+fn is_unchanged(task: &Task, was: &Watched) -> bool {
+    task.enabled && !task.is_dropped && (task.owner, task.token, task.relation) == (was.owner, was.token, was.relation)
 }
 
 /// What there is to look through at once. False where a sweep of an earlier scan is still under way.

@@ -1,5 +1,6 @@
-//! What a task's runs need, looked up once: the task, its function, its table, the statements that read it. Kept from
-//! entry to entry while neither the task nor its calendar nor anything in the system catalogs changes.
+//! What planning and running a task need, looked up once: the task, its table, its function, the statements that read it.
+//! Kept while neither the task nor its calendar nor anything in the system catalogs changes. In an executor's process and
+//! the caller's transaction.
 
 use super::Me;
 use super::fetch::Statements;
@@ -13,12 +14,16 @@ use crate::pg::{invalidation, user};
 use std::cell::OnceCell;
 use std::rc::Rc;
 
-/// One task as its runs need it.
+/// So many tasks are kept.
+const MOST: usize = 100;
+
+/// One task as it is worked on.
 pub struct Prepared {
     version: Version,
     generation: u64,
     /// The task.
     pub task: Task,
+    resolved: OnceCell<Resolved>,
     plan: OnceCell<Plan>,
 }
 
@@ -26,9 +31,7 @@ pub struct Prepared {
 pub struct Plan {
     /// The function.
     pub callable: Callable,
-    /// The table, of a date-field task.
-    pub resolved: Option<Resolved>,
-    /// How its rows are read.
+    /// How its rows are read, of a date-field task.
     pub statements: Option<Statements>,
     /// Microseconds that an attempt may take.
     pub timeout: i64,
@@ -43,33 +46,48 @@ pub fn task(me: &Me, id: i32) -> Option<Rc<Prepared>> {
     // Before anything is looked up: a change from now on shows at the next entry.
     let generation = invalidation::generation();
     let version = task::version(id)?;
-    let kept = me.prepared.borrow().clone().filter(|kept| kept.task.id == id);
+    let kept = me.prepared.borrow().get(&id).cloned();
     if let Some(kept) = kept.filter(|kept| kept.generation == generation && kept.version == version) {
         return Some(kept);
     }
-    let prepared = Rc::new(Prepared { version, generation, task: task::by_id(id)?, plan: OnceCell::new() });
-    me.prepared.replace(Some(prepared.clone()));
+    let task = task::by_id(id)?;
+    let prepared = Rc::new(Prepared { version, generation, task, resolved: OnceCell::new(), plan: OnceCell::new() });
+    let mut all = me.prepared.borrow_mut();
+    if all.len() >= MOST {
+        all.clear();
+    }
+    all.insert(id, prepared.clone());
     Some(prepared)
 }
 
 impl Prepared {
     /// Looks up function and table; what is wrong with them is looked at again the next time.
     pub fn plan(&self) -> Result<&Plan> {
-        if let Some(plan) = self.plan.get() {
-            return Ok(plan);
-        }
-        let plan = Plan::look_up(&self.task)?;
-        Ok(self.plan.get_or_init(|| plan))
+        look_up_once(&self.plan, || Plan::look_up(self))
+    }
+
+    /// The table of a date-field task, likewise.
+    pub fn resolved(&self) -> Result<&Resolved> {
+        look_up_once(&self.resolved, || self.task.clone().resolve())
     }
 }
 
+fn look_up_once<T>(cell: &OnceCell<T>, look_up: impl FnOnce() -> Result<T>) -> Result<&T> {
+    if let Some(value) = cell.get() {
+        return Ok(value);
+    }
+    let value = look_up()?;
+    Ok(cell.get_or_init(|| value))
+}
+
 impl Plan {
-    fn look_up(task: &Task) -> Result<Plan> {
+    fn look_up(prepared: &Prepared) -> Result<Plan> {
+        let task = &prepared.task;
         check_owner(task)?;
         let callable = task.function.callable().map_err(|problem| Error::new(Kind::NoFunction, problem))?;
         check_superuser(task)?;
         let timeout = schedule::span_micros(task.timing()?.timeout);
-        let resolved = task.relation.is_some().then(|| task.clone().resolve()).transpose()?;
+        let resolved = task.relation.is_some().then(|| prepared.resolved()).transpose()?;
         if task.kind == TaskKind::DateField && resolved.is_none() {
             return Err(Error::new(
                 Kind::NoTable,
@@ -79,11 +97,10 @@ impl Plan {
         let key_columns = resolved.iter().flat_map(|resolved| resolved.key.iter().map(|column| column.name.clone()));
         Ok(Plan {
             callable,
-            statements: resolved.as_ref().map(Statements::new),
+            statements: resolved.map(Statements::new),
             timeout,
             name: task.name.as_str().into(),
             key_columns: key_columns.collect(),
-            resolved,
         })
     }
 }

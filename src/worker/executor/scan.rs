@@ -242,7 +242,7 @@ impl<'a> Scan<'a> {
         for portion in keys.chunks(PORTION) {
             let portion: Vec<&str> = portion.iter().map(String::as_str).collect();
             memory::scratch(|| {
-                let rows = sql::once(&statement, &key::columns_of(&portion, &resolved.key));
+                let rows = sql::run_by_keys(&statement, &key::columns_of(&portion, &resolved.key));
                 for row in 0..rows.len() {
                     self.consider(&rows, row, self.captured_floor, true);
                 }
