@@ -105,6 +105,16 @@ pub unsafe fn catch<T: Copy>(call: impl Fn() -> T) -> Result<T, Failure> {
 }
 
 impl Failure {
+    /// query_canceled: by pg_cancel_backend, a timeout, or cancel_record.
+    pub fn is_cancel(&self) -> bool {
+        self.sqlstate == "57014"
+    }
+
+    /// lock_not_available: by lock_timeout or NOWAIT.
+    pub fn is_lock(&self) -> bool {
+        self.sqlstate == "55P03"
+    }
+
     /// Goes on as a panic that the bridge turns into an ERROR, completed by [`complete`], and that [`taken`] can turn back
     /// without loss.
     pub fn raise(self) -> ! {

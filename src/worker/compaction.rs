@@ -8,8 +8,6 @@ use pgrx::prelude::*;
 const PAUSE: i64 = 10_000_000;
 /// The longest pause, where an old snapshot keeps all that was deleted.
 const LONGEST_PAUSE: i64 = 600_000_000;
-/// lock_not_available: somebody uses the agenda just now.
-const LOCKED: &str = "55P03";
 
 /// When it is time for the next look. Microseconds since 1970.
 pub struct Compaction {
@@ -48,7 +46,8 @@ fn is_large() -> bool {
 /// False where there is much in it, or somebody uses it.
 fn rewrite() -> bool {
     xact::run(compact::agenda).unwrap_or_else(|failure| {
-        if failure.sqlstate != LOCKED {
+        // Somebody may use the agenda just now.
+        if !failure.is_lock() {
             warning!("jittask cannot give back the agenda's room: {}", failure.message);
         }
         false

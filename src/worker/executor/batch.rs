@@ -260,7 +260,7 @@ impl Batch<'_> {
             match outcome {
                 Ok(outcome) => self.note(position, Some(started_at), outcome),
                 // Interrupted: not to be tried again alone, as if nothing had been.
-                Err(failure) if failure.sqlstate == super::claim::CANCELLED => failure.raise(),
+                Err(failure) if failure.is_cancel() => failure.raise(),
                 Err(failure) => {
                     match call.timing().filter(|_| fault::is_own(&failure)) {
                         Some(timing) => self.fail(position, started_at, failure, timing),

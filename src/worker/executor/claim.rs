@@ -170,14 +170,14 @@ fn put_aside_before(me: &Me, entry: &Entry, try_: Try) -> bool {
         // could tell that it is dead: every claim would pass all that went before.
         Ok(()) if me.is_entry_done.take() => agenda::delete(entry.id),
         Ok(()) => {}
-        Err(failure) if failure.sqlstate == CANCELLED => failure.raise(),
+        Err(failure) if failure.is_cancel() => failure.raise(),
         Err(failure) => {
             events::forget_from(mark);
             let interruption = me.slot.take_interruption(entry.id, me.slot.position.load(Acquire));
             me.slot.rest();
             if try_ == Try::Sharing && !fault::is_own(&failure) && interruption == Interruption::None {
                 // If it is the others' company that it does not bear, it is not put to it again at once.
-                me.most.set(if failure.sqlstate == LOCKED { me.most.get() } else { 1 });
+                me.most.set(if failure.is_lock() { me.most.get() } else { 1 });
                 return false;
             }
             note(me, entry.id, &failure, interruption);
@@ -229,13 +229,13 @@ impl Me {
 /// The run's transaction was rolled back.
 fn after_failure(me: &Me, entry: Entry, failure: Failure) {
     let merged = me.merged.replace(1);
-    if merged > 1 && failure.sqlstate != CANCELLED && !me.slot.is_meant(entry.id) {
+    if merged > 1 && !failure.is_cancel() && !me.slot.is_meant(entry.id) {
         me.most.set(merged / 2);
         me.slot.take_interruption(entry.id, 0);
         return me.slot.rest();
     }
     let position = usize::try_from(me.slot.position.load(Acquire)).unwrap_or_default();
-    let locked = position.checked_sub(1).filter(|_| failure.sqlstate == LOCKED);
+    let locked = position.checked_sub(1).filter(|_| failure.is_lock());
     let done = settle(me, &entry, &failure).unwrap_or_else(|| {
         let again = xact::run(|| {
             if let Some(entry) = agenda::hold(entry.id) {
@@ -266,7 +266,7 @@ fn settle(me: &Me, entry: &Entry, failure: &Failure) -> Option<Result<(), Failur
     if entry.alone || entry.keys.len() == 1 {
         return Some(xact::run(|| note(me, entry.id, failure, interruption)));
     }
-    let is_interrupted = failure.sqlstate == CANCELLED || interruption == Interruption::Cancelled;
+    let is_interrupted = failure.is_cancel() || interruption == Interruption::Cancelled;
     (is_interrupted && position > 0).then(|| {
         xact::run(|| {
             put_all_aside(entry.id);
@@ -274,12 +274,6 @@ fn settle(me: &Me, entry: &Entry, failure: &Failure) -> Option<Result<(), Failur
         })
     })
 }
-
-/// query_canceled: by pg_cancel_backend, the timeout, or cancel_record.
-pub const CANCELLED: &str = "57014";
-
-/// lock_not_available: the lock_timeout of a batch.
-const LOCKED: &str = "55P03";
 
 fn put_all_aside(entry: i64) {
     if let Some(entry) = agenda::hold(entry) {
@@ -295,8 +289,8 @@ fn note(me: &Me, entry: i64, failure: &Failure, interruption: Interruption) {
         // Also where it failed by itself in the same moment: nobody wants it any more.
         Interruption::Cancelled => attempt::cancelled(&entry, failure, batch::started_at(), writer),
         // Meant for a row that had just ended: this one is not at fault.
-        Interruption::Another if failure.sqlstate == CANCELLED => {}
-        Interruption::Timeout if failure.sqlstate == CANCELLED => {
+        Interruption::Another if failure.is_cancel() => {}
+        Interruption::Timeout if failure.is_cancel() => {
             let failure = Failure { message: attempt::TIMED_OUT.to_string(), ..failure.clone() };
             attempt::failed(&entry, &failure, batch::started_at(), writer);
         }

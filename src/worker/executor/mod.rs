@@ -247,15 +247,16 @@ fn must_yield(me: &Me, is_busy: bool) -> bool {
         return false;
     }
     // With one executor left for this owner, it works for a second before it makes room.
-    !is_busy || has_another(me) || clock::now().0 > me.slot.process.since.load(Relaxed) + 1_000_000
+    !is_busy || has_another_anywhere(me) || clock::now().0 > me.slot.process.since.load(Relaxed) + 1_000_000
 }
 
 /// Another owner's work waits for long, and this executor has nothing to do and is not its owner's only one.
 fn is_spare(me: &Me) -> bool {
-    me.shared.is_help_wanted() && has_another(me)
+    me.shared.is_help_wanted() && has_another_anywhere(me)
 }
 
-fn has_another(me: &Me) -> bool {
+/// Slots are shared by all databases, and so is an owner's share of them.
+fn has_another_anywhere(me: &Me) -> bool {
     let alive = me.shared.executors.iter().filter(|slot| slot.process.is_alive());
     alive.filter(|slot| slot.owner.load(Acquire) == me.owner.to_u32()).count() > 1
 }
