@@ -29,8 +29,11 @@ create table jittask.task (
     problem        text,                          -- an object it needs is gone: nothing runs until it is back
     plan_problem   text,                          -- its table could not be read at the last try
     counts_from    timestamptz not null,          -- created, altered or resumed: nothing before is due
+    looks_from     timestamptz,                   -- but for this: existing_rows or make_up ask for what was due from here
+                                                  -- on, and nobody has looked through all of it yet
     created_at     timestamptz not null,
-    dropped_at     timestamptz
+    dropped_at     timestamptz,
+    keeps_records  boolean not null default true  -- dropped without: of a run that was going on then nothing shows
 );
 create unique index task_name on jittask.task (name) where dropped_at is null;
 create index task_owner on jittask.task (owner);

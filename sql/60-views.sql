@@ -31,7 +31,7 @@ from (
     from jittask.agenda a cross join lateral unnest(a.keys) with ordinality k (key, pos)
     left join jittask.running() x on x.entry = a.id and (x.pos = 0 or x.pos = k.pos)
 ) r join jittask.task t on t.id = r.task_id
-where jittask.may_read(t.owner);
+where jittask.may_read(t.owner) and t.keeps_records;
 
 create view jittask.tasks with (security_barrier) as
 select t.name, t.title, t.description, t.kind, pg_get_userbyid(t.owner) as owner, t.enabled,

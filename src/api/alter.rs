@@ -2,13 +2,14 @@
 //! only what changed is made anew. Everything counts from now: nothing past becomes due by it.
 
 use super::create::{self, Table};
-use super::{checks, name, replan, require_preloaded, with_lock_limit};
+use super::{checks, control, name, replan, require_preloaded, with_lock_limit};
 use crate::catalog::definition::{Definition, TaskKind};
 use crate::catalog::filter::{self, Filter};
 use crate::catalog::function::Function;
 use crate::catalog::store::{self, NewTask};
 use crate::catalog::task::{self, Task};
-use crate::catalog::{agenda, internal, watch};
+use crate::catalog::watch::{self, Watched};
+use crate::catalog::{agenda, internal};
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::{clock, sql, wake};
 use pgrx::prelude::*;
@@ -86,7 +87,12 @@ pub(super) fn replace(task: Task, definition: Definition) -> Result<()> {
     create::check_superuser(&function, table.as_ref().map(|table| &table.target))?;
     let filter = settle_filter(&task, &definition, table.as_ref())?;
     let now = clock::transaction_start();
-    let is_replanned = timing_of(&task.definition) != timing_of(&definition);
+    let old = &task.definition;
+    let is_replanned = timing_of(old) != timing_of(&definition);
+    let (was_paused, is_paused) = (!task.enabled, definition.enabled == Some(false));
+    // What nobody would have run a moment ago is not due now.
+    let counts_anew = is_replanned || was_paused && !is_paused || old.catch_up_window != definition.catch_up_window;
+    let asks_anew = old.existing_rows != definition.existing_rows;
     if is_replanned && task.kind == TaskKind::Scheduled {
         create::first_occurrence(&definition)?;
     }
@@ -97,21 +103,25 @@ pub(super) fn replace(task: Task, definition: Definition) -> Result<()> {
         key: table.as_ref().map_or(&[], |table| &table.key),
         filter,
         function: &function,
-        counts_from: if is_replanned { now } else { task.counts_from },
+        counts_from: if counts_anew { now } else { task.counts_from },
+        looks_from: if asks_anew { store::existing_since(&definition, now)? } else { task.looks_from },
     };
     if let Some(table) = &table
         && watched(&task.definition) != watched(&definition)
     {
+        let watched = Watched { definition: &definition, key: &table.key_names(), filter: new.filter.as_ref() };
         watch::drop_triggers(&task);
-        watch::create_triggers(&table.target.sql_name, &table.key_names(), &definition, task.token);
+        watch::create_triggers(&table.target.sql_name, &watched, task.token);
     }
     store::update(task.id, &new)?;
-    if definition.enabled != Some(false) {
-        // What waited for a function or a table that the task does not need any more.
-        agenda::hold_retries(task.id, false);
+    // Also what waited for a function or a table that the task does not need any more.
+    if !is_paused || !was_paused {
+        agenda::hold_retries(task.id, is_paused);
     }
     if is_replanned {
         replan::task(&task, &definition)?;
+    } else if was_paused && !is_paused {
+        control::go_on(&task, now)?;
     }
     wake::at_commit();
     Ok(())
@@ -186,6 +196,6 @@ fn timing_of(definition: &Definition) -> Definition {
 /// What the capture triggers are made of.
 fn watched(definition: &Definition) -> [Option<String>; 5] {
     let key = definition.key_columns.as_ref().map(|columns| columns.join("\0"));
-    let has_filter = definition.filter.as_ref().map(|_| String::new());
-    [definition.date_column.clone(), definition.end_column.clone(), definition.capture.clone(), key, has_filter]
+    let Definition { date_column, end_column, capture, filter, .. } = definition.clone();
+    [date_column, end_column, capture, key, filter]
 }

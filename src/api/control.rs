@@ -21,7 +21,7 @@ fn pause_task(name: Option<String>, note: Option<String>) {
 
 fn pause(name: Option<String>, note: Option<String>) -> Result<()> {
     let task = task::find_for_caller(name.as_deref())?;
-    task::set_enabled(task.id, false, note.as_deref(), None);
+    task::pause(task.id, note.as_deref());
     agenda::hold_retries(task.id, true);
     wake::at_commit();
     Ok(())
@@ -41,18 +41,23 @@ fn resume(name: Option<String>, make_up: Option<pgrx::datum::Interval>) -> Resul
     let now = clock::transaction_start();
     let make_up = make_up.map_or(Ok(0), make_up_micros)?;
     let since = Instant(now.0.saturating_sub(make_up));
-    task::set_enabled(task.id, true, None, Some(since));
-    agenda::hold_retries(task.id, false);
+    task::resume(task.id, since, (make_up > 0).then_some(since));
     if make_up > 0 {
         for (id, occurrence, key) in record::skipped_by_pause(task.id, since) {
             if record::take_back(id) {
-                enter::insert_revived(task.owner, task.id, id, occurrence, &key);
+                enter::insert_revived(&task, id, occurrence, &key);
                 tally::add(task.id, Writer::Session, Counts { skipped: -1, ..Default::default() }, None);
             }
         }
     }
+    go_on(&task, since)
+}
+
+/// Lets a task that was paused go on with what is due from `since` on.
+pub(super) fn go_on(task: &Task, since: Instant) -> Result<()> {
+    agenda::hold_retries(task.id, false);
     if task.kind == TaskKind::Scheduled {
-        plan_series(&task, since)?;
+        plan_series(task, since)?;
     }
     wake::forget_limit_at_commit(task.token);
     wake::at_commit();
@@ -132,9 +137,11 @@ fn run(name: Option<String>, row_key: Option<pgrx::JsonB>) -> Result<i64> {
         return Err(Error::new(Kind::State, "this database is a copy: its tasks do not run")
             .hint("jittask.activate() lets them run here."));
     }
-    task.function
-        .callable()
-        .map_err(|problem| Error::new(Kind::State, format!("task \"{}\" is broken: {problem}", task.name)))?;
+    let broken = |problem: &str| Error::new(Kind::State, format!("task \"{}\" is broken: {problem}", task.name));
+    if let Some(problem) = task.problem.as_ref().or(task.plan_problem.as_ref()) {
+        return Err(broken(problem));
+    }
+    task.function.callable().map_err(|problem| broken(&problem))?;
     let key = match (task.kind, row_key) {
         (TaskKind::Scheduled, None) => NO_ROW.to_string(),
         (TaskKind::Scheduled, Some(_)) => {
@@ -149,7 +156,7 @@ fn run(name: Option<String>, row_key: Option<pgrx::JsonB>) -> Result<i64> {
                 .hint(format!("Give the row's key as a JSON object of: {}.", task.key_columns.join(", "))));
         }
         (TaskKind::DateField, Some(pgrx::JsonB(row_key))) => {
-            let resolved = task.clone().resolve()?;
+            let resolved = task.clone().resolve().map_err(|problem| broken(problem.message()))?;
             key::from_json(&row_key, &resolved.key)?
         }
     };

@@ -10,7 +10,8 @@ use crate::catalog::store::{self, NewTask};
 use crate::catalog::target::{Target, shown_type};
 use crate::catalog::task;
 use crate::catalog::texts::instant_text;
-use crate::catalog::{filter, internal, series, tally, watch};
+use crate::catalog::watch::{self, Watched};
+use crate::catalog::{filter, internal, series, tally};
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::{clock, sql, user, wake, worker};
 use chrono::Datelike;
@@ -52,6 +53,8 @@ pub(super) fn define(kind: TaskKind, relation: Option<Oid>, definition: Definiti
     check_superuser(&function, table.as_ref().map(|table| &table.target))?;
     let filter = definition.filter.as_deref().zip(table.as_ref());
     let filter = filter.map(|(filter, table)| filter::create(filter, &table.target)).transpose()?;
+    let read = filter.clone();
+    let now = clock::transaction_start();
     let new = NewTask {
         kind,
         definition: &definition,
@@ -59,12 +62,16 @@ pub(super) fn define(kind: TaskKind, relation: Option<Oid>, definition: Definiti
         key: table.as_ref().map_or(&[], |table| &table.key),
         filter,
         function: &function,
-        counts_from: clock::transaction_start(),
+        counts_from: now,
+        looks_from: store::existing_since(&definition, now)?,
     };
     let (id, token) = store::insert(&new)?;
     checks::notice_calendar(&definition);
     match (&table, first) {
-        (Some(table), _) => watch::create_triggers(&table.target.sql_name, &table.key_names(), &definition, token),
+        (Some(table), _) => {
+            let watched = Watched { definition: &definition, key: &table.key_names(), filter: read.as_ref() };
+            watch::create_triggers(&table.target.sql_name, &watched, token);
+        }
         (None, Some(first)) => {
             enter::insert(user::current(), id, &[New::scheduled(first)]);
             series::set(id, Some(first));

@@ -43,7 +43,7 @@ fn running() -> TableIterator<
     TableIterator::new(rows)
 }
 
-type WorkerRow = (i32, String, Option<Oid>, Option<Oid>, String, TimestampWithTimeZone, TimestampWithTimeZone);
+type WorkerRow = (Option<i32>, String, Option<Oid>, Option<Oid>, String, TimestampWithTimeZone, TimestampWithTimeZone);
 
 /// jittask's processes.
 #[pg_extern(sql = false)]
@@ -51,7 +51,7 @@ type WorkerRow = (i32, String, Option<Oid>, Option<Oid>, String, TimestampWithTi
 fn worker_slots() -> TableIterator<
     'static,
     (
-        name!(pid, i32),
+        name!(pid, Option<i32>),
         name!(kind, String),
         name!(database, Option<Oid>),
         name!(role, Option<Oid>),
@@ -66,6 +66,8 @@ fn worker_slots() -> TableIterator<
         if pid != 0 {
             let oid = |number: u32| (number != 0).then(|| Oid::from(number));
             let times = (timestamp(process.since.load(Relaxed)), timestamp(process.heartbeat.load(Relaxed)));
+            // Reserved for a process that is being started.
+            let pid = Some(pid).filter(|pid| *pid > 0);
             rows.push((pid, kind.to_string(), oid(database), oid(role), state.to_string(), times.0, times.1));
         }
     };
@@ -75,7 +77,11 @@ fn worker_slots() -> TableIterator<
             add(&slot.scheduler, "scheduler", slot.oid.load(Acquire), 0, "idle");
         }
         for slot in shared.executors.iter().filter(|slot| may_see(slot, c"pg_monitor")) {
-            let state = if slot.busy.load(Acquire) { "busy" } else { "idle" };
+            let state = match (slot.connected.load(Acquire), slot.busy.load(Acquire)) {
+                (false, _) => "starting",
+                (true, true) => "busy",
+                (true, false) => "idle",
+            };
             add(&slot.process, "executor", slot.database.load(Acquire), slot.owner.load(Acquire), state);
         }
     }

@@ -5,13 +5,10 @@ use crate::catalog::tally::{self, Counts, Writer};
 use crate::catalog::{agenda, enter, task};
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::shmem::{self, Interruption};
-use crate::pg::{clock, sql, user, wake, worker};
+use crate::pg::{clock, lock, sql, user, wake, worker};
 use pgrx::prelude::*;
 use schedule::Instant;
 use std::sync::atomic::Ordering::*;
-
-/// How long to wait for a batch that holds the occurrence but does not execute it. Microseconds.
-const PATIENCE: i64 = 3_000_000;
 
 #[pg_extern(sql = false)]
 fn cancel_record(id: Option<i64>) -> bool {
@@ -20,7 +17,7 @@ fn cancel_record(id: Option<i64>) -> bool {
 
 fn cancel(id: Option<i64>) -> Result<bool> {
     let id = required(id)?;
-    let give_up_at = clock::now().0 + PATIENCE;
+    let begun = clock::now().0;
     loop {
         let Some((entry, position)) = agenda::find(id) else {
             return match record::ended(id) {
@@ -40,9 +37,11 @@ fn cancel(id: Option<i64>) -> Result<bool> {
             tally::add(held.task, Writer::Session, Counts::of(&records), None);
             return Ok(true);
         }
-        if clock::now().0 > give_up_at {
+        // In a batch that executes another row just now: waited for as for a lock.
+        let patience = lock::timeout();
+        if patience > 0 && clock::now().0 - begun > patience {
             return Err(Error::new(Kind::State, format!("record {id} is in a batch that is being executed"))
-                .hint("Try again in a moment."));
+                .hint("Try again in a moment, or with a longer lock_timeout."));
         }
         worker::wait_until(Instant(clock::now().0 + 10_000));
     }
@@ -75,7 +74,9 @@ fn retry(id: Option<i64>) -> Result<bool> {
     if ended.status == "completed" || task.is_dropped || !record::reopen(id) {
         return Ok(false);
     }
-    enter::insert_again(task.owner, task.id, id, ended.occurrence, &ended.key, ended.forced);
+    // Of a paused task it waits for the resumption, as retries do.
+    let run_at = if task.enabled || ended.forced { clock::now() } else { Instant::MAX };
+    enter::insert_again(&task, id, ended.occurrence, &ended.key, ended.forced, run_at);
     let mut counts = Counts::default();
     match ended.status.as_str() {
         "failed" => counts.failed = -1,

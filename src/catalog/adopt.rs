@@ -6,7 +6,8 @@ use super::function::Function;
 use super::store::{self, NewTask};
 use super::target::Target;
 use super::task::{self, Task};
-use super::{agenda, filter, health, internal, watch};
+use super::watch::{self, Watched};
+use super::{agenda, filter, health, internal};
 use crate::error::Result;
 use crate::pg::{sql, user, wake};
 use pgrx::pg_sys::Oid;
@@ -36,10 +37,6 @@ fn take(task: &Task, relation: Oid) -> Result<()> {
     let key = target.key(Some(&task.key_columns))?;
     let definition = &task.definition;
     let names: Vec<String> = key.iter().map(|column| column.name.clone()).collect();
-    let settings = user::Settings::begin();
-    settings.set(c"lock_timeout", c"1s");
-    watch::create_triggers(&target.sql_name, &names, definition, task.token);
-    settings.end();
     // A filter of columns has survived; one that takes the row went with the table.
     let filter = match (&task.filter, &definition.filter) {
         (Some(kept), Some(written)) if !filter::is_own(&kept.call, task.owner) => {
@@ -47,6 +44,11 @@ fn take(task: &Task, relation: Oid) -> Result<()> {
         }
         (kept, _) => kept.clone(),
     };
+    let settings = user::Settings::begin();
+    settings.set(c"lock_timeout", c"1s");
+    let watched = Watched { definition, key: &names, filter: filter.as_ref() };
+    watch::create_triggers(&target.sql_name, &watched, task.token);
+    settings.end();
     let function = function(task, &target)?;
     let new = NewTask {
         kind: task.kind,
@@ -56,6 +58,7 @@ fn take(task: &Task, relation: Oid) -> Result<()> {
         filter,
         function: &function,
         counts_from: task.counts_from,
+        looks_from: task.looks_from,
     };
     store::update(task.id, &new)?;
     match function.callable() {

@@ -9,6 +9,8 @@ pub struct Candidates {
     pub keys: Vec<String>,
     /// The table must be looked through as a whole.
     pub everything: bool,
+    /// There may be more than were taken.
+    pub are_more: bool,
 }
 
 /// Rows taken in one pass; each has up to 1,000 candidates.
@@ -23,12 +25,12 @@ pub fn take(token: i64, table: Oid) -> Candidates {
                  select $2::oid union all select i.inhrelid from part p join pg_inherits i on i.inhparent = p.relid),
              taken as (select ctid from jittask.capture where token = $1 limit $3),
              gone as (delete from jittask.capture c using taken where c.ctid = taken.ctid returning c.relation, c.keys)
-             select keys from gone where relation in (select relid from part)",
+             select keys, relation in (select relid from part) from gone",
             &[sql::arg(token), sql::arg(table), sql::arg(MOST)],
         )
     });
-    let mut found = Candidates { keys: Vec::new(), everything: false };
-    for row in 0..rows.len() {
+    let mut found = Candidates { keys: Vec::new(), everything: false, are_more: rows.len() as i64 == MOST };
+    for row in (0..rows.len()).filter(|row| rows.get(*row, 2) == Some(true)) {
         match rows.get::<Vec<String>>(row, 1) {
             Some(keys) => found.keys.extend(keys),
             None => found.everything = true,

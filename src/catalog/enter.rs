@@ -3,10 +3,11 @@
 use super::agenda::ENTRY_KEYS;
 use super::key::NO_ROW;
 use super::places;
+use super::task::Task;
 use crate::pg::tid::Tid;
 use crate::pg::{sql, user};
 use pgrx::pg_sys::{Oid, REGROLEOID};
-use schedule::Occurrence;
+use schedule::{Instant, Occurrence};
 
 /// An occurrence to be entered.
 pub struct New {
@@ -79,9 +80,15 @@ fn insert_singles(owner: Oid, task: i32, singles: &[&New]) {
     );
 }
 
-/// An id for an occurrence that is recorded without having been in the agenda.
-pub fn next_id() -> i64 {
-    user::as_extension_owner(|| sql::run("select nextval('jittask.occurrence_id')", &[]).get(0, 1).unwrap_or_default())
+/// Ids for occurrences that are recorded without having been in the agenda.
+pub fn next_ids(count: usize) -> Vec<i64> {
+    if count == 0 {
+        return Vec::new();
+    }
+    let rows = user::as_extension_owner(|| {
+        sql::run("select nextval('jittask.occurrence_id') from generate_series(1, $1)", &[sql::arg(count as i64)])
+    });
+    (0..rows.len()).filter_map(|row| rows.get(row, 1)).collect()
 }
 
 /// An occurrence by run_task: due now, whatever the schedule says. Returns the record's id.
@@ -101,25 +108,26 @@ pub fn insert_forced(owner: Oid, task: i32, key: &str) -> i64 {
     })
 }
 
-/// Puts an occurrence back under its old record id.
-pub fn insert_revived(owner: Oid, task: i32, id: i64, occurrence: Occurrence, key: &str) {
-    insert_again(owner, task, id, occurrence, key, false);
+/// Puts an occurrence back under its old record id, to run when it is due.
+pub fn insert_revived(task: &Task, id: i64, occurrence: Occurrence, key: &str) {
+    insert_again(task, id, occurrence, key, false, occurrence.due_at);
 }
 
-/// The same, for whatever run_task had asked for.
-pub fn insert_again(owner: Oid, task: i32, id: i64, occurrence: Occurrence, key: &str, is_forced: bool) {
+/// The same, also for what run_task had asked for, to run at this instant; [`Instant::MAX`]: when its task is resumed.
+pub fn insert_again(task: &Task, id: i64, occurrence: Occurrence, key: &str, is_forced: bool, run_at: Instant) {
     user::as_extension_owner(|| {
         sql::run(
             "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, keys, alone, forced)
-             values ($1, $2, $3, $4, $4, $5, array[$6], true, $7)",
+             values ($1, $2, $3, coalesce($8, 'infinity'), $4, $5, array[$6], true, $7)",
             &[
                 sql::arg(id),
-                sql::datum(REGROLEOID, Some(owner.into())),
-                sql::arg(task),
+                sql::datum(REGROLEOID, Some(task.owner.into())),
+                sql::arg(task.id),
                 sql::at(occurrence.due_at),
                 sql::at(occurrence.nominal_at),
                 sql::arg(key),
                 sql::arg(is_forced),
+                sql::maybe_at(Some(run_at).filter(|run_at| *run_at != Instant::MAX)),
             ],
         )
     });

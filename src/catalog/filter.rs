@@ -21,6 +21,14 @@ pub struct Filter {
     pub columns: Vec<String>,
 }
 
+impl Filter {
+    /// Is it given the row, and not the columns that it reads?
+    pub fn takes_row(&self) -> bool {
+        // A column of this name is quoted.
+        self.call.ends_with(".*)")
+    }
+}
+
 /// Makes the function.
 ///
 /// It is given the columns that the filter reads and not the row, since PostgreSQL lets nobody ALTER a table whose row

@@ -2,10 +2,11 @@
 //! lock already; and once more in the scheduler, for whatever escaped the event trigger.
 
 use super::definition::Definition;
+use super::filter::Filter;
 use super::rename;
 use super::target::Target;
 use super::task::{self, Task};
-use super::watch;
+use super::watch::{self, Watched};
 use crate::pg::{sql, user};
 use pgrx::JsonB;
 use std::collections::HashMap;
@@ -53,14 +54,20 @@ fn follow(found: &sql::Rows, with_triggers: bool) {
         let names: HashMap<String, String> = old.into_iter().zip(new).collect();
         let renamed = renamed(&task, (&was, &is), &names);
         store(&task, &renamed, &names);
-        let is_in_triggers = task.key_columns.iter().any(|column| names.contains_key(column));
+        let read = task.filter.iter().flat_map(|filter| &filter.columns);
+        let is_in_triggers = task.key_columns.iter().chain(read).any(|column| names.contains_key(column));
         if with_triggers
             && is_in_triggers
             && let Some(Ok(table)) = task.relation.map(Target::open)
         {
             watch::drop_triggers(&task);
             let key: Vec<String> = task.key_columns.iter().map(|column| now(column, &names)).collect();
-            watch::create_triggers(&table.sql_name, &key, &renamed, task.token);
+            let filter = task.filter.as_ref().map(|filter| Filter {
+                columns: filter.columns.iter().map(|column| now(column, &names)).collect(),
+                ..filter.clone()
+            });
+            let watched = Watched { definition: &renamed, key: &key, filter: filter.as_ref() };
+            watch::create_triggers(&table.sql_name, &watched, task.token);
         }
     }
 }

@@ -309,7 +309,7 @@ pub fn remove_older(cutoff: Instant, count: i64) -> i64 {
         let removed = sql::run(
             "delete from jittask.record where id in (
                  select r.id from jittask.record r join jittask.task t on t.id = r.task_id
-                 where r.nominal_at < $1 and r.finished_at < least($1,
+                 where r.nominal_at < $1 and t.looks_from is null and r.finished_at < least($1,
                      clock_timestamp() - coalesce((t.definition ->> 'catch_up_window')::interval, '1 year'))
                  order by r.nominal_at limit $2 for update of r skip locked)",
             &[sql::at(cutoff), sql::arg(count)],

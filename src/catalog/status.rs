@@ -47,7 +47,10 @@ pub fn read(role: Oid, all: bool) -> Counts {
                      array(select format('task \"%s\" is broken: %s', name, coalesce(problem, plan_problem)) from mine where coalesce(problem, plan_problem) is not null and dropped_at is null order by name)
                          || array(select format('task \"%s\": %s occurrences were seen too late and passed over', m.name, sum(y.passed_over))
                                   from mine m join jittask.tally y on y.task_id = m.id where y.passed_over_at > clock_timestamp() - interval '1 day'
-                                  group by m.name order by m.name)"
+                                  group by m.name order by m.name)
+                         || array(select format('task \"%s\": %s', m.name, v.problem) from mine m join jittask.tasks v on v.name = m.name
+                                  where m.dropped_at is null and m.definition ->> 'skip_holidays' = 'true' and v.problem is not null
+                                    and v.state in ('active', 'finished') order by m.name)"
             ),
             &[sql::arg(role), sql::arg(all)],
         )

@@ -25,20 +25,28 @@ pub struct NewTask<'a> {
     pub filter: Option<Filter>,
     /// What it calls.
     pub function: &'a Function,
-    /// From when it counts.
+    /// From when it counts,
     pub counts_from: Instant,
+    /// and looks for what was due already.
+    pub looks_from: Option<Instant>,
 }
 
 /// The columns that [`NewTask::values`] fills.
 const COLUMNS: &str = "name, title, description, definition, key_columns, filter_sql, filter_runs_late, function_oid,
     function_name, function_owner, function_takes, schedule, enabled, counts_from, columns, column_numbers, relation,
-    owner_name, table_name, table_schema, table_owner";
+    owner_name, looks_from, table_name, table_schema, table_owner";
 const VALUES: &str = "$1, $2, $3, $4, $5::name[], $6, $7, $8, $9, $10::oid::regrole, $11, $12, $13, $14, $15::name[],
     array(select a.attnum from unnest($15) with ordinality n (name, i)
           join pg_attribute a on a.attrelid = $16::oid and a.attname = n.name::name order by n.i), $16::oid::regclass,
-    $17::text::name, (select c.relname from pg_class c where c.oid = $16),
+    $17::text::name, $18, (select c.relname from pg_class c where c.oid = $16),
     (select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = $16),
     (select c.relowner::regrole from pg_class c where c.oid = $16)";
+
+/// Since when rows that are due already are asked for by existing_rows, now.
+pub fn existing_since(definition: &Definition, now: Instant) -> Result<Option<Instant>> {
+    let existing = schedule::span_micros(definition.timing()?.existing_rows);
+    Ok((existing > 0).then(|| Instant(now.0 - existing)))
+}
 
 impl NewTask<'_> {
     fn values(&self) -> Result<Vec<sql::Arg>> {
@@ -63,6 +71,7 @@ impl NewTask<'_> {
             sql::arg(self.columns()),
             sql::arg(self.relation),
             sql::arg(user::name_of(user::current())),
+            sql::maybe_at(self.looks_from),
         ])
     }
 
@@ -89,7 +98,7 @@ pub fn insert(task: &NewTask) -> Result<(i32, i64)> {
             &format!(
                 "insert into jittask.task (token, kind, owner, created_at, {COLUMNS})
                  select ('x' || encode(substr(uuid_send(gen_random_uuid()), 1, 8), 'hex'))::bit(64)::bigint | 2,
-                     $18::jittask.task_kind, $19, clock_timestamp(), {VALUES}
+                     $19::jittask.task_kind, $20, clock_timestamp(), {VALUES}
                  on conflict (name) where dropped_at is null do nothing
                  returning id, token"
             ),
@@ -109,7 +118,7 @@ pub fn update(id: i32, task: &NewTask) -> Result<()> {
     user::as_extension_owner(|| {
         sql::run(
             &format!(
-                "update jittask.task set ({COLUMNS}) = row({VALUES}), problem = null, plan_problem = null where id = $18"
+                "update jittask.task set ({COLUMNS}) = row({VALUES}), problem = null, plan_problem = null where id = $19"
             ),
             &values,
         )

@@ -37,8 +37,10 @@ pub struct Task {
     pub function: Function,
     /// Runs may start.
     pub enabled: bool,
-    /// Nothing due before this instant is made due by a scan.
+    /// Nothing due before this instant is made due by a scan,
     pub counts_from: Instant,
+    /// but for what existing_rows or make_up ask for, until all of it has been looked through.
+    pub looks_from: Option<Instant>,
     /// Dropped; only its records remain.
     pub is_dropped: bool,
     /// What it needs and is gone: it does not run.
@@ -52,7 +54,8 @@ pub const ROW_ALIAS: &str = "jittask_row";
 
 const COLUMNS: &str = "t.id, t.token, t.name, t.kind::text, t.owner::oid, t.relation::oid, t.definition, t.key_columns::text[],
     t.filter_sql, t.filter_runs_late, t.function_oid, t.function_name, t.function_owner::oid, t.function_takes, t.enabled,
-    t.counts_from, t.dropped_at is not null, t.problem, t.plan_problem, t.columns::text[], t.owner_name::text";
+    t.counts_from, t.dropped_at is not null, t.problem, t.plan_problem, t.columns::text[], t.owner_name::text,
+    t.looks_from";
 
 fn from_row(rows: &sql::Rows, row: usize) -> Result<Task> {
     let JsonB(definition) = rows.get::<JsonB>(row, 7).unwrap_or(JsonB(serde_json::Value::Null));
@@ -84,6 +87,7 @@ fn from_row(rows: &sql::Rows, row: usize) -> Result<Task> {
         },
         enabled: rows.get(row, 15).unwrap_or(false),
         counts_from: rows.at(row, 16).unwrap_or(Instant(0)),
+        looks_from: rows.at(row, 22),
         is_dropped: rows.get(row, 17).unwrap_or(true),
         problem: rows.get(row, 18),
         plan_problem: rows.get(row, 19),
@@ -150,6 +154,14 @@ pub fn version(id: i32) -> Option<Version> {
         )
     });
     Some(Version { row: rows.get(0, 1)?, calendar: rows.at(0, 2) })
+}
+
+/// Holds a task as it is until the transaction ends. False if it is gone, or somebody is changing it.
+pub fn hold(id: i32) -> bool {
+    user::as_extension_owner(|| {
+        let statement = "select 1 from jittask.task where id = $1 for share skip locked";
+        !sql::run(statement, &[sql::arg(id)]).is_empty()
+    })
 }
 
 /// Is a task held back, by a pause or for want of something? Whoever lets it go on waits from here until the transaction
@@ -291,15 +303,33 @@ pub fn set_counts_from(id: i32, at: Instant) {
     });
 }
 
-/// Pauses or resumes.
-pub fn set_enabled(id: i32, enabled: bool, note: Option<&str>, counts_from: Option<Instant>) {
+/// Pauses.
+pub fn pause(id: i32, note: Option<&str>) {
+    user::as_extension_owner(|| {
+        let statement = "update jittask.task set enabled = false, note = $2, definition = jsonb_set(definition, '{enabled}', 'false')
+             where id = $1";
+        sql::run(statement, &[sql::arg(id), sql::arg(note)])
+    });
+}
+
+/// Resumes: from now on it counts from `counts_from`, and looks from `looks_from` on if that is earlier than before.
+pub fn resume(id: i32, counts_from: Instant, looks_from: Option<Instant>) {
     user::as_extension_owner(|| {
         sql::run(
-            "update jittask.task set enabled = $2, note = $3, counts_from = coalesce($4, counts_from),
-                 definition = case when $2 then definition - 'enabled' else jsonb_set(definition, '{enabled}', 'false') end
+            "update jittask.task set enabled = true, note = null, definition = definition - 'enabled', counts_from = $2,
+                 looks_from = least(looks_from, $3)
              where id = $1",
-            &[sql::arg(id), sql::arg(enabled), sql::arg(note), sql::maybe_at(counts_from)],
+            &[sql::arg(id), sql::at(counts_from), sql::maybe_at(looks_from)],
         )
+    });
+}
+
+/// All that was due from `from` on has been looked through. If somebody changes the task just now, it is so once more.
+pub fn set_looked_through(id: i32, from: Instant) {
+    user::as_extension_owner(|| {
+        let statement = "update jittask.task set looks_from = null
+             where id = (select id from jittask.task where id = $1 and looks_from = $2 for update skip locked)";
+        sql::run(statement, &[sql::arg(id), sql::at(from)])
     });
 }
 
@@ -316,8 +346,8 @@ pub fn mark_dropped(id: i32, keep_records: bool) {
     user::as_extension_owner(|| {
         sql::run("delete from jittask.series where task_id = $1", &[sql::arg(id)]);
         sql::run(
-            "update jittask.task set dropped_at = clock_timestamp(), enabled = false where id = $1",
-            &[sql::arg(id)],
+            "update jittask.task set dropped_at = clock_timestamp(), enabled = false, keeps_records = $2 where id = $1",
+            &[sql::arg(id), sql::arg(keep_records)],
         );
         if !keep_records {
             sql::run("delete from jittask.record where task_id = $1", &[sql::arg(id)]);

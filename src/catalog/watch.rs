@@ -1,21 +1,33 @@
 //! The capture triggers on the user's table of a task.
 
 use super::definition::Definition;
+use super::filter::Filter;
 use super::task::Task;
 use crate::pg::{sql, user};
 use pgrx::spi::{quote_identifier, quote_literal};
 
+/// What they watch.
+pub struct Watched<'a> {
+    /// The task's.
+    pub definition: &'a Definition,
+    /// Names of the key's columns.
+    pub key: &'a [String],
+    /// The filter.
+    pub filter: Option<&'a Filter>,
+}
+
 /// Sets them up, as the current role: PostgreSQL checks the TRIGGER privilege. `table` is qualified and quoted.
-pub fn create_triggers(table: &str, key: &[String], definition: &Definition, token: i64) {
+pub fn create_triggers(table: &str, watched: &Watched, token: i64) {
+    let Watched { definition, key, .. } = watched;
     if definition.capture.as_deref() == Some("scan") {
         return;
     }
     let column = quote_identifier(definition.date_column.as_deref().unwrap_or_default());
-    let arguments: Vec<String> =
-        std::iter::once(token.to_string()).chain(key.iter().cloned()).map(quote_literal).collect();
+    let arguments = std::iter::once(token.to_string()).chain(key.iter().cloned()).chain(watched.read_with_filter());
+    let arguments: Vec<String> = arguments.map(quote_literal).collect();
     let call = format!("execute function jittask.capture_row({})", arguments.join(", "));
     let due = format!("jittask.due_soon({token}, new.{column})");
-    let changed = changed(key, definition);
+    let changed = watched.changed();
     for (kind, event, when) in
         [("insert", "insert", due.clone()), ("update", "update", format!("({changed}) and {due}"))]
     {
@@ -24,20 +36,36 @@ pub fn create_triggers(table: &str, key: &[String], definition: &Definition, tok
     }
 }
 
-/// Did anything change that bears on when the row is due, or on whether it meets the filter? A filter may read any
-/// column, so with one the whole row counts.
-fn changed(key: &[String], definition: &Definition) -> String {
-    if definition.filter.is_some() {
-        return "pg_catalog.record_image_ne(old.*, new.*)".to_string();
+impl Watched<'_> {
+    fn dates(&self) -> impl Iterator<Item = &String> {
+        [&self.definition.date_column, &self.definition.end_column].into_iter().flatten()
     }
-    let columns = [&definition.date_column, &definition.end_column].into_iter().flatten().chain(key);
-    let columns: Vec<String> = columns.map(quote_identifier).collect();
-    let row = |side: &str| {
-        let values: Vec<String> = columns.iter().map(|column| format!("{side}.{column}")).collect();
-        values.join(", ")
-    };
-    // By the function of the operator *<>: a dump writes the operator between rows such that it compares their columns.
-    format!("pg_catalog.record_image_ne(row({}), row({}))", row("old"), row("new"))
+
+    /// Did anything change that bears on when the row is due, or on whether it meets the filter? With one the condition is
+    /// about the whole row, since nobody could drop or alter a column that it names.
+    fn changed(&self) -> String {
+        if self.filter.is_some() {
+            return "pg_catalog.record_image_ne(old.*, new.*)".to_string();
+        }
+        let columns: Vec<String> = self.dates().chain(self.key).map(quote_identifier).collect();
+        let row = |side: &str| {
+            let values: Vec<String> = columns.iter().map(|column| format!("{side}.{column}")).collect();
+            values.join(", ")
+        };
+        // By the function of the operator *<>: a dump writes the operator between rows such that it compares their columns.
+        format!("pg_catalog.record_image_ne(row({}), row({}))", row("old"), row("new"))
+    }
+
+    /// For the trigger's function, after an empty argument: the columns of which one must have changed. None where the
+    /// condition says it, or any may count.
+    fn read_with_filter(&self) -> Vec<String> {
+        let Some(filter) = self.filter.filter(|filter| !filter.takes_row()) else { return Vec::new() };
+        let mut columns: Vec<String> = self.dates().chain(self.key).chain(&filter.columns).cloned().collect();
+        columns.sort();
+        columns.dedup();
+        columns.insert(0, String::new());
+        columns
+    }
 }
 
 /// They belong to the table; they go with the extension owner's rights, since the task's owner may have lost his.

@@ -2,6 +2,11 @@
 
 use pgrx::pg_sys::{self, Oid};
 
+/// The session's lock_timeout in microseconds; 0: none.
+pub fn timeout() -> i64 {
+    i64::from(unsafe { pg_sys::LockTimeout }) * 1000
+}
+
 /// Tries to take the right to plan a task, until the transaction ends. False: another executor plans it.
 pub fn try_plan(catalog: Oid, task: i32) -> bool {
     acquire(catalog, task as u32, PLAN, false)

@@ -1,10 +1,10 @@
 //! The row that fired a trigger, and its key. What the key's columns are is looked up once for many rows of a statement.
 
 use super::tuple::{join_key, key_json_of_base};
-use super::value;
-use pgrx::pg_sys::{self, Oid};
+use super::{boundary, value};
+use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::RefCell;
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::rc::Rc;
 
 /// A row as a trigger sees it: the new one.
@@ -24,6 +24,13 @@ pub struct Source {
     pub token: i64,
     /// Number and base type of each column that the other arguments name; None where one is missing.
     key: Option<Vec<(i32, Oid)>>,
+    /// Those named after an empty argument, of which one must have changed: number and type. None: any row counts.
+    watched: Option<Vec<(i32, Oid)>>,
+}
+
+unsafe extern "C-unwind" {
+    #[link_name = "datum_image_eq"]
+    fn raw_image_eq(a: Datum, b: Datum, by_value: bool, length: i32) -> bool;
 }
 
 thread_local! {
@@ -47,17 +54,34 @@ impl Row {
             }
             let data = &*(*call).context.cast::<pg_sys::TriggerData>();
             // One without a row has a null tuple.
-            let tuple = if pgrx::trigger_support::trigger_fired_by_update(data.tg_event) {
-                data.tg_newtuple
-            } else {
-                data.tg_trigtuple
-            };
+            let is_update = pgrx::trigger_support::trigger_fired_by_update(data.tg_event);
+            let tuple = if is_update { data.tg_newtuple } else { data.tg_trigtuple };
             if tuple.is_null() || !pgrx::trigger_support::trigger_fired_for_row(data.tg_event) {
                 return None;
             }
             let shape = (*data.tg_relation).rd_att;
-            Some(Row { tuple, shape, source: source(data, shape)? })
+            let row = Row { tuple, shape, source: source(data, shape)? };
+            (!is_update || row.differs_from(data.tg_trigtuple)).then_some(row)
         }
+    }
+
+    /// Does it differ in what is watched from what it was?
+    unsafe fn differs_from(&self, old: pg_sys::HeapTuple) -> bool {
+        let Some(watched) = &self.source.watched else { return true };
+        watched.iter().any(|(number, kind)| unsafe {
+            let (mut length, mut by_value) = (0, false);
+            pg_sys::get_typlenbyval(*kind, &mut length, &mut by_value);
+            let value = |tuple: pg_sys::HeapTuple| {
+                let mut null = false;
+                let value = pg_sys::SPI_getbinval(tuple, self.shape, *number, &mut null);
+                (!null).then_some(value)
+            };
+            match (value(old), value(self.tuple)) {
+                (Some(old), Some(new)) => !boundary::catch(|| raw_image_eq(old, new, by_value, length.into()))
+                    .unwrap_or_else(|failure| failure.raise()),
+                (old, new) => old.is_some() != new.is_some(),
+            }
+        })
     }
 
     /// Its key; None where a column is missing or null.
@@ -80,15 +104,14 @@ unsafe fn source(data: &pg_sys::TriggerData, shape: pg_sys::TupleDesc) -> Option
     }
     let mut arguments = (0..trigger.tgnargs as usize).map(|i| unsafe { CStr::from_ptr(*trigger.tgargs.add(i)) });
     let token = arguments.next()?.to_string_lossy().parse().ok()?;
-    let key = arguments.map(|name| unsafe { column(shape, &CString::from(name)) }).collect();
-    let source = Rc::new(Source { trigger: trigger.tgoid, relation, token, key });
+    let number = |name: &CStr| unsafe { Some(pg_sys::SPI_fnumber(shape, name.as_ptr())).filter(|number| *number > 0) };
+    let kind = |number: i32| unsafe { pg_sys::SPI_gettypeid(shape, number) };
+    let column = |name: &CStr| number(name).map(|number| (number, kind(number)));
+    let key = arguments.by_ref().take_while(|name| !name.is_empty());
+    let key = key.map(|name| column(name).map(|(number, kind)| (number, value::base_type(kind)))).collect();
+    // A column that has another name by now: then nobody can say.
+    let watched = arguments.map(column).collect::<Option<Vec<_>>>().filter(|columns| !columns.is_empty());
+    let source = Rc::new(Source { trigger: trigger.tgoid, relation, token, key, watched });
     LAST.replace(Some(source.clone()));
     Some(source)
-}
-
-unsafe fn column(shape: pg_sys::TupleDesc, name: &CStr) -> Option<(i32, Oid)> {
-    unsafe {
-        let number = pg_sys::SPI_fnumber(shape, name.as_ptr());
-        (number > 0).then(|| (number, value::base_type(pg_sys::SPI_gettypeid(shape, number))))
-    }
 }

@@ -127,24 +127,24 @@ impl Shared {
         slot.clear();
         slot.database.store(unsafe { pg_sys::MyDatabaseId }.to_u32(), Release);
         slot.token.store(token as u64, Release);
-        Some(slot)
+        // Another process may have made one in the same moment: the first counts.
+        let first = self.limit(token)?;
+        if !std::ptr::eq(first, slot) {
+            slot.free();
+        }
+        Some(first)
     }
 
     /// Gives back the slots of a database that is gone.
     pub fn forget_limits_of(&self, database: u32) {
         let is_of = |slot: &&Limit| slot.token.load(Acquire) > RESERVED && slot.database.load(Acquire) == database;
-        self.limits.iter().filter(is_of).for_each(|slot| {
-            slot.clear();
-            slot.token.store(1, Release);
-        });
+        self.limits.iter().filter(is_of).for_each(Limit::free);
     }
 
     /// Gives a token's slot back; rows written afterwards count as unknown, that is, as perhaps due.
     pub fn forget_limit(&self, token: i64) {
-        if let Some(slot) = self.limit(token) {
-            slot.clear();
-            slot.token.store(1, Release);
-        }
+        let slots = probes(token).map(|i| &self.limits[i]);
+        slots.filter(|slot| slot.is_of(token)).for_each(Limit::free);
     }
 
     /// The clock was set: instants from before say nothing about how long something takes.

@@ -42,6 +42,8 @@ pub struct Database {
     pub changed: AtomicBool,
     /// Set by a commit that changed objects: tasks may have lost or regained what they need.
     pub schema_changed: AtomicBool,
+    /// Set by a PREPARE TRANSACTION of one that changed tasks or objects.
+    pub has_prepared_changes: AtomicBool,
     /// Set while another owner waits for an executor slot.
     pub slot_wanted: AtomicBool,
     /// An owner's work has been waiting for long behind the executors that he has.
@@ -113,6 +115,11 @@ impl Limit {
         self.token.load(Acquire) == token as u64
     }
 
+    pub(super) fn free(&self) {
+        self.clear();
+        self.token.store(1, Release);
+    }
+
     pub(super) fn clear(&self) {
         let fields = [
             &self.limit,
@@ -146,10 +153,10 @@ pub enum Interruption {
 }
 
 impl Executor {
-    /// Interrupts what it executes, if that is still `entry` at `position`.
+    /// Interrupts what it executes, if that is still `entry` at `position`, or all of the entry in one call.
     pub fn interrupt(&self, entry: i64, position: i32, why: Interruption) -> bool {
         let is_there = self.entry.load(Acquire) == entry
-            && self.position.load(Acquire) == position
+            && [0, position].contains(&self.position.load(Acquire))
             && self.started_at.load(Acquire) != 0;
         if is_there {
             self.mean(entry, position, why);
@@ -179,6 +186,14 @@ impl Executor {
     /// Was a row of this entry interrupted by one of us?
     pub fn is_meant(&self, entry: i64) -> bool {
         self.interruption.load(Acquire) != 0 && self.meant_entry.load(Acquire) == entry
+    }
+
+    /// The row for whose sake a call with all of this entry was interrupted by cancel_record; asked once.
+    pub fn take_cancelled(&self, entry: i64) -> Option<i32> {
+        let is_meant = self.meant_entry.load(Acquire) == entry && self.meant_position.load(Acquire) > 0;
+        let cancelled = Interruption::Cancelled as u32;
+        let is_taken = is_meant && self.interruption.compare_exchange(cancelled, 0, AcqRel, Acquire).is_ok();
+        is_taken.then(|| self.meant_position.load(Acquire))
     }
 
     /// Why the run of this row was interrupted; asked once.

@@ -108,9 +108,18 @@ fn array(element: Oid, kind: Oid, mut values: Vec<Datum>, size: i32, by_value: b
 const MOST_OF_USERS: usize = 200;
 const USERS_FOR: i64 = 10_000_000;
 
+/// A statement whose plan is kept.
+#[derive(PartialEq, Eq, Hash)]
+struct Statement {
+    text: String,
+    /// Prepared under the extension owner's pinned search_path.
+    privileged: bool,
+    /// Its parameters: the text is the same after a column has changed its type.
+    types: Vec<Oid>,
+}
+
 thread_local! {
-    /// By statement text and by whether it was prepared under the extension owner's pinned search_path.
-    static PLANS: RefCell<HashMap<(String, bool), pg_sys::SPIPlanPtr>> = RefCell::new(HashMap::new());
+    static PLANS: RefCell<HashMap<Statement, pg_sys::SPIPlanPtr>> = RefCell::new(HashMap::new());
     /// Since when plans of users' statements are kept, and how many.
     static OF_USERS: Cell<(i64, usize)> = const { Cell::new((0, 0)) };
 }
@@ -177,11 +186,12 @@ pub fn run_by_keys(sql: &str, args: &[Arg]) -> Rows {
 
 fn kept(sql: &str, args: &[Arg], options: c_int) -> pg_sys::SPIPlanPtr {
     let privileged = super::user::is_privileged();
-    let plan = PLANS.with_borrow(|plans| plans.get(&(sql.to_string(), privileged)).copied());
+    let statement = Statement { text: sql.to_string(), privileged, types: args.iter().map(|arg| arg.0).collect() };
+    let plan = PLANS.with_borrow(|plans| plans.get(&statement).copied());
     plan.unwrap_or_else(|| {
         let plan = prepare(sql, args, options);
         unsafe { pg_sys::SPI_keepplan(plan) };
-        PLANS.with_borrow_mut(|plans| plans.insert((sql.to_string(), privileged), plan));
+        PLANS.with_borrow_mut(|plans| plans.insert(statement, plan));
         if !privileged {
             let (since, count) = OF_USERS.get();
             OF_USERS.set((if count == 0 { clock::monotonic() } else { since }, count + 1));
@@ -237,11 +247,11 @@ pub fn forget_old_plans() {
     }
     OF_USERS.set((0, 0));
     PLANS.with_borrow_mut(|plans| {
-        plans.retain(|(_, privileged), plan| {
-            if !*privileged {
+        plans.retain(|statement, plan| {
+            if !statement.privileged {
                 unsafe { pg_sys::SPI_freeplan(*plan) };
             }
-            *privileged
+            statement.privileged
         });
     });
 }

@@ -9,8 +9,9 @@ const LOCAL_USERID_CHANGE: i32 = 0x0001;
 
 thread_local! {
     static PRIVILEGED: Cell<bool> = const { Cell::new(false) };
-    /// Extension OID and its owner, looked up once for each incarnation of the extension.
+    /// Extension OID and its owner, looked up once for each incarnation of the extension, and after roles have changed.
     static OWNER: Cell<(Oid, Oid)> = const { Cell::new((Oid::INVALID, Oid::INVALID)) };
+    static LISTENS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Is bookkeeping going on, as the extension's owner?
@@ -31,6 +32,10 @@ pub fn extension_owner() -> Oid {
     if known == extension && owner != Oid::INVALID {
         return owner;
     }
+    if !LISTENS.replace(true) {
+        let role = pg_sys::SysCacheIdentifier::AUTHOID as i32;
+        unsafe { pg_sys::CacheRegisterSyscacheCallback(role, Some(role_changed), pg_sys::Datum::from(0)) };
+    }
     let rows = super::sql::once(
         "select extowner from pg_catalog.pg_extension where oid operator(pg_catalog.=) $1",
         &[super::sql::arg(extension)],
@@ -41,6 +46,11 @@ pub fn extension_owner() -> Oid {
     };
     OWNER.set((extension, owner));
     owner
+}
+
+/// REASSIGN OWNED may have given the extension to another; when its old owner is dropped, everybody is told.
+extern "C-unwind" fn role_changed(_argument: pg_sys::Datum, _cache: i32, _hash: u32) {
+    OWNER.set((Oid::INVALID, Oid::INVALID));
 }
 
 /// The current role.

@@ -76,7 +76,7 @@ unsafe extern "C-unwind" fn after(cleared: u32, is_commit_prepared: bool) {
         let_back(cleared);
     }
     if is_commit_prepared {
-        super::wake::notify(false);
+        super::wake::committed_prepared();
     }
 }
 

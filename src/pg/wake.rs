@@ -51,6 +51,7 @@ fn register() {
     if !REGISTERED.replace(true) {
         unsafe {
             pg_sys::RegisterXactCallback(Some(on_transaction_event), std::ptr::null_mut());
+            pg_sys::RegisterSubXactCallback(Some(on_savepoint_event), std::ptr::null_mut());
             pg_sys::RegisterResourceReleaseCallback(Some(on_release), std::ptr::null_mut());
         }
     }
@@ -62,7 +63,11 @@ extern "C-unwind" fn on_transaction_event(event: pg_sys::XactEvent::Type, _argum
     match event {
         XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE => before_end(),
         // A prepared transaction wakes at COMMIT PREPARED, through the utility hook.
-        XACT_EVENT_ABORT | XACT_EVENT_PREPARE => undone(),
+        XACT_EVENT_PREPARE => {
+            prepared();
+            undone();
+        }
+        XACT_EVENT_ABORT => undone(),
         _ => {}
     }
 }
@@ -98,6 +103,40 @@ fn committed() {
         notify(look_again);
     }
     AFTER_ABORT.set(None);
+}
+
+/// What the transaction has changed is not known any more at its COMMIT PREPARED, in another session: then all counts as
+/// changed, and so it does at each later one, for this may not be the only one.
+fn prepared() {
+    if (LOOK_AGAIN.get() || SCHEMA_CHANGED.get() || FORGOTTEN.with_borrow(|tokens| !tokens.is_empty()))
+        && let Some(database) = here()
+    {
+        database.has_prepared_changes.store(true, Release);
+    }
+}
+
+/// After COMMIT PREPARED.
+pub fn committed_prepared() {
+    let (Some(shared), Some(database)) = (shared(), here()) else { return };
+    let is_changed = database.has_prepared_changes.load(Acquire);
+    if is_changed {
+        shared.forget_limits_of(database.oid.load(Acquire));
+        database.schema_changed.store(true, Release);
+    }
+    notify(is_changed);
+}
+
+/// What a trigger has looked up since a savepoint may not be so any more.
+#[pgrx::pg_guard]
+extern "C-unwind" fn on_savepoint_event(
+    event: pg_sys::SubXactEvent::Type,
+    _inner: pg_sys::SubTransactionId,
+    _outer: pg_sys::SubTransactionId,
+    _argument: *mut c_void,
+) {
+    if event == pg_sys::SubXactEvent::SUBXACT_EVENT_ABORT_SUB {
+        super::row::forget_source();
+    }
 }
 
 fn undone() {

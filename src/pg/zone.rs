@@ -19,7 +19,7 @@ pub struct ServerZone {
 }
 
 thread_local! {
-    static ZONES: RefCell<HashMap<String, Option<ServerZone>>> = RefCell::new(HashMap::new());
+    static ZONES: RefCell<HashMap<String, ServerZone>> = RefCell::new(HashMap::new());
 }
 
 /// The zone's name in its true case, or None where the server has no zone of that name: offsets and abbreviations
@@ -46,13 +46,14 @@ pub fn canonical(name: &str) -> Option<String> {
 /// The rules of a zone.
 pub fn load(name: &str) -> Option<ServerZone> {
     if let Some(known) = ZONES.with_borrow(|zones| zones.get(name).copied()) {
-        return known;
+        return Some(known);
     }
     let text = CString::new(name).ok()?;
     let rules = unsafe { pg_sys::pg_tzset(text.as_ptr()) };
-    let zone = (!rules.is_null()).then_some(ServerZone { rules });
+    // One that is not there may come.
+    let zone = (!rules.is_null()).then_some(ServerZone { rules })?;
     ZONES.with_borrow_mut(|zones| zones.insert(name.to_string(), zone));
-    zone
+    Some(zone)
 }
 
 impl Zone for ServerZone {

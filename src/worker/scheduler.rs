@@ -25,6 +25,8 @@ use std::sync::atomic::Ordering::*;
 const SLEEP_AFTER: i64 = 600_000_000;
 /// It comes once a day in any case: records grow old.
 const LONGEST_SLEEP: i64 = 86_400_000_000;
+/// How soon to look again for captured rows that nobody has planned. Microseconds.
+const CAPTURED_PAUSE: i64 = 500_000;
 /// From pass to pass at least: who writes often calls often. Milliseconds.
 const REST: i64 = 5;
 /// Occurrences of one scheduled task that are planned in one pass.
@@ -170,7 +172,11 @@ fn pass(shared: &Shared, floor: &mut Floor) -> Pass {
     }
     for (token, owner) in capture::waiting() {
         match owner {
-            Some(owner) => pass.owners.push((owner, true)),
+            Some(owner) => {
+                pass.owners.push((owner, true));
+                // They may have to wait, for a lock on their table: nobody says when it is gone.
+                pass.next = pass.next.min(now.0 + CAPTURED_PAUSE);
+            }
             None => capture::discard(token),
         }
     }
@@ -202,7 +208,8 @@ fn plan_series(task: &Task, now: Instant, horizon: Instant) {
     };
     let (Some(base), Some(planned)) = (timing.start_at, series::hold(task.id)) else { return };
     let window = schedule::span_micros(timing.catch_up_window);
-    let from = Instant((planned.due_at.0 + 1).max(now.0 - window).max(task.counts_from.0));
+    let usual = task.counts_from.max(Instant(now.0 - window));
+    let from = Instant(planned.due_at.0 + 1).max(task.looks_from.map_or(usual, |asked| asked.min(usual)));
     let mut next: Vec<New> = Vec::new();
     let mut last = None;
     for occurrence in timing.schedule.occurrences(Base::Instant(base), &timing.zone, timing.end_at, from).take(TOP_UP) {
@@ -215,6 +222,9 @@ fn plan_series(task: &Task, now: Instant, horizon: Instant) {
     enter::insert(task.owner, task.id, &next);
     tally::add(task.id, Writer::Scheduler, Counts { entered: next.len() as i64, ..Default::default() }, None);
     series::set(task.id, last);
+    if let Some(asked) = task.looks_from.filter(|_| last.is_none_or(|last| last.due_at >= now)) {
+        task::set_looked_through(task.id, asked);
+    }
 }
 
 /// Which owners' date-field tasks must be planned, and when the next must.

@@ -112,7 +112,7 @@ pub fn run(me: &Me, entry: &Entry, mode: Mode, try_: Try) {
                 return agenda::postpone(entry.id, Some(Instant(clock::now().0 + 100_000)));
             }
             // Waits until the task is resumed, or what it needs is back.
-            if task.enabled || entry.forced || entry.attempt > 0 {
+            if task.enabled || entry.forced || entry.alone || entry.attempt > 0 {
                 return agenda::postpone(entry.id, None);
             }
             batch.all(|| Outcome::Skipped("paused"));
@@ -150,8 +150,9 @@ impl Batch<'_> {
         if task.kind != TaskKind::Scheduled || policy == "allow" {
             return Overlap::Go;
         }
-        // What catch_up asks for runs, and so does what a person asks for: one after the other.
-        let queues = policy == "queue" || self.entry.forced || is_late;
+        // What catch_up asks for runs, what failed before, and what a person asks for: one after the other.
+        let asked = self.entry.forced || self.entry.alone || self.entry.attempt > 0;
+        let queues = policy == "queue" || asked || is_late;
         match self.me.others().find(|slot| slot.task.load(Acquire) == task.id) {
             Some(other) if other.started_at.load(Acquire) == 0 => {
                 // It holds another occurrence and has not said yet whether it runs: the one in front looks again first.

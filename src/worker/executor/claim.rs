@@ -261,6 +261,9 @@ fn after_failure(me: &Me, entry: Entry, failure: Failure) {
 /// interrupted. None: the rows have to be tried one by one.
 fn settle(me: &Me, entry: &Entry, failure: &Failure) -> Option<Result<(), Failure>> {
     let position = me.slot.position.load(Acquire);
+    if position == 0 && failure.is_cancel() && entry.keys.len() > 1 && !entry.alone {
+        return settle_call(me, entry, failure);
+    }
     let interruption = me.slot.take_interruption(entry.id, position);
     me.slot.rest();
     if entry.alone || entry.keys.len() == 1 {
@@ -273,6 +276,24 @@ fn settle(me: &Me, entry: &Entry, failure: &Failure) -> Option<Result<(), Failur
             note(me, entry.id + i64::from(position - 1), failure, interruption);
         })
     })
+}
+
+/// The same of a call with all rows of an entry that was interrupted. By cancel_record for the sake of one: the others run
+/// by themselves. By pg_cancel_backend: it was an attempt of each.
+fn settle_call(me: &Me, entry: &Entry, failure: &Failure) -> Option<Result<(), Failure>> {
+    let cancelled = me.slot.take_cancelled(entry.id);
+    let interruption = me.slot.take_interruption(entry.id, 0);
+    me.slot.rest();
+    let (rows, why) = match (cancelled, interruption) {
+        (Some(position), _) => (position - 1..position, Interruption::Cancelled),
+        (None, Interruption::None) => (0..entry.keys.len() as i32, Interruption::None),
+        // It took too long: the rows are tried one by one, as after an error.
+        _ => return None,
+    };
+    Some(xact::run(|| {
+        put_all_aside(entry.id);
+        rows.for_each(|row| note(me, entry.id + i64::from(row), failure, why));
+    }))
 }
 
 fn put_all_aside(entry: i64) {

@@ -9,6 +9,7 @@ use crate::catalog::record::{self, Outcome, Record};
 use crate::catalog::tally::{self, Counts, Writer};
 use crate::catalog::task::Task;
 use crate::pg::clock;
+use crate::worker::events;
 use schedule::{CatchUp, Cycle, Instant};
 use std::sync::atomic::Ordering::*;
 
@@ -94,6 +95,7 @@ pub fn skip_others(me: &Me, entry: &Entry, task: &Task) {
         let records: Vec<Record> =
             open.map(|index| Record::of(&others[index], 0, Outcome::Skipped("catch_up"))).collect();
         record::insert(task.id, &records);
+        events::remember(&records);
         let counts = Counts { entered: -(recorded.len() as i64), ..Counts::of(&records) };
         tally::add(task.id, Writer::Executor(me.index), counts, None);
     }

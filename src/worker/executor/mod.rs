@@ -6,6 +6,7 @@ mod call;
 mod claim;
 mod fault;
 mod fetch;
+mod found;
 mod late;
 mod locked;
 mod plan;

@@ -10,8 +10,10 @@ use crate::catalog::resolved::Resolved;
 use crate::catalog::task::{self, Task, Watched};
 use crate::catalog::{adopt, capture, tally};
 use crate::error::OrRaise;
+use crate::pg::boundary::Failure;
 use crate::pg::shmem::Limit;
 use crate::pg::{clock, counters, lock, user, worker, xact};
+use crate::worker::events;
 use crate::worker::need::{self, Need};
 use pgrx::prelude::*;
 use schedule::Instant;
@@ -40,8 +42,19 @@ pub fn all(me: &Me, was_idle: bool) -> bool {
     let begun = clock::now().0;
     let sweep_until = if was_idle || begun >= me.sweep_after.get() { begun + SWEEP } else { 0 };
     for task in tasks {
+        events::forget();
         match xact::run(|| one(me, &task, sweep_until)) {
-            Ok(count) => found |= count > 0,
+            Ok(count) => {
+                events::tell();
+                found |= count > 0;
+            }
+            Err(failure) if is_passing(&failure) => {
+                // Nothing is known any more of how far it is planned: it may have been by an older definition.
+                me.shared.forget_limit(task.token);
+                if let Some(limit) = me.shared.limit_or_new(task.token) {
+                    limit.retry_at.store(clock::now().0 + LOCKED_PAUSE, Release);
+                }
+            }
             Err(failure) => {
                 // This task's trouble alone: the others are planned, this one is tried again at the next scan.
                 warning!("jittask cannot plan task \"{}\": {}", task.name, failure.message);
@@ -67,6 +80,11 @@ pub fn all(me: &Me, was_idle: bool) -> bool {
         }
     }
     found
+}
+
+/// Is it nobody's fault, and to be tried again soon? A lock, a cancel, two that collided.
+fn is_passing(failure: &Failure) -> bool {
+    failure.is_lock() || failure.is_cancel() || failure.sqlstate.starts_with("40")
 }
 
 /// The owner's tasks that there is something to plan of: mostly few of many.
@@ -127,15 +145,25 @@ fn one(me: &Me, task: &Watched, sweep_until: i64) -> usize {
     let candidates = capture::take(token, resolved.target.relation);
     let need = if candidates.everything { Need::Everything } else { need };
     let is_fresh = look_through(&mut scan, need, limit, now);
-    if let Some(limit) = limit {
-        sweep(&mut scan, limit, sweep_until);
-    }
+    let is_whole = need == Need::Everything && (limit.is_none() || !is_behind(scan.floor(), now));
+    let is_swept = limit.is_some_and(|limit| sweep(&mut scan, limit, sweep_until));
     scan.rows(&candidates.keys);
     let counts = scan.finish();
     settings.end();
+    if candidates.are_more {
+        me.slot.look.store(true, Release);
+    }
+    // What was planned by an older definition would not be withdrawn by whoever changes it just now. From here on he waits.
+    if !prepare::hold(&prepared) {
+        let changed = "the task was changed while it was planned";
+        Failure { sqlstate: "40001".to_string(), message: changed.to_string(), ..Default::default() }.raise();
+    }
     tally::add(id, tally::Writer::Executor(me.index), counts, None);
     if prepared.task.plan_problem.is_some() {
         task::set_plan_problem(id, None);
+    }
+    if let Some(from) = resolved.task.looks_from.filter(|_| is_whole || is_swept) {
+        task::set_looked_through(id, from);
     }
     let limit = limit.filter(|limit| limit.is_of(token));
     if let (Some(limit), Need::Everything | Need::Window) = (limit, need) {
@@ -155,11 +183,11 @@ fn look_through(scan: &mut Scan, need: Need, limit: Option<&Limit>, now: Instant
     match (need, limit) {
         (Need::Everything, None) => scan.window(floor, scan.until(), floor),
         (Need::Everything, Some(limit)) => {
-            let recent = floor.max(Instant(now.0 - RECENT.max(need::scan_interval())));
+            let recent = floor.max(recent(now));
             scan.window(recent, scan.until(), floor);
             // A sweep that is under way goes on, for it must come to its end some time; the next scan begins another one.
             let is_fresh = limit.behind_to.load(Acquire) == 0;
-            if recent > floor && is_fresh {
+            if is_behind(floor, now) && is_fresh {
                 limit.behind_to.store(recent.0, Release);
             }
             return is_fresh;
@@ -174,14 +202,24 @@ fn look_through(scan: &mut Scan, need: Need, limit: Option<&Limit>, now: Instant
     true
 }
 
+/// From where on all is looked through at once.
+fn recent(now: Instant) -> Instant {
+    Instant(now.0 - RECENT.max(need::scan_interval()))
+}
+
+/// Is there something before that?
+fn is_behind(floor: Instant, now: Instant) -> bool {
+    recent(now) > floor
+}
+
 /// Goes on with a task's sweep, back in time to the floor, in steps that take some ten milliseconds each: there may be
-/// millions of rows, all done already, and others wait for this executor.
-fn sweep(scan: &mut Scan, limit: &Limit, until: i64) {
+/// millions of rows, all done already, and others wait for this executor. True if it came to the end.
+fn sweep(scan: &mut Scan, limit: &Limit, until: i64) -> bool {
     let (begun, floor) = (clock::now().0, scan.floor());
     let mut step = limit.step.load(Acquire).max(1_000_000);
     let mut to = limit.behind_to.load(Acquire);
     if to == 0 || until <= begun {
-        return;
+        return false;
     }
     while to != 0 && clock::now().0 < until {
         let (from, step_begun) = (floor.0.max(to - step), clock::now().0);
@@ -205,6 +243,7 @@ fn sweep(scan: &mut Scan, limit: &Limit, until: i64) {
     limit.behind_to.store(to, Release);
     let now = clock::now().0;
     limit.resume_at.store(if limit.is_swept.load(Acquire) { now + REST * (now - begun) } else { now }, Release);
+    to == 0
 }
 
 /// Moves the horizon on, in shared memory, where the triggers read it.

@@ -60,6 +60,11 @@ pub fn task(me: &Me, id: i32) -> Option<Rc<Prepared>> {
     Some(prepared)
 }
 
+/// Is the task still as it was looked up? If so it stays until the transaction ends.
+pub fn hold(prepared: &Prepared) -> bool {
+    task::hold(prepared.task.id) && task::version(prepared.task.id).as_ref() == Some(&prepared.version)
+}
+
 impl Prepared {
     /// Looks up function and table; what is wrong with them is looked at again the next time.
     pub fn plan(&self) -> Result<&Plan> {

@@ -2,62 +2,36 @@
 //! the agenda nor recorded enters the agenda. Inside the planning transaction of one task. Its statements run under the
 //! owner's search_path, for the sake of functions in views and filters, so every name in them is qualified.
 
+use super::found::Found;
 use crate::catalog::agenda;
-use crate::catalog::enter::{self, New};
+use crate::catalog::enter::New;
 use crate::catalog::key;
-use crate::catalog::record::{self, Outcome, Record};
 use crate::catalog::resolved::Resolved;
 use crate::catalog::tally::Counts;
 use crate::catalog::task::ROW_ALIAS;
-use crate::pg::tid::Tid;
 use crate::pg::{clock, memory, sql, value};
-use schedule::{BaseRange, ColumnKind, Instant, Late, Occurrence};
+use schedule::{BaseRange, ColumnKind, Instant};
 use std::collections::HashSet;
 
 /// How far a holiday may move an occurrence: 400 days, in microseconds.
 const LONGEST_MOVE: i64 = 400 * 86_400_000_000;
 /// Rows read, and occurrences looked up, at a time.
 const PORTION: usize = 1000;
-/// A row whose occurrences in the window are more than this is cut: the rest comes with a later pass.
-const PER_ROW: usize = 10_000;
 
 /// One planning pass over one task.
 pub struct Scan<'a> {
-    resolved: &'a Resolved,
-    now: Instant,
-    until: Instant,
+    pub(super) resolved: &'a Resolved,
+    pub(super) now: Instant,
+    pub(super) until: Instant,
     floor: Instant,
     /// Oldest due time that a captured row may still have.
     captured_floor: Instant,
     /// What is in the agenda with a nominal instant in this range.
-    known: HashSet<u128>,
+    pub(super) known: HashSet<u128>,
     known_range: Option<(Instant, Instant)>,
-    found: Vec<Found>,
-    ready: Vec<New>,
-    counts: Counts,
-}
-
-/// A row with something due.
-#[derive(Clone)]
-struct Candidate {
-    key: String,
-    hash: u128,
-    place: Option<Tid>,
-}
-
-struct Found {
-    occurrence: Occurrence,
-    row: Candidate,
-    /// What becomes of it unless it is known.
-    verdict: Verdict,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    Enter,
-    SkipLate,
-    /// Older than the window: only counted, and only if it is not recorded.
-    PassOver,
+    pub(super) found: Vec<Found>,
+    pub(super) ready: Vec<New>,
+    pub(super) counts: Counts,
 }
 
 /// The trigger's limit for the date column as its raw datum value.
@@ -74,11 +48,10 @@ pub fn raw_limit(resolved: &Resolved, until: Instant) -> i64 {
 impl<'a> Scan<'a> {
     /// Begins a pass for what is due before `until`.
     pub fn begin(resolved: &'a Resolved, now: Instant, until: i64) -> Scan<'a> {
-        let window = schedule::span_micros(resolved.timing.catch_up_window);
-        let captured_floor = Instant(now.0 - window);
-        let existing = schedule::span_micros(resolved.timing.existing_rows);
-        let counted = Instant(resolved.task.counts_from.0 - existing);
-        let floor = if existing > window { counted } else { captured_floor.max(counted) };
+        let captured_floor = Instant(now.0 - schedule::span_micros(resolved.timing.catch_up_window));
+        let usual = captured_floor.max(resolved.task.counts_from);
+        // What is asked for is looked for once: when that is done, its records may be forgotten.
+        let floor = resolved.task.looks_from.map_or(usual, |asked| asked.min(usual));
         Scan {
             resolved,
             now,
@@ -137,7 +110,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Reads what the agenda has at the instants of what was found: there may be millions at others.
-    fn know_found(&mut self) {
+    pub(super) fn know_found(&mut self) {
         let nominal = || self.found.iter().map(|found| found.occurrence.nominal_at);
         if let (Some(first), Some(last)) = (nominal().min(), nominal().max()) {
             self.know(first, last);
@@ -247,115 +220,9 @@ impl<'a> Scan<'a> {
                     self.consider(&rows, row, self.captured_floor, true);
                 }
                 drop(rows);
-                self.know_found();
                 self.settle();
             });
         }
-    }
-
-    /// One row's occurrences from `from` up to the horizon.
-    fn consider(&mut self, rows: &sql::Rows, row: usize, from: Instant, is_captured: bool) {
-        let resolved = self.resolved;
-        let columns = resolved.key.len();
-        let Some((base, end)) = resolved.base_and_end(rows, row, columns + 1) else { return };
-        let Some(key) = key::from_row(rows, row, 1, &resolved.key) else { return };
-        let (schedule, zone) = (&resolved.timing.schedule, &resolved.timing.zone);
-        let hash = key::hash(resolved.task.id, &key);
-        let row = Candidate { key, hash, place: Tid::of(rows, row, columns + 3) };
-        let due: Vec<Occurrence> = schedule
-            .occurrences(base, zone, end, from)
-            .take_while(|next| next.due_at < self.until)
-            .take(PER_ROW)
-            .collect();
-        let first_future = due.partition_point(|next| next.due_at < self.now);
-        let (past, future) = due.split_at(first_future);
-        if is_captured && past.is_empty() {
-            let not_before = Instant(resolved.task.counts_from.0.min(from.0));
-            if let Some(last) = schedule.last_before(base, zone, end, from, not_before) {
-                self.note(last, &row, Verdict::PassOver);
-            }
-        }
-        // All of the past is judged, so that the last one is the last also where another look has found it before.
-        for late in schedule::late(resolved.timing.catch_up, past) {
-            let (Late::Run(occurrence) | Late::Skip(occurrence)) = late;
-            if !self.known.contains(&key::identity(hash, occurrence.nominal_at)) {
-                let verdict = if matches!(late, Late::Run(_)) { Verdict::Enter } else { Verdict::SkipLate };
-                self.note(occurrence, &row, verdict);
-            }
-        }
-        for occurrence in future {
-            if !self.known.contains(&key::identity(hash, occurrence.nominal_at)) {
-                self.note(*occurrence, &row, Verdict::Enter);
-            }
-        }
-    }
-
-    fn note(&mut self, occurrence: Occurrence, row: &Candidate, verdict: Verdict) {
-        self.found.push(Found { occurrence, row: row.clone(), verdict });
-    }
-
-    /// Leaves out what is recorded, and gathers the rest for the agenda.
-    fn settle(&mut self) {
-        let task = &self.resolved.task;
-        let found = std::mem::take(&mut self.found);
-        let wanted: Vec<(u128, Instant)> =
-            found.iter().map(|found| (found.row.hash, found.occurrence.nominal_at)).collect();
-        let known = record::known(task.id, &wanted);
-        for (index, found) in found.into_iter().enumerate() {
-            let identity = key::identity(found.row.hash, found.occurrence.nominal_at);
-            if self.known.contains(&identity) {
-                continue;
-            }
-            match (known.get(&index), found.verdict) {
-                (None, Verdict::Enter) => {
-                    self.counts.entered += 1;
-                    self.known.insert(identity);
-                    let Candidate { key, place, .. } = found.row;
-                    self.ready.push(New { occurrence: found.occurrence, key, place });
-                }
-                (Some(record), Verdict::Enter) if record.may_return => self.revive(record.id, found),
-                (None, Verdict::SkipLate) => self.skip_late(found),
-                (None, Verdict::PassOver) => self.counts.passed_over += 1,
-                _ => {}
-            }
-        }
-        if self.ready.len() >= 20 * agenda::ENTRY_KEYS {
-            self.write();
-        }
-    }
-
-    /// Skipped when its row did not fit; now it does: pending again, under its id.
-    fn revive(&mut self, id: i64, found: Found) {
-        let task = &self.resolved.task;
-        if record::take_back(id) {
-            self.counts.skipped -= 1;
-            self.known.insert(key::identity(found.row.hash, found.occurrence.nominal_at));
-            enter::insert_revived(task.owner, task.id, id, found.occurrence, &found.row.key);
-        }
-    }
-
-    fn skip_late(&mut self, found: Found) {
-        let id = enter::next_id();
-        let record = Record {
-            id,
-            occurrence: found.occurrence,
-            forced: false,
-            keys: [found.row.key].into(),
-            position: 0,
-            started_at: None,
-            finished_at: clock::now(),
-            attempt: 0,
-            outcome: Outcome::Skipped("catch_up"),
-        };
-        record::insert(self.resolved.task.id, std::slice::from_ref(&record));
-        self.known.insert(key::identity(found.row.hash, found.occurrence.nominal_at));
-        self.counts.entered += 1;
-        self.counts.skipped += 1;
-    }
-
-    fn write(&mut self) {
-        let task = &self.resolved.task;
-        enter::insert(task.owner, task.id, &std::mem::take(&mut self.ready));
     }
 
     /// Writes the rest; what the pass found.

@@ -1,0 +1,178 @@
+//! What a planning pass makes of the rows it has read: which of their occurrences run, which are too late, which are known
+//! already. Inside the planning transaction of one task, after `scan` has read them.
+
+use super::scan::Scan;
+use crate::catalog::agenda;
+use crate::catalog::enter::{self, New};
+use crate::catalog::key;
+use crate::catalog::record::{self, Outcome, Record};
+use crate::pg::tid::Tid;
+use crate::pg::{clock, sql};
+use crate::worker::events;
+use schedule::{CatchUp, Instant, Late, Occurrence};
+
+/// Occurrences of one row that are held at a time: with a rule of seconds there may be very many in a window.
+const PER_ROW: usize = 10_000;
+
+/// A row with something due.
+#[derive(Clone)]
+pub struct Candidate {
+    key: String,
+    hash: u128,
+    place: Option<Tid>,
+}
+
+/// One of its occurrences.
+pub struct Found {
+    /// Which.
+    pub occurrence: Occurrence,
+    row: Candidate,
+    /// What becomes of it unless it is known.
+    verdict: Verdict,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Enter,
+    SkipLate,
+    /// Older than the window: only counted, and only if it is not recorded.
+    PassOver,
+}
+
+impl Scan<'_> {
+    /// One row's occurrences from `from` up to the horizon.
+    pub fn consider(&mut self, rows: &sql::Rows, row: usize, from: Instant, is_captured: bool) {
+        let resolved = self.resolved;
+        let columns = resolved.key.len();
+        let Some((base, end)) = resolved.base_and_end(rows, row, columns + 1) else { return };
+        let Some(key) = key::from_row(rows, row, 1, &resolved.key) else { return };
+        let (schedule, zone) = (&resolved.timing.schedule, &resolved.timing.zone);
+        let hash = key::hash(resolved.task.id, &key);
+        let row = Candidate { key, hash, place: Tid::of(rows, row, columns + 3) };
+        let until = self.until;
+        let mut due = schedule.occurrences(base, zone, end, from).take_while(|next| next.due_at < until).peekable();
+        if is_captured && due.peek().is_none_or(|next| next.due_at >= self.now) {
+            let not_before = Instant(resolved.task.counts_from.0.min(from.0));
+            if let Some(last) = schedule.last_before(base, zone, end, from, not_before) {
+                self.note(last, &row, Verdict::PassOver);
+            }
+        }
+        while due.peek().is_some() {
+            let some: Vec<Occurrence> = due.by_ref().take(PER_ROW).collect();
+            let (past, future) = some.split_at(some.partition_point(|next| next.due_at < self.now));
+            let has_last = due.peek().is_none_or(|next| next.due_at >= self.now);
+            // All of the past is judged, so that the last one is the last also where another look has found it before.
+            for late in self.judge(past, has_last) {
+                let (Late::Run(occurrence) | Late::Skip(occurrence)) = late;
+                self.note(
+                    occurrence,
+                    &row,
+                    if matches!(late, Late::Run(_)) { Verdict::Enter } else { Verdict::SkipLate },
+                );
+            }
+            future.iter().for_each(|occurrence| self.note(*occurrence, &row, Verdict::Enter));
+            if self.found.len() >= PER_ROW {
+                self.settle();
+            }
+        }
+    }
+
+    /// What becomes of a row's past occurrences, or some of them, by catch_up. What existing_rows and make_up ask for nobody
+    /// has missed: the last of existing rows runs in any case, and all that is made up for.
+    fn judge(&self, past: &[Occurrence], has_last: bool) -> Vec<Late> {
+        let task = &self.resolved.task;
+        let asked = |due_at: Instant| task.looks_from.is_some_and(|asked| due_at >= asked);
+        let is_asked = past.last().is_some_and(|last| asked(last.due_at));
+        let catch_up = match self.resolved.timing.catch_up {
+            CatchUp::All => CatchUp::All,
+            CatchUp::None if !is_asked => CatchUp::None,
+            _ if !has_last => CatchUp::None,
+            _ => CatchUp::Last,
+        };
+        let made_up = |late| match late {
+            Late::Skip(occurrence) if asked(occurrence.due_at) && occurrence.due_at >= task.counts_from => {
+                Late::Run(occurrence)
+            }
+            late => late,
+        };
+        schedule::late(catch_up, past).into_iter().map(made_up).collect()
+    }
+
+    fn note(&mut self, occurrence: Occurrence, row: &Candidate, verdict: Verdict) {
+        if !self.known.contains(&key::identity(row.hash, occurrence.nominal_at)) {
+            self.found.push(Found { occurrence, row: row.clone(), verdict });
+        }
+    }
+
+    /// Leaves out what is in the agenda or recorded, in this order, and gathers the rest for the agenda.
+    pub fn settle(&mut self) {
+        self.know_found();
+        let task = &self.resolved.task;
+        let mut late = Vec::new();
+        let found = std::mem::take(&mut self.found);
+        let wanted: Vec<(u128, Instant)> =
+            found.iter().map(|found| (found.row.hash, found.occurrence.nominal_at)).collect();
+        let known = record::known(task.id, &wanted);
+        for (index, found) in found.into_iter().enumerate() {
+            let identity = key::identity(found.row.hash, found.occurrence.nominal_at);
+            if self.known.contains(&identity) {
+                continue;
+            }
+            match (known.get(&index), found.verdict) {
+                (None, Verdict::Enter) => {
+                    self.counts.entered += 1;
+                    self.known.insert(identity);
+                    let Candidate { key, place, .. } = found.row;
+                    self.ready.push(New { occurrence: found.occurrence, key, place });
+                }
+                (Some(record), Verdict::Enter) if record.may_return => self.revive(record.id, found),
+                (None, Verdict::SkipLate) => {
+                    self.known.insert(identity);
+                    late.push(found);
+                }
+                (None, Verdict::PassOver) => self.counts.passed_over += 1,
+                _ => {}
+            }
+        }
+        self.skip_late(late);
+        if self.ready.len() >= 20 * agenda::ENTRY_KEYS {
+            self.write();
+        }
+    }
+
+    /// Skipped when its row did not fit; now it does: pending again, under its id.
+    fn revive(&mut self, id: i64, found: Found) {
+        let task = &self.resolved.task;
+        if record::take_back(id) {
+            self.counts.skipped -= 1;
+            self.known.insert(key::identity(found.row.hash, found.occurrence.nominal_at));
+            enter::insert_revived(task, id, found.occurrence, &found.row.key);
+        }
+    }
+
+    fn skip_late(&mut self, late: Vec<Found>) {
+        let (count, now) = (late.len(), clock::now());
+        let record = |(found, id): (Found, i64)| Record {
+            id,
+            occurrence: found.occurrence,
+            forced: false,
+            keys: [found.row.key].into(),
+            position: 0,
+            started_at: None,
+            finished_at: now,
+            attempt: 0,
+            outcome: Outcome::Skipped("catch_up"),
+        };
+        let records: Vec<Record> = late.into_iter().zip(enter::next_ids(count)).map(record).collect();
+        record::insert(self.resolved.task.id, &records);
+        events::remember(&records);
+        self.counts.entered += count as i64;
+        self.counts.skipped += count as i64;
+    }
+
+    /// Puts what was gathered into the agenda.
+    pub fn write(&mut self) {
+        let task = &self.resolved.task;
+        enter::insert(task.owner, task.id, &std::mem::take(&mut self.ready));
+    }
+}
