@@ -91,7 +91,7 @@ fn plan_series(task: &Task, from: Instant) -> Result<()> {
     };
     let next = timing.schedule.occurrences(base, &timing.zone, timing.end_at, from).find(is_new);
     if let Some(next) = next {
-        enter::insert(task.owner, task.id, &[New::scheduled(next)]);
+        enter::insert(task.owner, task.id, &[New::scheduled(next, next.due_at < clock::transaction_start())]);
         tally::add(task.id, Writer::Session, Counts { entered: 1, ..Default::default() }, None);
     }
     series::set(task.id, next);

@@ -73,7 +73,7 @@ pub(super) fn define(kind: TaskKind, relation: Option<Oid>, definition: Definiti
             watch::create_triggers(&table.target.sql_name, &watched, token);
         }
         (None, Some(first)) => {
-            enter::insert(user::current(), id, &[New::scheduled(first)]);
+            enter::insert(user::current(), id, &[New::scheduled(first, false)]);
             series::set(id, Some(first));
             tally::add(id, tally::Writer::Session, tally::Counts { entered: 1, ..Default::default() }, None);
             notice_zone(&definition, first);

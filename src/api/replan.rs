@@ -18,7 +18,7 @@ pub fn task(task: &Task, definition: &Definition) -> Result<()> {
         let base = Base::Instant(timing.start_at.unwrap_or(now));
         let first = timing.schedule.occurrences(base, &timing.zone, timing.end_at, now).next();
         if let Some(first) = first {
-            enter::insert(task.owner, task.id, &[New::scheduled(first)]);
+            enter::insert(task.owner, task.id, &[New::scheduled(first, false)]);
             entered += 1;
         }
         series::set(task.id, first);

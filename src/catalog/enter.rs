@@ -17,12 +17,14 @@ pub struct New {
     pub key: String,
     /// Where the row lies.
     pub place: Option<Tid>,
+    /// Made up for: it waits for other runs of its scheduled task, and is not late.
+    pub made_up: bool,
 }
 
 impl New {
-    /// Of a scheduled task.
-    pub fn scheduled(occurrence: Occurrence) -> New {
-        New { occurrence, key: NO_ROW.to_string(), place: None }
+    /// Of a scheduled task; one that is past is made up for.
+    pub fn scheduled(occurrence: Occurrence, made_up: bool) -> New {
+        New { occurrence, key: NO_ROW.to_string(), place: None, made_up }
     }
 }
 
@@ -67,15 +69,16 @@ fn insert_singles(owner: Oid, task: i32, singles: &[&New]) {
         return;
     }
     sql::run(
-        "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, keys)
-         select nextval('jittask.occurrence_id'), $1, $2, u.due, u.due, u.nominal, array[u.key]
-         from unnest($3::timestamptz[], $4::timestamptz[], $5::text[]) u (due, nominal, key)",
+        "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, keys, alone)
+         select nextval('jittask.occurrence_id'), $1, $2, u.due, u.due, u.nominal, array[u.key], u.made_up
+         from unnest($3::timestamptz[], $4::timestamptz[], $5::text[], $6::bool[]) u (due, nominal, key, made_up)",
         &[
             sql::datum(REGROLEOID, Some(owner.into())),
             sql::arg(task),
             sql::ats(singles.iter().map(|new| new.occurrence.due_at)),
             sql::ats(singles.iter().map(|new| new.occurrence.nominal_at)),
             sql::arg(singles.iter().map(|new| new.key.clone()).collect::<Vec<_>>()),
+            sql::arg(singles.iter().map(|new| new.made_up).collect::<Vec<_>>()),
         ],
     );
 }

@@ -148,12 +148,14 @@ fn one(shared: &Shared, slot: &Database, owner: Oid, look: bool, since: Instant,
         let coming = if is_only { waiting(now + EARLY) } else { Waiting::default() };
         return if coming.is_flood() { help(&coming, starts) } else { Next::Nothing };
     }
-    let waiting = waiting(now);
+    let (waiting, coming) = (waiting(now), waiting(now + EARLY).since);
     let waits = waiting.since.is_some_and(|since| now - since.0 >= HELP_AFTER);
     if waiting.entries < 3 && !waits && !is_asked_again {
         // The one that is busy may be done in a moment. What is in its hands already needs no second look.
         let is_needed_soon = look || waiting.since.is_some();
-        return if is_needed_soon { Next::At(now + HELP_AFTER) } else { Next::Nothing };
+        // And what is due in a moment may find it busy still.
+        let next = if is_needed_soon { Some(now) } else { coming.map(|at| at.0.max(now)) };
+        return next.map_or(Next::Nothing, |from| Next::At(from + HELP_AFTER));
     }
     // One that is starting comes first.
     if mine.iter().chain(&lent).any(|executor| !executor.connected.load(Acquire)) {

@@ -214,7 +214,7 @@ fn plan_series(task: &Task, now: Instant, horizon: Instant) {
     let mut last = None;
     for occurrence in timing.schedule.occurrences(Base::Instant(base), &timing.zone, timing.end_at, from).take(TOP_UP) {
         last = Some(occurrence);
-        next.push(New::scheduled(occurrence));
+        next.push(New::scheduled(occurrence, task.looks_from.is_some() && occurrence.due_at < now));
         if occurrence.due_at > horizon {
             break;
         }

@@ -39,6 +39,7 @@ $$;
 select * from pg_temp.known_for(61);
 select * from pg_temp.known_for(60);
 select * from pg_temp.known_for(-1);
+select regexp_replace(p, '\d{4}-\d\d-\d\d', 'DAY') from jittask.status(), unnest(problems) p where p like 'task%';
 -- loading more ends it
 select jittask.load_holidays('germany', 'DE') > 100;
 select name, problem from jittask.tasks where problem is not null and extract(year from current_date) < 2035;

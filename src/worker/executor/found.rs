@@ -123,7 +123,7 @@ impl Scan<'_> {
                     self.counts.entered += 1;
                     self.known.insert(identity);
                     let Candidate { key, place, .. } = found.row;
-                    self.ready.push(New { occurrence: found.occurrence, key, place });
+                    self.ready.push(New { occurrence: found.occurrence, key, place, made_up: false });
                 }
                 (Some(record), Verdict::Enter) if record.may_return => self.revive(record.id, found),
                 (None, Verdict::SkipLate) => {
