@@ -132,6 +132,12 @@ pub fn settle_deferred() {
     }
 }
 
+/// Has this transaction written anything?
+pub fn has_written() -> bool {
+    let id = unsafe { pg_sys::GetTopTransactionIdIfAny() };
+    id != pg_sys::InvalidTransactionId
+}
+
 /// The next transaction id that will be given out: all below have been started.
 pub fn next_xid() -> u64 {
     unsafe { pg_sys::ReadNextFullTransactionId().value }

@@ -10,7 +10,7 @@ use crate::catalog::resolved::Resolved;
 use crate::catalog::target::Target;
 use crate::catalog::task::{self, Task, Version};
 use crate::error::{Error, Kind, Result};
-use crate::pg::{invalidation, user};
+use crate::pg::{invalidation, user, xact};
 use std::cell::OnceCell;
 use std::rc::Rc;
 
@@ -60,9 +60,11 @@ pub fn task(me: &Me, id: i32) -> Option<Rc<Prepared>> {
     Some(prepared)
 }
 
-/// Is the task still as it was looked up? If so it stays until the transaction ends.
+/// Is the task still as it was looked up? Then it stays so until the transaction ends. Where nothing was written by it, it
+/// does not matter, and a lock would cost a transaction id.
 pub fn hold(prepared: &Prepared) -> bool {
-    task::hold(prepared.task.id) && task::version(prepared.task.id).as_ref() == Some(&prepared.version)
+    let id = prepared.task.id;
+    !xact::has_written() || task::hold(id) && task::version(id).as_ref() == Some(&prepared.version)
 }
 
 impl Prepared {
