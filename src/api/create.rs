@@ -53,7 +53,6 @@ pub(super) fn define(kind: TaskKind, relation: Option<Oid>, definition: Definiti
     check_superuser(&function, table.as_ref().map(|table| &table.target))?;
     let filter = definition.filter.as_deref().zip(table.as_ref());
     let filter = filter.map(|(filter, table)| filter::create(filter, &table.target)).transpose()?;
-    let read = filter.clone();
     let now = clock::transaction_start();
     let new = NewTask {
         kind,
@@ -69,7 +68,7 @@ pub(super) fn define(kind: TaskKind, relation: Option<Oid>, definition: Definiti
     checks::notice_calendar(&definition);
     match (&table, first) {
         (Some(table), _) => {
-            let watched = Watched { definition: &definition, key: &table.key_names(), filter: read.as_ref() };
+            let watched = Watched { definition: &definition, key: &table.key_names(), filter: new.filter.as_ref() };
             watch::create_triggers(&table.target.sql_name, &watched, token);
         }
         (None, Some(first)) => {

@@ -49,6 +49,15 @@ pub struct Task {
     pub plan_problem: Option<String>,
 }
 
+impl Task {
+    /// Nothing due before this is made due by looking for it: the catch_up_window (microseconds) and the task's counting
+    /// bound it, unless more is asked for. That is looked for once: when it is done, its records may be forgotten.
+    pub fn floor(&self, now: Instant, window: i64) -> Instant {
+        let usual = self.counts_from.max(Instant(now.0 - window));
+        self.looks_from.map_or(usual, |asked| asked.min(usual))
+    }
+}
+
 /// The alias of the task's table in every statement of ours.
 pub const ROW_ALIAS: &str = "jittask_row";
 

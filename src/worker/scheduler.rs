@@ -208,8 +208,7 @@ fn plan_series(task: &Task, now: Instant, horizon: Instant) {
     };
     let (Some(base), Some(planned)) = (timing.start_at, series::hold(task.id)) else { return };
     let window = schedule::span_micros(timing.catch_up_window);
-    let usual = task.counts_from.max(Instant(now.0 - window));
-    let from = Instant(planned.due_at.0 + 1).max(task.looks_from.map_or(usual, |asked| asked.min(usual)));
+    let from = Instant(planned.due_at.0 + 1).max(task.floor(now, window));
     let mut next: Vec<New> = Vec::new();
     let mut last = None;
     for occurrence in timing.schedule.occurrences(Base::Instant(base), &timing.zone, timing.end_at, from).take(TOP_UP) {

@@ -48,10 +48,8 @@ pub fn raw_limit(resolved: &Resolved, until: Instant) -> i64 {
 impl<'a> Scan<'a> {
     /// Begins a pass for what is due before `until`.
     pub fn begin(resolved: &'a Resolved, now: Instant, until: i64) -> Scan<'a> {
-        let captured_floor = Instant(now.0 - schedule::span_micros(resolved.timing.catch_up_window));
-        let usual = captured_floor.max(resolved.task.counts_from);
-        // What is asked for is looked for once: when that is done, its records may be forgotten.
-        let floor = resolved.task.looks_from.map_or(usual, |asked| asked.min(usual));
+        let window = schedule::span_micros(resolved.timing.catch_up_window);
+        let (floor, captured_floor) = (resolved.task.floor(now, window), Instant(now.0 - window));
         Scan {
             resolved,
             now,
