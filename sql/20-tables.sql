@@ -31,11 +31,13 @@ create table jittask.task (
     counts_from    timestamptz not null,          -- created, altered or resumed: nothing before is due
     looks_from     timestamptz,                   -- but for this: existing_rows or make_up ask for what was due from here
                                                   -- on, and nobody has looked through all of it yet
+    home           text collate "C" not null,     -- the database it runs in; in a copy it does not (src/catalog/home.rs)
     created_at     timestamptz not null,
     dropped_at     timestamptz,
     keeps_records  boolean not null default true  -- dropped without: of a run that was going on then nothing shows
 );
 create unique index task_name on jittask.task (name) where dropped_at is null;
+create index task_home on jittask.task (home) where dropped_at is null;
 create index task_owner on jittask.task (owner);
 create index task_at_work on jittask.task (owner) where kind = 'date_field' and enabled and dropped_at is null;
 
@@ -131,17 +133,10 @@ create table jittask.tally (
     primary key (task_id, writer)
 ) with (fillfactor = 50);
 
--- The database these tables were made in. A copy elsewhere runs nothing.
-create table jittask.home (
-    system_identifier bigint not null,
-    database          oid not null
-);
-
 comment on table jittask.task is 'internal: task definitions; read jittask.tasks';
 comment on table jittask.series is 'internal: how far scheduled tasks are planned';
 comment on table jittask.agenda is 'internal: occurrences that are due soon; read jittask.records';
 comment on table jittask.record is 'internal: ended occurrences; read jittask.records';
 comment on table jittask.capture is 'internal: rows that may have become due soon';
 comment on table jittask.tally is 'internal: counts; read jittask.tasks';
-comment on table jittask.home is 'internal: the database these tasks belong to';
 comment on sequence jittask.occurrence_id is 'internal: ids of occurrences';

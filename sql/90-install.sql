@@ -1,4 +1,4 @@
--- Rights, what pg_dump keeps, and the first row of things.
+-- Rights, what pg_dump keeps, and what watches the database's objects.
 
 revoke all on all functions in schema jittask from public;
 grant execute on all functions in schema jittask to public;
@@ -15,10 +15,6 @@ select pg_catalog.pg_extension_config_dump('jittask.agenda', '');
 select pg_catalog.pg_extension_config_dump('jittask.record', '');
 select pg_catalog.pg_extension_config_dump('jittask.capture', '');
 select pg_catalog.pg_extension_config_dump('jittask.tally', '');
-select pg_catalog.pg_extension_config_dump('jittask.home', '');
-
-insert into jittask.home select c.system_identifier, d.oid
-from pg_control_system() c, pg_database d where d.datname = current_database();
 
 create event trigger jittask_schema_changed on ddl_command_end
     when tag in ('ALTER TABLE', 'ALTER VIEW', 'ALTER MATERIALIZED VIEW', 'ALTER FOREIGN TABLE', 'ALTER FUNCTION', 'ALTER ROUTINE', 'ALTER SCHEMA', 'CREATE FUNCTION',

@@ -1,16 +1,23 @@
-//! Is this the database that the tasks were made in, or a copy of it?
+//! Is this the database that the tasks were made in, or a copy of it? Each task's row tells, so that a task never is in a
+//! copy without being known as one, in whatever order a dump is restored.
 
-use crate::pg::{sql, user};
+use crate::pg::{sql, user, worker};
 use schedule::Instant;
 
-/// False in a copy: nothing runs there.
+/// This database among all: the server's system identifier and the database's OID. A standby shares it, and has it for its
+/// own when it is promoted.
+pub fn here() -> String {
+    format!("{}/{}", worker::system_identifier(), worker::database().to_u32())
+}
+
+/// False where a task was brought along from elsewhere: nothing runs then.
 pub fn is_here() -> bool {
     user::as_extension_owner(|| {
+        // The ends of an index: this is asked at each claim, and there may be many tasks.
         let rows = sql::run(
-            // A restored dump brings its own row beside the one that CREATE EXTENSION made: then this is a copy.
-            "select coalesce(bool_and(h.system_identifier = c.system_identifier and h.database = d.oid), false)
-             from jittask.home h, pg_control_system() c, pg_database d where d.datname = current_database()",
-            &[],
+            "select not exists (select 1 from jittask.task where dropped_at is null and home < $1)
+                and not exists (select 1 from jittask.task where dropped_at is null and home > $1)",
+            &[sql::arg(here())],
         );
         rows.get(0, 1).unwrap_or(false)
     })
@@ -27,19 +34,13 @@ pub fn is_database_owner() -> bool {
 /// Makes this database the tasks' own. Everything counts from `now`: what the copy brought along as due before is left out.
 pub fn move_here(now: Instant) {
     user::as_extension_owner(|| {
-        sql::run("delete from jittask.home", &[]);
-        sql::run(
-            "insert into jittask.home select c.system_identifier, d.oid
-             from pg_control_system() c, pg_database d where d.datname = current_database()",
-            &[],
-        );
         // A restored table may have its columns under other numbers.
         sql::run(
-            "update jittask.task t set counts_from = $1, column_numbers = array(
+            "update jittask.task t set home = $2, counts_from = $1, column_numbers = array(
                  select coalesce(a.attnum, 0) from unnest(t.columns) with ordinality n (name, i)
                  left join pg_attribute a on a.attrelid = t.relation::oid and a.attname = n.name order by n.i)
              where dropped_at is null",
-            &[sql::at(now)],
+            &[sql::at(now), sql::arg(here())],
         );
         sql::run("delete from jittask.capture", &[]);
         sql::run(

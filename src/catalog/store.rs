@@ -3,6 +3,7 @@
 use super::definition::{Definition, TaskKind};
 use super::filter::Filter;
 use super::function::Function;
+use super::home;
 use super::key::KeyColumn;
 use super::task::name_taken;
 use crate::error::{Error, Kind, Result};
@@ -92,13 +93,13 @@ impl NewTask<'_> {
 pub fn insert(task: &NewTask) -> Result<(i32, i64)> {
     let owner = user::current();
     let mut values = task.values()?;
-    values.extend([sql::arg(task.kind.label()), sql::datum(REGROLEOID, Some(owner.into()))]);
+    values.extend([sql::arg(task.kind.label()), sql::datum(REGROLEOID, Some(owner.into())), sql::arg(home::here())]);
     let rows = user::as_extension_owner(|| {
         sql::run(
             &format!(
-                "insert into jittask.task (token, kind, owner, created_at, {COLUMNS})
+                "insert into jittask.task (token, kind, owner, home, created_at, {COLUMNS})
                  select ('x' || encode(substr(uuid_send(gen_random_uuid()), 1, 8), 'hex'))::bit(64)::bigint | 2,
-                     $19::jittask.task_kind, $20, clock_timestamp(), {VALUES}
+                     $19::jittask.task_kind, $20, $21, clock_timestamp(), {VALUES}
                  on conflict (name) where dropped_at is null do nothing
                  returning id, token"
             ),

@@ -127,6 +127,11 @@ pub fn database() -> Oid {
     unsafe { pg_sys::MyDatabaseId }
 }
 
+/// What tells this server's data from all others'; a physical standby has the same.
+pub fn system_identifier() -> u64 {
+    unsafe { pg_sys::GetSystemIdentifier() }
+}
+
 /// This process.
 pub fn pid() -> i32 {
     unsafe { pg_sys::MyProcPid }

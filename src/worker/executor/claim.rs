@@ -8,6 +8,7 @@ use super::prepare;
 use super::turns::Turns;
 use crate::catalog::agenda::{self, Entry};
 use crate::catalog::definition::TaskKind;
+use crate::catalog::home;
 use crate::catalog::tally::Writer;
 use crate::pg::boundary::Failure;
 use crate::pg::shmem::{Interruption, QUICK};
@@ -27,8 +28,8 @@ thread_local! {
 enum Step {
     Nothing,
     Ran,
-    /// The extension was dropped.
-    NoExtension,
+    /// The extension was dropped, or tasks were brought here from elsewhere.
+    NothingHere,
     /// The entry is of another task than the last one: the session has to be made new first.
     OtherTask(i32),
 }
@@ -46,8 +47,8 @@ const YOUNG: i64 = 25_000;
 pub fn one(me: &Me, turns: &mut Turns, was_idle: bool) -> bool {
     let begun = clock::monotonic();
     let result = xact::run(|| {
-        if user::extension().is_none() {
-            return Step::NoExtension;
+        if user::extension().is_none() || !home::is_here() {
+            return Step::NothingHere;
         }
         let Some(entry) = turns.claim(me, was_idle) else { return Step::Nothing };
         if entry.task != turns.session {
@@ -69,7 +70,7 @@ pub fn one(me: &Me, turns: &mut Turns, was_idle: bool) -> bool {
             me.most.set((2 * me.most.get()).min(MOST));
             true
         }
-        Ok(Step::NoExtension) => worker::exit(0),
+        Ok(Step::NothingHere) => worker::exit(0),
         Ok(Step::OtherTask(task)) => {
             separate(turns);
             turns.session = task;

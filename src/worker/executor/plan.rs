@@ -8,7 +8,7 @@ use super::prepare;
 use super::scan::{self, Scan};
 use crate::catalog::resolved::Resolved;
 use crate::catalog::task::{self, Task, Watched};
-use crate::catalog::{adopt, capture, tally};
+use crate::catalog::{adopt, capture, home, tally};
 use crate::error::OrRaise;
 use crate::pg::boundary::Failure;
 use crate::pg::shmem::Limit;
@@ -89,6 +89,9 @@ fn is_passing(failure: &Failure) -> bool {
 
 /// The owner's tasks that there is something to plan of: mostly few of many.
 fn in_need(me: &Me) -> Vec<Watched> {
+    if !home::is_here() {
+        return Vec::new();
+    }
     let (now, mut tasks) = (clock::now(), task::planned_for(me.owner));
     let captured: HashSet<i64> = capture::waiting().into_iter().map(|(token, _)| token).collect();
     let limit = |task: &Watched| me.shared.limit(task.token);
