@@ -24,7 +24,9 @@ from (
     union all
     select a.id + k.pos - 1, a.task_id, k.key, a.nominal_at, a.due_at,
            case when x.entry is not null then 'executing'::jittask.record_status
-                when a.attempt = 0 and a.due_at < clock_timestamp() - current_setting('jittask.overdue_after')::interval
+                -- retry_record lets it be due anew, at run_at; what is held back has none.
+                when a.attempt = 0 and case when a.run_at < 'infinity' then a.run_at else a.due_at end
+                     < clock_timestamp() - coalesce(current_setting('jittask.overdue_after', true), '1min')::interval
                 then 'overdue' else 'pending' end,
            a.attempt + (x.entry is not null)::int, coalesce(x.started_at, a.started_at), null,
            null, a.error_code, a.error, a.error_context, null, x.pid
@@ -48,13 +50,15 @@ select t.name, t.title, t.description, t.kind, pg_get_userbyid(t.owner) as owner
                 end) as problem,
        t.relation as table_name, (t.definition ->> 'date_column')::name as date_column,
        t.schedule, t.definition ->> 'time_zone' as time_zone, n.due_at as next_due_at,
-       c.last_started_at, c.last_status, coalesce(c.completed, 0) as completed, coalesce(c.failed, 0) as failed,
+       greatest(c.last_started_at, n.started_at) as last_started_at, c.last_status, coalesce(c.completed, 0) as completed, coalesce(c.failed, 0) as failed,
        coalesce(c.skipped, 0) as skipped, coalesce(c.cancelled, 0) as cancelled,
        coalesce(c.passed_over, 0) as passed_over, t.definition
 from jittask.task t
 left join jittask.series s on s.task_id = t.id
 left join jittask.calendar_load l on l.calendar = coalesce(t.definition ->> 'calendar', 'default')
-left join lateral (select min(a.due_at) as due_at from jittask.agenda a where a.task_id = t.id) n on true
+left join lateral (
+    select min(a.due_at) filter (where x.entry is null) as due_at, max(coalesce(x.started_at, a.started_at)) as started_at
+    from jittask.agenda a left join jittask.running() x on x.entry = a.id where a.task_id = t.id) n on true
 left join lateral (
     select sum(y.completed)::bigint as completed, sum(y.failed)::bigint as failed, sum(y.skipped)::bigint as skipped,
            sum(y.cancelled)::bigint as cancelled, sum(y.passed_over)::bigint as passed_over,
@@ -66,7 +70,7 @@ where t.dropped_at is null and jittask.may_read(t.owner);
 create view jittask.workers with (security_barrier) as
 select w.pid, w.kind, d.datname as database, pg_get_userbyid(w.role) as role, w.state, w.since, w.heartbeat_at
 from jittask.worker_slots() w left join pg_database d on d.oid = w.database
-where w.kind <> 'executor' or pg_has_role(w.role, 'USAGE') or pg_has_role('pg_monitor', 'USAGE');
+where w.kind <> 'executor' or jittask.may_read(w.role) or pg_has_role('pg_monitor', 'USAGE');
 
 create view jittask.progress with (security_barrier) as
 select x.pid, t.name as task, a.due_at,

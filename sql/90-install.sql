@@ -17,7 +17,7 @@ select pg_catalog.pg_extension_config_dump('jittask.capture', '');
 select pg_catalog.pg_extension_config_dump('jittask.tally', '');
 
 create event trigger jittask_schema_changed on ddl_command_end
-    when tag in ('ALTER TABLE', 'ALTER VIEW', 'ALTER MATERIALIZED VIEW', 'ALTER FOREIGN TABLE', 'ALTER FUNCTION', 'ALTER ROUTINE', 'ALTER SCHEMA', 'CREATE FUNCTION',
+    when tag in ('ALTER TABLE', 'ALTER VIEW', 'ALTER MATERIALIZED VIEW', 'ALTER FOREIGN TABLE', 'ALTER FUNCTION', 'ALTER ROUTINE', 'ALTER SCHEMA', 'ALTER PROCEDURE', 'ALTER AGGREGATE', 'CREATE FUNCTION', 'CREATE PROCEDURE', 'CREATE AGGREGATE',
                  'CREATE TABLE', 'CREATE VIEW')
     execute function jittask.schema_changed();
 create event trigger jittask_objects_dropped on sql_drop execute function jittask.schema_changed();

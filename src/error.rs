@@ -32,6 +32,8 @@ pub enum Kind {
     NoKey,
     /// 55000: wrong state.
     State,
+    /// 55P03: in somebody's hands.
+    Busy,
     /// 0A000: not supported here.
     Unsupported,
 }
@@ -89,6 +91,7 @@ impl Error {
             Kind::WrongType => PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
             Kind::NoKey => PgSqlErrorCode::ERRCODE_INVALID_TABLE_DEFINITION,
             Kind::State => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Kind::Busy => PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE,
             Kind::Unsupported => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
         }
     }

@@ -19,8 +19,8 @@ static OVERDUE_AFTER: GucSetting<i32> = GucSetting::<i32>::new(60_000);
 /// Milliseconds.
 pub static EXECUTOR_IDLE: GucSetting<i32> = GucSetting::<i32>::new(10_000);
 
-/// Minutes; 0 keeps for ever.
-pub static RECORD_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(90 * 1440);
+/// Seconds; 0 keeps for ever.
+pub static RECORD_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(90 * 86_400);
 /// Which ends of occurrences are announced.
 pub static NOTIFY: GucSetting<Notify> = GucSetting::<Notify>::new(Notify::failed);
 
@@ -71,7 +71,7 @@ pub fn init() {
         c"jittask.planning_horizon",
         c"How far ahead occurrences enter the agenda.",
         &PLANNING_HORIZON,
-        (10, 7 * 86_400),
+        (1, 7 * 86_400),
         GucFlags::UNIT_S,
     );
     interval(
@@ -103,7 +103,7 @@ pub fn init() {
         0,
         i32::MAX,
         GucContext::Sighup,
-        GucFlags::UNIT_MIN,
+        GucFlags::UNIT_S,
     );
     GucRegistry::define_enum_guc(
         c"jittask.notify",

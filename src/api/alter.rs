@@ -104,7 +104,12 @@ pub(super) fn replace(task: Task, definition: Definition) -> Result<()> {
         filter,
         function: &function,
         counts_from: if counts_anew { now } else { task.counts_from },
-        looks_from: if asks_anew { store::existing_since(&definition, now)? } else { task.looks_from },
+        looks_from: if asks_anew {
+            let since = store::existing_since(&definition, now)?;
+            since.map(|since| control::not_forgotten(&definition, since, now)).transpose()?
+        } else {
+            task.looks_from
+        },
     };
     if let Some(table) = &table
         && watched(&task.definition) != watched(&definition)
@@ -114,6 +119,9 @@ pub(super) fn replace(task: Task, definition: Definition) -> Result<()> {
         watch::create_triggers(&table.target.sql_name, &watched, task.token);
     }
     store::update(task.id, &new)?;
+    if (old.skip_holidays, &old.calendar) != (definition.skip_holidays, &definition.calendar) {
+        checks::notice_calendar(&definition);
+    }
     // Also what waited for a function or a table that the task does not need any more.
     if !is_paused || !was_paused {
         agenda::hold_retries(task.id, is_paused);

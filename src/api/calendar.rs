@@ -1,6 +1,6 @@
 //! Calendars: made and read by everybody, changed by their owners. In the caller's transaction.
 
-use super::replan;
+use super::{replan, with_lock_limit};
 use crate::catalog::calendar::{self, DEFAULT, Override};
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::{sql, user, wake};
@@ -134,7 +134,7 @@ fn load_holidays(
     from_year: Option<i32>,
     until_year: Option<i32>,
 ) -> i32 {
-    sql::session(|| load(calendar, country, subdivision, from_year, until_year).or_raise())
+    sql::session(|| with_lock_limit(|| load(calendar, country, subdivision, from_year, until_year)).or_raise())
 }
 
 fn load(
@@ -204,17 +204,19 @@ fn notice(message: String, hint: &str) {
 
 #[pg_extern(sql = false)]
 fn add_holiday(calendar: Option<String>, day: Option<Date>, name: Option<String>) {
-    sql::session(|| required("name", name).and_then(|name| change(calendar, day, Override::Holiday(&name))).or_raise())
+    let add = || required("name", name).and_then(|name| change(calendar, day, Override::Holiday(&name)));
+    sql::session(|| with_lock_limit(add).or_raise())
 }
 
 #[pg_extern(sql = false)]
 fn add_workday(calendar: Option<String>, day: Option<Date>, name: Option<String>) {
-    sql::session(|| required("name", name).and_then(|name| change(calendar, day, Override::Workday(&name))).or_raise())
+    let add = || required("name", name).and_then(|name| change(calendar, day, Override::Workday(&name)));
+    sql::session(|| with_lock_limit(add).or_raise())
 }
 
 #[pg_extern(sql = false)]
 fn remove_day(calendar: Option<String>, day: Option<Date>) {
-    sql::session(|| change(calendar, day, Override::Ordinary).or_raise())
+    sql::session(|| with_lock_limit(|| change(calendar, day, Override::Ordinary)).or_raise())
 }
 
 fn change(calendar: Option<String>, day: Option<Date>, said: Override) -> Result<()> {
@@ -237,7 +239,7 @@ fn finite(day: Option<Date>) -> Result<Date> {
 
 #[pg_extern(sql = false)]
 fn drop_calendar(name: Option<String>) {
-    sql::session(|| drop(name).or_raise())
+    sql::session(|| with_lock_limit(|| drop(name)).or_raise())
 }
 
 fn drop(name: Option<String>) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use super::{require_preloaded, with_lock_limit};
 use crate::catalog::agenda::{self, Entry};
-use crate::catalog::definition::TaskKind;
+use crate::catalog::definition::{Definition, TaskKind};
 use crate::catalog::enter::{self, New};
 use crate::catalog::key::{self, NO_ROW};
 use crate::catalog::record::{self, Outcome, Record};
@@ -11,6 +11,7 @@ use crate::catalog::task::{self, Task};
 use crate::catalog::{filter, internal, series, watch};
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::{clock, sql, value, wake};
+use crate::settings;
 use pgrx::prelude::*;
 use schedule::{Base, Instant, Occurrence};
 
@@ -40,7 +41,7 @@ fn resume(name: Option<String>, make_up: Option<pgrx::datum::Interval>) -> Resul
     }
     let now = clock::transaction_start();
     let make_up = make_up.map_or(Ok(0), make_up_micros)?;
-    let since = Instant(now.0.saturating_sub(make_up));
+    let since = not_forgotten(&task.definition, Instant(now.0.saturating_sub(make_up)), now)?;
     task::resume(task.id, since, (make_up > 0).then_some(since));
     if make_up > 0 {
         for (id, occurrence, key) in record::skipped_by_pause(task.id, since) {
@@ -62,6 +63,18 @@ pub(super) fn go_on(task: &Task, since: Instant) -> Result<()> {
     wake::forget_limit_at_commit(task.token);
     wake::at_commit();
     Ok(())
+}
+
+/// From where on a task that was at work may be looked through again, if that is wanted from `since` on: what is older than
+/// records are kept may have run, and nobody would know.
+pub(super) fn not_forgotten(definition: &Definition, since: Instant, now: Instant) -> Result<Instant> {
+    let kept = i64::from(settings::RECORD_RETENTION.get()) * 1_000_000;
+    let kept = Instant(now.0 - kept.max(schedule::span_micros(definition.timing()?.catch_up_window)));
+    if settings::RECORD_RETENTION.get() == 0 || since >= kept {
+        return Ok(since);
+    }
+    notice!("what was due before jittask.record_retention may have run and be forgotten: it is left out");
+    Ok(kept)
 }
 
 fn make_up_micros(interval: pgrx::datum::Interval) -> Result<i64> {

@@ -223,6 +223,7 @@ impl Table {
                     Kind::WrongType,
                     format!("column \"{name}\" is of type {}, not date, timestamp or timestamptz", shown_type(kind)),
                 )
+                .hint("Change its type, or follow a view that casts it, with capture => 'scan'.")
             })
         };
         let column = dated(text(&definition.date_column))?;

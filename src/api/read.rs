@@ -76,7 +76,8 @@ fn worker_slots() -> TableIterator<
         for slot in &shared.databases {
             add(&slot.scheduler, "scheduler", slot.oid.load(Acquire), 0, "idle");
         }
-        for slot in shared.executors.iter().filter(|slot| may_see(slot, c"pg_monitor")) {
+        let may_see = |slot: &&shmem::Executor| may_see(slot, c"pg_monitor") || may_see(slot, c"pg_read_all_data");
+        for slot in shared.executors.iter().filter(may_see) {
             let state = match (slot.connected.load(Acquire), slot.busy.load(Acquire)) {
                 (false, _) => "starting",
                 (true, true) => "busy",

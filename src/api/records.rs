@@ -40,7 +40,7 @@ fn cancel(id: Option<i64>) -> Result<bool> {
         // In a batch that executes another row just now: waited for as for a lock.
         let patience = lock::timeout();
         if patience > 0 && clock::now().0 - begun > patience {
-            return Err(Error::new(Kind::State, format!("record {id} is in a batch that is being executed"))
+            return Err(Error::new(Kind::Busy, format!("record {id} is in a batch that is being executed"))
                 .hint("Try again in a moment, or with a longer lock_timeout."));
         }
         worker::wait_until(Instant(clock::now().0 + 10_000));
@@ -94,7 +94,8 @@ fn required(id: Option<i64>) -> Result<i64> {
 
 /// The owner's, and superusers'.
 fn check_owner(task: i32) -> Result<task::Task> {
-    let denied = || Error::new(Kind::Denied, "must be owner of the record's task");
+    let denied =
+        || Error::new(Kind::Denied, "must be owner of the record's task").hint("SET ROLE to the task's owner first.");
     let task = task::by_id(task).ok_or_else(denied)?;
     if user::may_act_as(task.owner) || user::is_superuser() { Ok(task) } else { Err(denied()) }
 }

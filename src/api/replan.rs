@@ -12,6 +12,8 @@ use schedule::{Base, Instant};
 /// Plans a task anew by this definition.
 pub fn task(task: &Task, definition: &Definition) -> Result<()> {
     let now = clock::transaction_start();
+    // The scheduler may be planning it just now: what it enters is withdrawn as well.
+    series::wait_for(task.id);
     let mut entered = -agenda::withdraw(task.id, now);
     if task.kind == TaskKind::Scheduled {
         let timing = definition.timing()?;

@@ -2,6 +2,7 @@
 
 use super::{alter, create, with_lock_limit};
 use crate::catalog::definition::{Definition, TaskKind};
+use crate::catalog::home;
 use crate::catalog::target::Target;
 use crate::catalog::task::{self, Task};
 use crate::error::{Error, Kind, OrRaise, Result};
@@ -36,12 +37,16 @@ fn export(task: &Task) -> Result<Value> {
     document.retain(|key, value| defaults.get(key) != Some(value));
     document.insert("version".to_string(), VERSION.into());
     document.insert("kind".to_string(), task.kind.label().into());
-    let target = task.relation.map(Target::open).transpose()?;
-    if let Some(target) = &target {
-        document.insert("table_name".to_string(), target.sql_name.clone().into());
+    // One that is gone is exported as it was called.
+    let target = task.relation.and_then(|relation| Target::open(relation).ok());
+    let table = target.as_ref().map(|target| target.sql_name.clone()).or_else(|| task::table_called(task.id));
+    if let Some(table) = table {
+        document.insert("table_name".to_string(), table.into());
     }
     // Function, table and schemas may have been renamed.
-    if let (Some(written), Ok(callable)) = (document.get_mut("service_function"), task.function.callable()) {
+    if let (Some(written), Ok(callable), true) =
+        (document.get_mut("service_function"), task.function.callable(), home::is_here())
+    {
         *written = callable.signature(task.function.takes, target.as_ref()).into();
     }
     Ok(Value::Object(document))

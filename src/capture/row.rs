@@ -13,6 +13,7 @@ const FLUSH_AT: usize = 1000;
 struct Place {
     token: i64,
     relation: u32,
+    is_dated: bool,
     /// Keys share the fate of the subtransaction that wrote their rows, so they must not be written by another.
     subtransaction: u32,
 }
@@ -24,8 +25,12 @@ thread_local! {
 /// A row that may be due soon was inserted or changed.
 pub fn captured(row: &Row) {
     let source = &row.source;
-    let place =
-        Place { token: source.token, relation: source.relation.to_u32(), subtransaction: tuple::subtransaction() };
+    let place = Place {
+        token: source.token,
+        relation: source.relation.to_u32(),
+        is_dated: row.is_dated,
+        subtransaction: tuple::subtransaction(),
+    };
     wake::before_commit(flush, forget);
     wake::at_commit();
     let Some(key) = row.key() else {
@@ -61,5 +66,6 @@ fn forget() {
 fn write(place: Place, keys: Option<Vec<String>>) {
     let Some(heap) = lock::relation(c"capture") else { return };
     let relation = pgrx::pg_sys::Oid::from(place.relation);
-    tuple::append(heap, &[place.token.into_datum(), relation.into_datum(), keys.and_then(IntoDatum::into_datum)]);
+    let keys = keys.and_then(IntoDatum::into_datum);
+    tuple::append(heap, &[place.token.into_datum(), relation.into_datum(), place.is_dated.into_datum(), keys]);
 }

@@ -34,12 +34,13 @@ pub fn table(id: i32, known: Option<Oid>) -> Result<bool> {
 
 fn take(task: &Task, relation: Oid) -> Result<()> {
     let target = Target::open(relation)?;
+    task.check_superuser(Some(&target))?;
     let key = target.key(Some(&task.key_columns))?;
     let definition = &task.definition;
     let names: Vec<String> = key.iter().map(|column| column.name.clone()).collect();
     // A filter of columns has survived; one that takes the row went with the table.
     let filter = match (&task.filter, &definition.filter) {
-        (Some(kept), Some(written)) if !filter::is_own(&kept.call, task.owner) => {
+        (Some(kept), Some(written)) if filter::check(kept, task.owner, &target).is_err() => {
             Some(filter::create(written, &target)?)
         }
         (kept, _) => kept.clone(),
@@ -63,7 +64,9 @@ fn take(task: &Task, relation: Oid) -> Result<()> {
     store::update(task.id, &new)?;
     match function.callable() {
         Ok(_) => agenda::hold_retries(task.id, false),
-        Err(problem) => health::mark(task.id, &problem),
+        Err(problem) => {
+            health::mark(task.id, &problem);
+        }
     }
     // What is in the table by now came without a trigger.
     wake::forget_limit_at_commit(task.token);

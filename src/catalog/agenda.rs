@@ -260,6 +260,18 @@ fn take(which: &str, arguments: &[sql::Arg]) -> Vec<Entry> {
     (0..rows.len()).filter_map(|row| entry_at(&rows, row)).collect()
 }
 
+/// Lets go what a task has held back, all or nothing. False if somebody is at it just now: nobody waits for him.
+pub fn try_let_go(task: i32) -> bool {
+    user::as_extension_owner(|| {
+        let statement = "with waiting as (select id from jittask.agenda where task_id = $1 and run_at = 'infinity'),
+             free as (select id from jittask.agenda where id in (select id from waiting) for update skip locked),
+             are_all as (select (select count(*) from waiting) = (select count(*) from free) as free),
+             gone as (update jittask.agenda set run_at = clock_timestamp() from are_all where are_all.free and id in (select id from free))
+             select free from are_all";
+        sql::run(statement, &[sql::arg(task)]).get(0, 1).unwrap_or(false)
+    })
+}
+
 /// Holds a paused task's retries back, or lets them go.
 pub fn hold_retries(task: i32, held: bool) {
     user::as_extension_owner(|| {

@@ -154,12 +154,12 @@ pub fn lock(name: &str, to_drop: bool) -> Option<(Oid, Vec<i32>)> {
     Some((rows.get(0, 1)?, rows.get(0, 2)?))
 }
 
-/// How many tasks skip this calendar's holidays.
+/// How many tasks skip this calendar's holidays, or name it for when they do.
 pub fn uses(name: &str) -> i64 {
     user::as_extension_owner(|| {
         sql::run(
-            "select count(*) from jittask.task where dropped_at is null and definition ->> 'skip_holidays' = 'true'
-                 and coalesce(definition ->> 'calendar', 'default') = $1",
+            "select count(*) from jittask.task where dropped_at is null and (definition ->> 'calendar' = $1
+                 or definition ->> 'skip_holidays' = 'true' and coalesce(definition ->> 'calendar', 'default') = $1)",
             &[sql::arg(name)],
         )
         .get(0, 1)

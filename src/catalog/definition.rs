@@ -2,6 +2,7 @@
 
 use super::texts::{
     canonical_instant, canonical_span, canonical_time, instant_text, read_instant, read_interval, read_time, span_text,
+    time_text,
 };
 use crate::error::{Error, Kind, Result};
 use crate::pg::zone;
@@ -191,7 +192,7 @@ impl Definition {
         }
         for (name, text) in [("at", &mut self.at), ("end_time", &mut self.end_time)] {
             if let Some(written) = text {
-                *written = read_time(name, written)?.format("%H:%M:%S%.f").to_string();
+                *written = time_text(read_time(name, written)?);
             }
         }
         for (name, text) in [("start_at", &mut self.start_at), ("end_at", &mut self.end_at)] {

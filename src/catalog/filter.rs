@@ -8,7 +8,7 @@ use super::target::{Column, Target};
 use super::task::ROW_ALIAS;
 use crate::error::{Error, Kind, Result};
 use crate::pg::{expression, sql, user};
-use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::{self, Oid};
 
 /// A filter as a task keeps it.
 #[derive(Clone, Debug)]
@@ -83,15 +83,65 @@ fn name_of(call: &str) -> &str {
     bare.split('(').next().unwrap_or_default()
 }
 
-/// Is the function still there, and the owner's? Another's of the same name must not run as him.
-pub fn is_own(call: &str, owner: Oid) -> bool {
+/// Is the function still there, and the owner's, the only one of its name, and does it get what it was made for? Else the
+/// call could mean another's function, or run another's cast, as him.
+pub fn check(filter: &Filter, owner: Oid, target: &Target) -> Result<()> {
     let rows = user::with_pinned_path(|| {
         sql::run(
-            "select 1 from pg_proc where pronamespace = 'jittask_filter'::regnamespace and proname = $1::text::name and proowner = $2",
-            &[sql::arg(name_of(call)), sql::arg(owner)],
+            "select proowner, proargtypes::oid[] from pg_proc
+             where pronamespace = 'jittask_filter'::regnamespace and proname = $1::text::name",
+            &[sql::arg(name_of(&filter.call))],
         )
     });
-    !rows.is_empty()
+    let hint = "Alter the task's filter, to have it made anew.";
+    if rows.len() != 1 || rows.get(0, 1) != Some(owner) {
+        let message = format!("the filter's function {} is gone or is another role's", name_of(&filter.call));
+        return Err(Error::new(Kind::NoFunction, message).hint(hint));
+    }
+    let taken: Vec<Oid> = rows.get(0, 2).unwrap_or_default();
+    let given = given(filter, target)?;
+    // Between built-in types there are only built-in casts, so a column may become a longer text or integer.
+    let fits = |(taken, given): (&Oid, &Oid)| taken == given || given.to_u32() < pg_sys::FirstNormalObjectId;
+    if taken.len() != given.len() || !taken.iter().zip(&given).all(fits) {
+        return Err(Error::new(Kind::WrongType, "a column has another type than when the filter was made").hint(hint));
+    }
+    Ok(())
+}
+
+/// Types of what the call hands over now; 42703 where a column is gone.
+fn given(filter: &Filter, target: &Target) -> Result<Vec<Oid>> {
+    if filter.takes_row() {
+        return Ok(vec![target.row_type]);
+    }
+    let list = filter.call.split_once('(').and_then(|(_, list)| list.strip_suffix(')')).unwrap_or_default();
+    let Some(list) = list.strip_prefix(&format!("{ROW_ALIAS}.")) else { return Ok(Vec::new()) };
+    let columns = target.columns();
+    let kind = |name: &str| {
+        let found = columns.iter().find(|column| column.sql_name == name);
+        found.map(|column| column.kind).ok_or_else(|| {
+            Error::new(Kind::NoColumn, format!("column {name}, which the filter reads, does not exist any more"))
+        })
+    };
+    list.split(&format!(", {ROW_ALIAS}.")).map(kind).collect()
+}
+
+/// In an event trigger at the end of a command: nobody makes a function that a filter's call could mean as well.
+pub fn refuse_second() -> Result<()> {
+    let rows = user::as_extension_owner(|| {
+        sql::run(
+            "select p.proname::text from pg_event_trigger_ddl_commands() d join pg_proc p on p.oid = d.objid
+             where d.classid = 'pg_proc'::regclass and p.pronamespace = 'jittask_filter'::regnamespace and exists (
+                 select 1 from pg_proc q where q.proname = p.proname and q.pronamespace = p.pronamespace and q.oid <> p.oid)",
+            &[],
+        )
+    });
+    match rows.get::<String>(0, 1) {
+        None => Ok(()),
+        Some(name) => {
+            Err(Error::new(Kind::Exists, format!("there is a function {name} in schema jittask_filter already"))
+                .hint("The functions in that schema are jittask's: one a filter."))
+        }
+    }
 }
 
 /// Drops a task's filter function, if it is there.

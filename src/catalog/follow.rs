@@ -3,6 +3,7 @@
 
 use super::definition::Definition;
 use super::filter::Filter;
+use super::home;
 use super::rename;
 use super::target::Target;
 use super::task::{self, Task};
@@ -12,14 +13,15 @@ use pgrx::JsonB;
 use std::collections::HashMap;
 
 /// Tasks whose table or columns have other names now, or whose table is in another schema or another's: task, old and new name of the table, old and new names of columns.
-/// Tasks that somebody is changing are left out, for nobody's DDL shall wait; the next look finds them.
+/// Tasks that somebody is changing are left out, for nobody's DDL shall wait; the next look finds them. So are those that a
+/// dump has just brought here: their columns may have other numbers in it.
 const RENAMED: &str = "select t.id, t.table_name::text, c.relname::text, r.old, r.new
      from jittask.task t join pg_class c on c.oid = t.relation::oid join pg_namespace s on s.oid = c.relnamespace cross join lateral (
          select coalesce(array_agg(n.name::text), '{}') as old, coalesce(array_agg(a.attname::text), '{}') as new
          from unnest(t.columns, t.column_numbers) n (name, number)
          join pg_attribute a on a.attrelid = t.relation::oid and a.attnum = n.number
          where a.attname <> n.name and not a.attisdropped) r
-     where t.dropped_at is null and (r.old <> '{}' or (t.table_name, t.table_schema, t.table_owner::oid)
+     where t.dropped_at is null and t.home = $1 and (r.old <> '{}' or (t.table_name, t.table_schema, t.table_owner::oid)
          is distinct from (c.relname, s.nspname, c.relowner))";
 /// Only of the tables that the command changed, and of those that inherit from them.
 const CHANGED: &str = "with recursive changed (relation) as (
@@ -32,14 +34,15 @@ pub fn command_end() {
         let statement = format!(
             "{CHANGED} {RENAMED} and t.relation::oid in (select relation from changed) for update of t skip locked"
         );
-        follow(&sql::run(&statement, &[]), true);
+        follow(&sql::run(&statement, &[sql::arg(home::here())]), true);
     });
 }
 
 /// In the scheduler: no user's table is opened, so a trigger keeps the old name of a key column, does not find it, and lets
 /// the executors look through the table.
 pub fn all() {
-    user::as_extension_owner(|| follow(&sql::run(&format!("{RENAMED} for update of t skip locked"), &[]), false));
+    let statement = format!("{RENAMED} for update of t skip locked");
+    user::as_extension_owner(|| follow(&sql::run(&statement, &[sql::arg(home::here())]), false));
 }
 
 fn follow(found: &sql::Rows, with_triggers: bool) {

@@ -186,9 +186,22 @@ pub struct Callable {
     pub name: String,
     /// May the current role execute it?
     pub is_allowed: bool,
+    /// Types of its arguments.
+    arguments: Vec<Oid>,
 }
 
 impl Callable {
+    /// Does it take what it will be given? Its OID may be another function's by now.
+    pub fn fits(&self, takes: Takes, target: Option<&Target>) -> bool {
+        let wanted = match (takes, target) {
+            (Takes::Nothing, _) => Vec::new(),
+            (Takes::Row, Some(target)) => vec![target.row_type],
+            (Takes::Rows, Some(target)) => vec![target.row_array],
+            (_, None) => return false,
+        };
+        self.arguments == wanted
+    }
+
     /// `schema.name(type)`, as it is now.
     pub fn signature(&self, takes: Takes, target: Option<&Target>) -> String {
         signature(&self.name, takes, target)
@@ -205,7 +218,8 @@ impl Function {
 fn callable(oid: Oid, signature: &str, owner: Oid) -> std::result::Result<Callable, String> {
     let rows = user::with_pinned_path(|| {
         sql::run(
-            "select p.oid, p.proowner, n.nspname::text, p.proname::text, has_function_privilege(p.oid, 'EXECUTE')
+            "select p.oid, p.proowner, n.nspname::text, p.proname::text, has_function_privilege(p.oid, 'EXECUTE'),
+                 p.proargtypes::oid[]
              from pg_proc p join pg_namespace n on n.oid = p.pronamespace
              where p.oid = coalesce(
                  (select q.oid from pg_proc q where q.oid = $1),
@@ -226,6 +240,7 @@ fn callable(oid: Oid, signature: &str, owner: Oid) -> std::result::Result<Callab
                 rows.get::<String>(0, 4).unwrap_or_default(),
             ),
             is_allowed: rows.get(0, 5).unwrap_or(false),
+            arguments: rows.get(0, 6).unwrap_or_default(),
         }),
         _ => Err(format!("function {signature} does not exist any more")),
     }

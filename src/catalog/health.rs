@@ -1,7 +1,7 @@
 //! Are the objects that tasks need still there? Read from system catalogs only, so that the scheduler may ask; a user's
 //! table is not opened.
 
-use super::task;
+use super::{agenda, task};
 use crate::pg::{sql, user, worker};
 use pgrx::pg_sys::Oid;
 
@@ -9,6 +9,8 @@ use pgrx::pg_sys::Oid;
 pub struct Found {
     /// Owners of tasks whose table is there again: executors of theirs give it back to them.
     pub to_adopt: Vec<Oid>,
+    /// Tasks were left out that somebody is changing.
+    pub are_left_out: bool,
     /// A role or a time zone is missing. Nothing tells when it is back, so somebody has to look.
     pub wants_looks: bool,
 }
@@ -17,12 +19,10 @@ pub struct Found {
 pub fn check() -> Found {
     user::as_extension_owner(|| {
         // Zone and calendar.
-        let (unsettled, why): (Vec<i32>, Vec<String>) = task::all()
-            .iter()
-            .filter_map(|task| task.timing().err().map(|problem| (task.id, problem.message().to_string())))
-            .unzip();
+        let (unsettled, why): (Vec<i32>, Vec<String>) =
+            task::unsettled().into_iter().map(|(id, problem)| (id, problem.message().to_string())).unzip();
         let wants_time = !unsettled.is_empty();
-        mark_and_heal(unsettled, why);
+        let are_left_out = mark_and_heal(unsettled, why);
         let rows = sql::run(
             &format!("select t.owner::oid, not exists (select 1 from pg_roles r where r.oid = t.owner::oid and r.rolname = t.owner_name),
                 exists ({})
@@ -31,14 +31,16 @@ pub fn check() -> Found {
         );
         let is = |row: usize, column: usize| rows.get::<bool>(row, column).unwrap_or(false);
         Found {
+            are_left_out,
             to_adopt: (0..rows.len()).filter(|row| is(*row, 3)).filter_map(|row| rows.get(row, 1)).collect(),
             wants_looks: wants_time || (0..rows.len()).any(|row| is(row, 2)),
         }
     })
 }
 
-/// `unsettled` are tasks of which nobody can say when they are due, and why.
-fn mark_and_heal(unsettled: Vec<i32>, why: Vec<String>) {
+/// `unsettled` are tasks of which nobody can say when they are due, and why. True if some were left out, which somebody is
+/// changing just now: nobody waits for him, for he may take hours.
+fn mark_and_heal(unsettled: Vec<i32>, why: Vec<String>) -> bool {
     let changed = sql::run(
         "with found as (
              select t.id, case
@@ -54,8 +56,8 @@ fn mark_and_heal(unsettled: Vec<i32>, why: Vec<String>) {
                  when t.kind = 'date_field' and c.oid is null then 'its table does not exist any more'
                  when missing.name is not null then format('column \"%s\" of %s does not exist any more', missing.name, t.relation)
                  else ($3::text[])[array_position($2::int[], t.id)]
-                 end as problem, p.oid as function_oid, format('%I.%I(%s)', f.nspname, p.proname,
-                     (select string_agg(format_type(a, null), ', ') from unnest(p.proargtypes) a)) as function_name
+                 end as problem, p.oid as function_oid, case when p.oid is not null then format('%I.%I(%s)', f.nspname, p.proname,
+                     (select string_agg(format_type(a, null), ', ') from unnest(p.proargtypes) a)) end as function_name
              from jittask.task t
              left join pg_proc p on p.oid = coalesce(
                  (select q.oid from pg_proc q where q.oid = t.function_oid),
@@ -71,33 +73,55 @@ fn mark_and_heal(unsettled: Vec<i32>, why: Vec<String>) {
                      select 1 from pg_attribute a where a.attrelid = t.relation::oid and a.attname = n.name and a.attnum > 0 and not a.attisdropped)
                  limit 1) missing on true
              where t.dropped_at is null)
-         -- A function that came back is followed from now on by its new OID, and one that was renamed by its new name.
-         update jittask.task t set problem = found.problem,
-             function_oid = case when found.problem is null then found.function_oid else t.function_oid end,
-             function_name = case when found.problem is null then found.function_name else t.function_name end,
-             definition = case when found.problem is null and t.definition ? 'service_function'
-                 then jsonb_set(t.definition, '{service_function}', to_jsonb(found.function_name)) else t.definition end
-         from found where found.id = t.id and (t.problem is distinct from found.problem
-             or found.problem is null and (t.function_oid, t.function_name) is distinct from (found.function_oid, found.function_name))
-         returning t.id, found.problem is null",
+         select f.id, f.problem, f.function_oid, f.function_name from found f join jittask.task t on t.id = f.id
+         where t.problem is distinct from f.problem
+             or f.problem is null and (t.function_oid, t.function_name) is distinct from (f.function_oid, f.function_name)",
         &[sql::arg(worker::runs_nologin_roles()), sql::arg(unsettled), sql::arg(why)],
     );
+    let mut are_left_out = false;
     for row in 0..changed.len() {
-        if let (Some(id), Some(true)) = (changed.get::<i32>(row, 1), changed.get::<bool>(row, 2)) {
-            super::agenda::hold_retries(id, false);
+        let Some(id) = changed.get::<i32>(row, 1) else { continue };
+        let problem = changed.get::<String>(row, 2);
+        if !task::try_lock(id) || problem.is_none() && !agenda::try_let_go(id) {
+            are_left_out = true;
+            continue;
+        }
+        match problem {
+            Some(problem) => set_problem(id, Some(&problem)),
+            None => heal_with(id, changed.get::<Oid>(row, 3), changed.get::<String>(row, 4)),
         }
     }
+    are_left_out
 }
 
-/// Notes what is gone, found out by a run before the check did.
-pub fn mark(id: i32, problem: &str) {
+/// A function that came back is followed from now on by its new OID, and one that was renamed by its new name.
+fn heal_with(id: i32, function: Option<Oid>, name: Option<String>) {
+    let statement = "update jittask.task set problem = null, function_oid = $2, function_name = $3,
+             definition = case when definition ? 'service_function' then jsonb_set(definition, '{service_function}', to_jsonb($3))
+                 else definition end
+         where id = $1";
+    sql::run(statement, &[sql::arg(id), sql::arg(function), sql::arg(name)]);
+}
+
+fn set_problem(id: i32, problem: Option<&str>) {
     let statement = "update jittask.task set problem = $2 where id = $1 and problem is distinct from $2";
-    user::as_extension_owner(|| sql::run(statement, &[sql::arg(id), sql::arg(super::record::cut(problem))]));
+    user::as_extension_owner(|| sql::run(statement, &[sql::arg(id), sql::arg(problem.map(super::record::cut))]));
 }
 
-/// Nothing is missing any more.
-pub fn heal(id: i32) {
-    let statement = "update jittask.task set problem = null where id = $1";
-    user::as_extension_owner(|| sql::run(statement, &[sql::arg(id)]));
-    super::agenda::hold_retries(id, false);
+/// Notes what is gone, found out by a run before the check did. False if somebody is changing the task just now.
+pub fn mark(id: i32, problem: &str) -> bool {
+    let is_free = task::try_lock(id);
+    if is_free {
+        set_problem(id, Some(problem));
+    }
+    is_free
+}
+
+/// Nothing is missing any more. False if somebody is changing the task just now, or what waits of it.
+pub fn heal(id: i32) -> bool {
+    let is_free = task::try_lock(id) && agenda::try_let_go(id);
+    if is_free {
+        set_problem(id, None);
+    }
+    is_free
 }

@@ -4,10 +4,12 @@
 use crate::pg::{sql, user, worker};
 use schedule::Instant;
 
-/// This database among all: the server's system identifier and the database's OID. A standby shares it, and has it for its
-/// own when it is promoted.
+/// This database among all: the server's system identifier, the database's OID and the extension's, which is another one
+/// where a dump was restored into the database that it was made of. A standby shares all three, and has them for its own
+/// when it is promoted.
 pub fn here() -> String {
-    format!("{}/{}", worker::system_identifier(), worker::database().to_u32())
+    let extension = user::extension().map_or(0, |extension| extension.to_u32());
+    format!("{}/{}/{extension}", worker::system_identifier(), worker::database().to_u32())
 }
 
 /// False where a task was brought along from elsewhere: nothing runs then.
@@ -34,9 +36,9 @@ pub fn is_database_owner() -> bool {
 /// Makes this database the tasks' own. Everything counts from `now`: what the copy brought along as due before is left out.
 pub fn move_here(now: Instant) {
     user::as_extension_owner(|| {
-        // A restored table may have its columns under other numbers.
+        // A restored table may have its columns under other numbers, and another function may have the number of the task's.
         sql::run(
-            "update jittask.task t set home = $2, counts_from = $1, column_numbers = array(
+            "update jittask.task t set home = $2, counts_from = $1, looks_from = null, function_oid = 0, column_numbers = array(
                  select coalesce(a.attnum, 0) from unnest(t.columns) with ordinality n (name, i)
                  left join pg_attribute a on a.attrelid = t.relation::oid and a.attname = n.name order by n.i)
              where dropped_at is null",

@@ -3,6 +3,7 @@
 
 use super::target::shown_type;
 use crate::error::{Error, Kind, Result};
+use crate::pg::boundary::Failure;
 use crate::pg::{digest, sql, tuple, value};
 use pgrx::pg_sys::Oid;
 use schedule::Instant;
@@ -89,12 +90,20 @@ pub fn from_json(row_key: &Value, columns: &[KeyColumn]) -> Result<String> {
     Ok(tuple::join_key(&values?))
 }
 
-/// From a row of results whose columns `first…` are the key columns; None if one is null.
+/// From a row of results whose columns `first…` are the key columns; None if one is null. Raises 40001 if one is of another
+/// type than it was when the table was looked up: its values would be read for what they are not.
 pub fn from_row(rows: &sql::Rows, row: usize, first: usize, columns: &[KeyColumn]) -> Option<String> {
     let values: Option<Vec<String>> = columns
         .iter()
         .enumerate()
-        .map(|(i, column)| rows.datum(row, first + i).map(|value| tuple::key_json(column.kind, value)))
+        .map(|(i, column)| {
+            let kind = rows.kind(first + i);
+            if kind != column.kind && value::base_type(kind) != column.kind {
+                let message = format!("column \"{}\" was altered while it was read", column.name);
+                Failure { sqlstate: "40001".to_string(), message, ..Default::default() }.raise();
+            }
+            rows.datum(row, first + i).map(|value| tuple::key_json(column.kind, value))
+        })
         .collect();
     values.map(|values| tuple::join_key(&values))
 }

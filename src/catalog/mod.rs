@@ -11,6 +11,7 @@ pub mod due;
 pub mod enter;
 pub mod filter;
 pub mod follow;
+pub mod forget;
 pub mod function;
 pub mod health;
 pub mod home;

@@ -203,6 +203,8 @@ pub struct Known {
     pub id: i64,
     /// Skipped only because the row did not fit then: may become pending again.
     pub may_return: bool,
+    /// `completed`, `failed`, `skipped` or `cancelled`.
+    pub status: String,
 }
 
 /// Which of these occurrences are recorded: by index in `wanted`.
@@ -212,7 +214,8 @@ pub fn known(task: i32, wanted: &[(u128, Instant)]) -> std::collections::HashMap
     }
     let rows = user::as_extension_owner(|| {
         sql::run_by_keys(
-            "select u.i, r.id, coalesce(r.status = 'skipped' and r.reason in ('row_changed', 'filter', 'row_deleted'), false)
+            "select u.i, r.id, coalesce(r.status = 'skipped' and r.reason in ('row_changed', 'filter', 'row_deleted'), false),
+                 coalesce(r.status, 'completed')::text
              from unnest($2::uuid[], $3::timestamptz[]) with ordinality u (hash, nominal, i)
              cross join lateral (select * from jittask.record r where jittask.key_hash(r.task_id, r.key) = u.hash
                  and r.nominal_at = u.nominal and r.task_id = $1 offset 0) r", // offset 0: one look-up a key, also in a plan made when the table was empty
@@ -226,7 +229,10 @@ pub fn known(task: i32, wanted: &[(u128, Instant)]) -> std::collections::HashMap
     (0..rows.len())
         .filter_map(|row| {
             let index: i64 = rows.get(row, 1)?;
-            Some((index as usize - 1, Known { id: rows.get(row, 2)?, may_return: rows.get(row, 3)? }))
+            Some((
+                index as usize - 1,
+                Known { id: rows.get(row, 2)?, may_return: rows.get(row, 3)?, status: rows.get(row, 4)? },
+            ))
         })
         .collect()
 }
@@ -279,10 +285,17 @@ pub struct Ended {
 
 /// The record of this id, if the occurrence has ended.
 pub fn ended(id: i64) -> Option<Ended> {
+    // Mostly it is one that did not complete: those have an index of their own.
+    with_id(id, "status is not null").or_else(|| with_id(id, "status is null"))
+}
+
+fn with_id(id: i64, condition: &str) -> Option<Ended> {
     let rows = user::as_extension_owner(|| {
         sql::run(
-            "select task_id, nominal_at, coalesce(due_at, nominal_at), coalesce(forced, false), key,
-                 coalesce(status, 'completed')::text from jittask.record where id = $1",
+            &format!(
+                "select task_id, nominal_at, coalesce(due_at, nominal_at), coalesce(forced, false), key,
+                     coalesce(status, 'completed')::text from jittask.record where id = $1 and {condition}"
+            ),
             &[sql::arg(id)],
         )
     });
@@ -299,28 +312,4 @@ pub fn ended(id: i64) -> Option<Ended> {
 pub fn reopen(id: i64) -> bool {
     let statement = "delete from jittask.record where id = $1 and status <> 'completed'";
     user::as_extension_owner(|| sql::run(statement, &[sql::arg(id)]).len() == 1)
-}
-
-/// Removes up to `count` records that ended before `cutoff` and longer ago than their task's catch_up_window; and what
-/// is left of dropped tasks that have no record any more. Returns how many records went.
-pub fn remove_older(cutoff: Instant, count: i64) -> i64 {
-    user::as_extension_owner(|| {
-        // An occurrence ends after it was due, so the oldest are the first in the index by time.
-        let removed = sql::run(
-            "delete from jittask.record where id in (
-                 select r.id from jittask.record r join jittask.task t on t.id = r.task_id
-                 where r.nominal_at < $1 and t.looks_from is null and r.finished_at < least($1,
-                     clock_timestamp() - coalesce((t.definition ->> 'catch_up_window')::interval, '1 year'))
-                 order by r.nominal_at limit $2 for update of r skip locked)",
-            &[sql::at(cutoff), sql::arg(count)],
-        );
-        let gone = "t.dropped_at < $1 and not exists (select 1 from jittask.record r where r.task_id = t.id)
-             and not exists (select 1 from jittask.agenda a where a.task_id = t.id)";
-        sql::run(
-            &format!("delete from jittask.tally y using jittask.task t where t.id = y.task_id and {gone}"),
-            &[sql::at(cutoff)],
-        );
-        sql::run(&format!("delete from jittask.task t where {gone}"), &[sql::at(cutoff)]);
-        removed.len() as i64
-    })
 }

@@ -1,11 +1,14 @@
 //! A date-field task with its table looked up as it is now, and the pieces of the statements that read it.
 
 use super::definition::{Timing, column_kind};
+use super::filter;
 use super::key::KeyColumn;
 use super::target::Target;
 use super::task::{ROW_ALIAS, Task};
 use crate::error::{Error, Kind, Result};
-use crate::pg::sql;
+use crate::pg::{sql, user};
+use chrono::Datelike;
+use pgrx::pg_sys::Oid;
 use schedule::{ColumnKind, Instant};
 
 /// A date-field task with its table looked up as it is now.
@@ -39,6 +42,7 @@ impl Task {
             Error::new(Kind::NoTable, format!("the table of task \"{}\" does not exist any more", self.name))
         })?;
         let target = Target::open(relation)?;
+        self.check_superuser(Some(&target))?;
         let key = target.key(Some(&self.key_columns))?;
         let dated = |name: &str| -> Result<ColumnKind> {
             column_kind(target.column(name)?).ok_or_else(|| {
@@ -50,14 +54,34 @@ impl Task {
         };
         let column = self.definition.date_column.clone().unwrap_or_default();
         let column_kind = dated(&column)?;
-        if let Some(filter) = self.filter.as_ref().filter(|filter| !super::filter::is_own(&filter.call, self.owner)) {
-            return Err(Error::new(
-                Kind::NoFunction,
-                format!("the filter's function {} is gone or is another role's", filter.call),
-            ));
+        if let Some(filter) = &self.filter {
+            filter::check(filter, self.owner, &target)?;
         }
         let end = self.definition.end_column.clone().map(|name| dated(&name).map(|kind| (name, kind))).transpose()?;
         Ok(Resolved { timing, target, key, column, column_kind, end, task: self })
+    }
+}
+
+impl Task {
+    /// A superuser's task reads and runs only what is a superuser's own, also if its owner became one later.
+    pub fn check_superuser(&self, target: Option<&Target>) -> Result<()> {
+        let is_safe = |owner: Oid| user::is_superuser_role(owner);
+        if !is_safe(self.owner) || is_safe(self.function.owner) && target.is_none_or(|target| is_safe(target.owner)) {
+            return Ok(());
+        }
+        Err(Error::new(
+            Kind::Denied,
+            format!("task \"{}\" of a superuser calls or reads what is not a superuser's", self.name),
+        ))
+    }
+}
+
+/// Is a value that has no instant after all that have one, and not before?
+fn is_late(value: schedule::Base) -> bool {
+    match value {
+        schedule::Base::Date(date) => date.year() > 1970,
+        schedule::Base::Local(local) => local.year() > 1970,
+        schedule::Base::Instant(at) => at.0 > 0,
     }
 }
 
@@ -131,8 +155,12 @@ impl Resolved {
             None => (end_value.value() as i64 as i32 != i32::MIN && end_value.value() as i64 != i64::MIN)
                 .then_some((base, None)),
             Some(end) => {
-                let end = schedule::row_end(end, self.timing.end_offset, self.timing.end_time, &self.timing.zone)?;
-                Some((base, Some(end)))
+                let Timing { end_offset, end_time, zone, .. } = &self.timing;
+                match schedule::row_end(end, *end_offset, *end_time, zone) {
+                    Some(end) => Some((base, Some(end))),
+                    // Beyond all that is ever due, on one side or the other.
+                    None => is_late(end).then_some((base, None)),
+                }
             }
         }
     }

@@ -37,6 +37,13 @@ pub fn hold(task: i32) -> Option<Occurrence> {
     Some(Occurrence { nominal_at: rows.at(0, 1)?, due_at: rows.at(0, 2)? })
 }
 
+/// The same, and waits for whoever has it.
+pub fn wait_for(task: i32) {
+    user::as_extension_owner(|| {
+        sql::run("select 1 from jittask.series where task_id = $1 for update", &[sql::arg(task)]);
+    });
+}
+
 /// The earliest end of what is planned, over all tasks at work: when the next topping up is due, less the horizon.
 pub fn earliest_end() -> Option<Instant> {
     user::as_extension_owner(|| {

@@ -31,16 +31,17 @@ pub fn read(role: Oid, all: bool) -> Counts {
         sql::run(
             &format!(
                 "{MINE}, waiting as (
-                     select a.task_id, a.due_at, a.attempt, cardinality(a.keys) - coalesce(x.running, 0) as count, coalesce(x.running, 0) as running
+                     select a.attempt = 0 as is_new, case when a.run_at < 'infinity' then a.run_at else a.due_at end as since,
+                         clock_timestamp() - coalesce(current_setting('jittask.overdue_after', true), '1min')::interval as overdue_since, cardinality(a.keys) - coalesce(x.running, 0) as count, coalesce(x.running, 0) as running
                      from jittask.agenda a join mine on mine.id = a.task_id
                      left join (select entry, case when pos = 0 then total else 1 end as running from jittask.running()) x on x.entry = a.id),
                  ends as (
                      select coalesce(sum(y.entered - y.completed - y.failed - y.skipped - y.cancelled), 0) as open
                      from jittask.tally y join mine on mine.id = y.task_id)
                  select
-                     coalesce((select extract(epoch from max(clock_timestamp() - due_at) filter (where attempt = 0 and count > 0)) * 1000000 from waiting), 0)::bigint,
-                     coalesce((select sum(count) filter (where not (attempt = 0 and due_at < clock_timestamp() - current_setting('jittask.overdue_after')::interval)) from waiting), 0)::bigint,
-                     coalesce((select sum(count) filter (where attempt = 0 and due_at < clock_timestamp() - current_setting('jittask.overdue_after')::interval) from waiting), 0)::bigint,
+                     coalesce((select extract(epoch from max(clock_timestamp() - since) filter (where is_new and count > 0)) * 1000000 from waiting), 0)::bigint,
+                     coalesce((select sum(count) filter (where not (is_new and since < overdue_since)) from waiting), 0)::bigint,
+                     coalesce((select sum(count) filter (where is_new and since < overdue_since) from waiting), 0)::bigint,
                      coalesce((select sum(running) from waiting), 0)::bigint,
                      (select count(*) from jittask.record r join mine on mine.id = r.task_id where r.status = 'failed' and r.finished_at > clock_timestamp() - interval '1 hour'),
                      ((select open from ends) - coalesce((select sum(count + running) from waiting), 0))::bigint,

@@ -17,6 +17,8 @@ pub struct Column {
     pub name: String,
     /// Quoted.
     pub sql_name: String,
+    /// Its type.
+    pub kind: Oid,
     /// Qualified.
     pub sql_type: String,
     /// Another collation than its type's.
@@ -105,9 +107,15 @@ impl Target {
             let error = Error::new(Kind::NoColumn, format!("column \"{name}\" of \"{}\" does not exist", self.name));
             match self.column_like(name) {
                 Some(like) => error.hint(format!("There is a column \"{like}\": names are taken as they are written.")),
-                None => error,
+                None => error.hint(format!("Its columns are {}.", self.column_names())),
             }
         })
+    }
+
+    /// Their names, for a person.
+    fn column_names(&self) -> String {
+        let names: Vec<String> = self.columns().into_iter().map(|column| column.sql_name).collect();
+        names.join(", ")
     }
 
     /// All columns.
@@ -123,6 +131,7 @@ impl Target {
         let column = |row: usize| Column {
             name: rows.get(row, 4).unwrap_or_default(),
             sql_name: rows.get(row, 1).unwrap_or_default(),
+            kind: rows.get(row, 2).unwrap_or(Oid::INVALID),
             sql_type: tuple::type_name(rows.get(row, 2).unwrap_or(Oid::INVALID)),
             has_own_collation: rows.get(row, 3).unwrap_or(false),
         };

@@ -5,7 +5,7 @@ use super::definition::{Definition, TaskKind};
 use super::filter::Filter;
 use super::function::{Function, Takes};
 use crate::error::{Error, Kind, Result};
-use crate::pg::{lock, sql, user};
+use crate::pg::{lock, memory, sql, user};
 use pgrx::JsonB;
 use pgrx::pg_sys::{Oid, REGROLEOID};
 use schedule::Instant;
@@ -121,7 +121,7 @@ pub fn find_for_caller(name: Option<&str>) -> Result<Task> {
     if user::may_act_as(task.owner) {
         return Ok(task);
     }
-    Err(Error::new(Kind::Denied, format!("must be owner of task \"{name}\"")))
+    Err(Error::new(Kind::Denied, format!("must be owner of task \"{name}\"")).hint("SET ROLE to its owner first."))
 }
 
 /// The task of this name, for the very role that owns it: what evaluates a filter, or makes a function of the owner's,
@@ -142,6 +142,13 @@ pub fn by_id(id: i32) -> Option<Task> {
         sql::run(&format!("select {COLUMNS} from jittask.task t where t.id = $1"), &[sql::arg(id)])
     });
     (!rows.is_empty()).then(|| from_row(&rows, 0).ok()).flatten()
+}
+
+/// What a date-field task's table is called, or was when it was there: qualified and quoted.
+pub fn table_called(id: i32) -> Option<String> {
+    let statement =
+        "select format('%I.%I', table_schema, table_name) from jittask.task where id = $1 and kind = 'date_field'";
+    user::as_extension_owner(|| sql::run(statement, &[sql::arg(id)]).get(0, 1))
 }
 
 /// A stored task as it is now, and its calendar: compare it with an earlier one.
@@ -231,23 +238,43 @@ fn watched(condition: &str, arguments: &[sql::Arg]) -> Vec<Watched> {
     (0..rows.len()).filter_map(watched).collect()
 }
 
-/// Scheduled tasks whose planned series ends before `horizon`.
+/// Scheduled tasks whose planned series ends before `horizon`, some of them, the first to end first.
 pub fn to_top_up(horizon: Instant) -> Vec<Task> {
     let rows = user::as_extension_owner(|| {
         let statement = format!(
-            "select {COLUMNS} from jittask.task t join jittask.series s on s.task_id = t.id where s.due_at < $1 and t.enabled and t.dropped_at is null"
+            "select {COLUMNS} from jittask.task t join jittask.series s on s.task_id = t.id where s.due_at < $1 and t.enabled and t.dropped_at is null
+             order by s.due_at limit 100"
         );
         sql::run(&statement, &[sql::at(horizon)])
     });
     (0..rows.len()).filter_map(|row| from_row(&rows, row).ok()).collect()
 }
 
-/// All tasks.
-pub fn all() -> Vec<Task> {
-    let rows = user::as_extension_owner(|| {
-        sql::run(&format!("select {COLUMNS} from jittask.task t where t.dropped_at is null"), &[])
-    });
-    (0..rows.len()).filter_map(|row| from_row(&rows, row).ok()).collect()
+/// Tasks of which nobody can say when they are due, since a zone or a calendar is missing, and why. Read some at a time and
+/// without their texts: one may be of a megabyte.
+pub fn unsettled() -> Vec<(i32, Error)> {
+    let statement = "select t.id, t.definition - '{title,description,body,filter}'::text[] from jittask.task t
+         where t.dropped_at is null and t.id > $1 order by t.id limit 100";
+    let (mut last, mut found) = (i32::MIN, Vec::new());
+    while memory::scratch(|| {
+        let rows = user::as_extension_owner(|| sql::run(statement, &[sql::arg(last)]));
+        for row in 0..rows.len() {
+            last = rows.get(row, 1).unwrap_or(i32::MAX);
+            let definition = rows.get::<JsonB>(row, 2).map_or(serde_json::Value::Null, |JsonB(definition)| definition);
+            let timing = Definition::parse(definition).and_then(|definition| definition.timing());
+            found.extend(timing.err().map(|problem| (last, problem)));
+        }
+        !rows.is_empty()
+    }) {}
+    found
+}
+
+/// Locks a task's row until the transaction ends. False if it is gone, or somebody has it.
+pub fn try_lock(id: i32) -> bool {
+    user::as_extension_owner(|| {
+        let statement = "select 1 from jittask.task where id = $1 for update skip locked";
+        !sql::run(statement, &[sql::arg(id)]).is_empty()
+    })
 }
 
 /// The tasks of one owner, by name.
@@ -342,10 +369,12 @@ pub fn set_looked_through(id: i32, from: Instant) {
     });
 }
 
-/// Notes that a task could not be planned, and why, or that it could; writes only a change.
+/// Notes that a task could not be planned, and why, or that it could; writes only a change, and not while
+/// somebody else changes the task.
 pub fn set_plan_problem(id: i32, problem: Option<&str>) {
     user::as_extension_owner(|| {
-        let statement = "update jittask.task set plan_problem = $2 where id = $1 and plan_problem is distinct from $2";
+        let statement = "update jittask.task set plan_problem = $2
+             where id = (select id from jittask.task where id = $1 and plan_problem is distinct from $2 for update skip locked)";
         sql::run(statement, &[sql::arg(id), sql::arg(problem.map(super::record::cut))])
     });
 }

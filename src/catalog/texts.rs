@@ -4,6 +4,7 @@
 use super::definition::invalid;
 use crate::error::Result;
 use crate::pg::sql;
+use chrono::Timelike;
 use schedule::{Instant, Span};
 
 /// 0001-01-01 and 10000-01-01 less a microsecond, UTC: what ISO 8601 and PostgreSQL write alike.
@@ -49,10 +50,20 @@ pub fn span_text(span: Span) -> String {
     if span.micros != 0 || parts.is_empty() {
         let (sign, micros) = (if span.micros < 0 { "-" } else { "" }, span.micros.unsigned_abs());
         let (seconds, rest) = (micros / 1_000_000, micros % 1_000_000);
-        let fraction = if rest == 0 { String::new() } else { format!(".{rest:06}").trim_end_matches('0').to_string() };
-        parts.push(format!("{sign}{:02}:{:02}:{:02}{fraction}", seconds / 3600, seconds / 60 % 60, seconds % 60));
+        let (hours, minutes, seconds, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60, fraction(rest));
+        parts.push(format!("{sign}{hours:02}:{minutes:02}:{seconds:02}{rest}"));
     }
     parts.join(" ")
+}
+
+/// A time of day as PostgreSQL writes it.
+pub fn time_text(time: chrono::NaiveTime) -> String {
+    format!("{}{}", time.format("%H:%M:%S"), fraction(u64::from(time.nanosecond() / 1000)))
+}
+
+/// Of a second; nothing for none.
+fn fraction(micros: u64) -> String {
+    if micros == 0 { String::new() } else { format!(".{micros:06}").trim_end_matches('0').to_string() }
 }
 
 /// A kept interval.

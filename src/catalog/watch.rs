@@ -23,7 +23,8 @@ pub fn create_triggers(table: &str, watched: &Watched, token: i64) {
         return;
     }
     let column = quote_identifier(definition.date_column.as_deref().unwrap_or_default());
-    let arguments = std::iter::once(token.to_string()).chain(key.iter().cloned()).chain(watched.read_with_filter());
+    let head = [token.to_string(), definition.date_column.clone().unwrap_or_default()];
+    let arguments = head.into_iter().chain(key.iter().cloned()).chain(watched.read_with_filter());
     let arguments: Vec<String> = arguments.map(quote_literal).collect();
     let call = format!("execute function jittask.capture_row({})", arguments.join(", "));
     let due = format!("jittask.due_soon({token}, new.{column})");

@@ -44,7 +44,12 @@ fn acquire(catalog: Oid, object: u32, part: u16, waits: bool) -> bool {
 /// Takes the lock of a reader on a user's table until the transaction ends, unless that would have to wait: for somebody
 /// who has locked it, or who waits to lock it.
 pub fn try_read(relation: Oid) -> bool {
-    unsafe { pg_sys::ConditionalLockRelationOid(relation, pg_sys::AccessShareLock as i32) }
+    try_now(relation, pg_sys::AccessShareLock)
+}
+
+/// Takes a lock of this mode on a table until the transaction ends, unless that would have to wait.
+pub fn try_now(relation: Oid, mode: u32) -> bool {
+    unsafe { pg_sys::ConditionalLockRelationOid(relation, mode as i32) }
 }
 
 /// The OID of one of our relations, found without any search_path.

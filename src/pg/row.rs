@@ -3,7 +3,7 @@
 use super::tuple::{join_key, key_json_of_base};
 use super::{boundary, value};
 use pgrx::pg_sys::{self, Datum, Oid};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::CStr;
 use std::rc::Rc;
 
@@ -13,6 +13,8 @@ pub struct Row {
     shape: pg_sys::TupleDesc,
     /// The trigger that it fired, on the table or the partition that holds it.
     pub source: Rc<Source>,
+    /// It is new, or its date is.
+    pub is_dated: bool,
 }
 
 /// A trigger on one table.
@@ -22,7 +24,9 @@ pub struct Source {
     pub relation: Oid,
     /// The trigger's first argument.
     pub token: i64,
-    /// Number and base type of each column that the other arguments name; None where one is missing.
+    /// Number and type of the date's column, which the second one names; None where it is missing.
+    date: Option<(i32, Oid)>,
+    /// Number and base type of each column that the others name; None where one is missing.
     key: Option<Vec<(i32, Oid)>>,
     /// Those named after an empty argument, of which one must have changed: number and type. None: any row counts.
     watched: Option<Vec<(i32, Oid)>>,
@@ -35,6 +39,13 @@ unsafe extern "C-unwind" {
 
 thread_local! {
     static LAST: RefCell<Option<Rc<Source>>> = const { RefCell::new(None) };
+    /// Some table is not what it was: anybody may have altered it since.
+    static IS_STALE: Cell<bool> = const { Cell::new(false) };
+    static LISTENS: Cell<bool> = const { Cell::new(false) };
+}
+
+extern "C-unwind" fn relation_changed(_argument: Datum, _relation: Oid) {
+    IS_STALE.set(true);
 }
 
 /// What was looked up may have changed: another command, another transaction.
@@ -60,33 +71,41 @@ impl Row {
                 return None;
             }
             let shape = (*data.tg_relation).rd_att;
-            let row = Row { tuple, shape, source: source(data, shape)? };
-            (!is_update || row.differs_from(data.tg_trigtuple)).then_some(row)
+            let source = source(data, shape)?;
+            let mut row = Row { tuple, shape, source, is_dated: !is_update };
+            if is_update {
+                let old = data.tg_trigtuple;
+                row.is_dated = row.source.date.is_some_and(|date| row.differs_in(date, old));
+                let watched = row.source.watched.as_ref();
+                if watched.is_some_and(|watched| !watched.iter().any(|column| row.differs_in(*column, old))) {
+                    return None;
+                }
+            }
+            Some(row)
         }
     }
 
-    /// Does it differ in what is watched from what it was?
-    unsafe fn differs_from(&self, old: pg_sys::HeapTuple) -> bool {
-        let Some(watched) = &self.source.watched else { return true };
-        watched.iter().any(|(number, kind)| unsafe {
-            let (mut length, mut by_value) = (0, false);
-            pg_sys::get_typlenbyval(*kind, &mut length, &mut by_value);
-            let value = |tuple: pg_sys::HeapTuple| {
-                let mut null = false;
-                let value = pg_sys::SPI_getbinval(tuple, self.shape, *number, &mut null);
-                (!null).then_some(value)
-            };
-            match (value(old), value(self.tuple)) {
-                (Some(old), Some(new)) => !boundary::catch(|| raw_image_eq(old, new, by_value, length.into()))
-                    .unwrap_or_else(|failure| failure.raise()),
-                (old, new) => old.is_some() != new.is_some(),
+    /// Does it differ in a column from what it was?
+    unsafe fn differs_in(&self, (number, kind): (i32, Oid), old: pg_sys::HeapTuple) -> bool {
+        let (mut length, mut by_value) = (0, false);
+        unsafe { pg_sys::get_typlenbyval(kind, &mut length, &mut by_value) };
+        let value = |tuple: pg_sys::HeapTuple| {
+            let mut null = false;
+            let value = unsafe { pg_sys::SPI_getbinval(tuple, self.shape, number, &mut null) };
+            (!null).then_some(value)
+        };
+        match (value(old), value(self.tuple)) {
+            (Some(old), Some(new)) => {
+                let is_same = unsafe { boundary::catch(|| raw_image_eq(old, new, by_value, length.into())) };
+                !is_same.unwrap_or_else(|failure| failure.raise())
             }
-        })
+            (old, new) => old.is_some() != new.is_some(),
+        }
     }
 
     /// Its key; None where a column is missing or null.
     pub fn key(&self) -> Option<String> {
-        let columns = self.source.key.as_ref()?;
+        let columns = self.source.key.as_ref().filter(|columns| !columns.is_empty())?;
         let values = columns.iter().map(|(number, base)| unsafe {
             let mut null = false;
             let value = pg_sys::SPI_getbinval(self.tuple, self.shape, *number, &mut null);
@@ -98,6 +117,12 @@ impl Row {
 
 unsafe fn source(data: &pg_sys::TriggerData, shape: pg_sys::TupleDesc) -> Option<Rc<Source>> {
     let (trigger, relation) = unsafe { (&*data.tg_trigger, (*data.tg_relation).rd_id) };
+    if !LISTENS.replace(true) {
+        unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(relation_changed), Datum::from(0)) };
+    }
+    if IS_STALE.take() {
+        forget_source();
+    }
     let last = LAST.with_borrow(Clone::clone);
     if let Some(last) = last.filter(|last| last.trigger == trigger.tgoid && last.relation == relation) {
         return Some(last);
@@ -107,11 +132,12 @@ unsafe fn source(data: &pg_sys::TriggerData, shape: pg_sys::TupleDesc) -> Option
     let number = |name: &CStr| unsafe { Some(pg_sys::SPI_fnumber(shape, name.as_ptr())).filter(|number| *number > 0) };
     let kind = |number: i32| unsafe { pg_sys::SPI_gettypeid(shape, number) };
     let column = |name: &CStr| number(name).map(|number| (number, kind(number)));
+    let date = arguments.next().and_then(column);
     let key = arguments.by_ref().take_while(|name| !name.is_empty());
     let key = key.map(|name| column(name).map(|(number, kind)| (number, value::base_type(kind)))).collect();
     // A column that has another name by now: then nobody can say.
     let watched = arguments.map(column).collect::<Option<Vec<_>>>().filter(|columns| !columns.is_empty());
-    let source = Rc::new(Source { trigger: trigger.tgoid, relation, token, key, watched });
+    let source = Rc::new(Source { trigger: trigger.tgoid, relation, token, date, key, watched });
     LAST.replace(Some(source.clone()));
     Some(source)
 }

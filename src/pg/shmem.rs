@@ -96,6 +96,19 @@ impl Shared {
         })
     }
 
+    /// The same; when all are taken, one of a database that has no need of its own.
+    pub fn database_by_turns(&self, oid: u32) -> Option<&Database> {
+        self.database(oid).or_else(|| {
+            let is_idle = |slot: &&Database| {
+                slot.state() == DatabaseState::Absent && !slot.changed.load(Acquire) && !slot.scheduler.is_alive()
+            };
+            let slot = self.databases.iter().find(is_idle)?;
+            slot.set_state(DatabaseState::Unknown);
+            slot.oid.store(oid, Release);
+            Some(slot)
+        })
+    }
+
     /// Leaves word of a run whose process died.
     pub fn note_death(&self, run: super::flight::Ended, death: Death) {
         // A negative entry reserves the slot while it is being filled.
@@ -112,7 +125,7 @@ impl Shared {
 
     /// The limit slot of a date-field task's token.
     pub fn limit(&self, token: i64) -> Option<&Limit> {
-        probes(token).map(|i| &self.limits[i]).find(|slot| slot.token.load(Acquire) == token as u64)
+        probes(token).map(|i| &self.limits[i]).find(|slot| slot.is_of(token))
     }
 
     /// The same, made if need be; None when there is no room.

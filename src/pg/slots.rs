@@ -110,9 +110,11 @@ impl Limit {
         self.retry_at.store(0, Release);
     }
 
-    /// Is it still this task's? A planner may hold it longer than the task lives.
+    /// Is it still this task's? A planner may hold it longer than the task lives. In a copy of the database there is a task
+    /// of the same token.
     pub fn is_of(&self, token: i64) -> bool {
         self.token.load(Acquire) == token as u64
+            && self.database.load(Acquire) == unsafe { pgrx::pg_sys::MyDatabaseId }.to_u32()
     }
 
     pub(super) fn free(&self) {

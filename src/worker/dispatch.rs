@@ -14,8 +14,8 @@ use std::sync::atomic::Ordering::*;
 pub const EARLY: i64 = 200_000;
 /// A due entry that waits this long behind a busy executor gets another one.
 const HELP_AFTER: i64 = 30_000;
-/// One that waits this long, of an owner whose rows are quick, may have the last slot, lent; and another owner's executor
-/// that is idle, and not his only one, leaves for it.
+/// And another owner's executor that is idle, and not his only one, leaves for it. One that waits this long, of an owner whose
+/// rows are quick, may have the last slot, lent.
 const LEND_AFTER: i64 = 1_000_000;
 /// How soon to look again where there was no slot.
 const SLOT_PAUSE: i64 = 100_000;
@@ -128,11 +128,20 @@ fn one(shared: &Shared, slot: &Database, owner: Oid, look: bool, since: Instant,
         let may_lend = lent.is_empty() && is_short && !shared.is_slot_wanted();
         match free_slots(shared) {
             free if free > usize::from(!may_lend) => start(shared, database, owner, free == 1, false, starts),
-            _ if waits_long && lent.is_empty() => Next::NoHelp,
+            _ if lent.is_empty() => Next::NoHelp,
             _ => Next::At(now + SLOT_PAUSE),
         }
     };
     if mine.is_empty() {
+        // Nobody has all slots, not even with an executor in each of many databases.
+        let has_another = shared.executors.iter().any(|slot| {
+            slot.process.is_alive()
+                && slot.owner.load(Acquire) == owner.to_u32()
+                && slot.database.load(Acquire) != database
+        });
+        if has_another && free_slots(shared) < 2 {
+            return Next::NoSlot;
+        }
         let started = start(shared, database, owner, false, look, starts);
         // A lot is coming: the second is there when it begins.
         return match started {
@@ -149,7 +158,9 @@ fn one(shared: &Shared, slot: &Database, owner: Oid, look: bool, since: Instant,
         return if coming.is_flood() { help(&coming, starts) } else { Next::Nothing };
     }
     let (waiting, coming) = (waiting(now), waiting(now + EARLY).since);
-    let waits = waiting.since.is_some_and(|since| now - since.0 >= HELP_AFTER);
+    // One that has just come has not had its turn yet.
+    let youngest = mine.iter().map(|executor| executor.process.since.load(Relaxed)).max().unwrap_or_default();
+    let waits = waiting.since.is_some_and(|since| now - since.0.max(youngest) >= HELP_AFTER);
     if waiting.entries < 3 && !waits && !is_asked_again {
         // The one that is busy may be done in a moment. What is in its hands already needs no second look.
         let is_needed_soon = look || waiting.since.is_some();

@@ -96,7 +96,7 @@ fn look(shared: &Shared) -> i64 {
     forget_dropped(shared, &found);
     let wanted = found.iter().filter(|database| is_allowed(&database.name));
     wanted
-        .filter_map(|database| shared.database(database.oid.to_u32()))
+        .filter_map(|database| shared.database_by_turns(database.oid.to_u32()))
         .map(|slot| serve(slot, now))
         .fold(now + LOOK_EVERY, i64::min)
 }

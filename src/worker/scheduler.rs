@@ -31,6 +31,10 @@ const CAPTURED_PAUSE: i64 = 500_000;
 const REST: i64 = 5;
 /// Occurrences of one scheduled task that are planned in one pass.
 const TOP_UP: usize = 5000;
+/// And so many times in one pass, where more than that was missed.
+const TOP_UPS: usize = 60;
+/// No further task is planned in a pass after this long. Microseconds.
+const TOP_UP_TIME: i64 = 100_000;
 
 /// What a pass found.
 struct Pass {
@@ -74,6 +78,8 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
         worker::report(Some("jittask: looking what is due"));
         let pass = xact::run(|| pass(shared, &mut floor)).unwrap_or_else(|failure| {
             warning!("jittask scheduler: {}", failure.message);
+            // Whatever it has looked at is undone.
+            slot.schema_changed.store(true, Release);
             Pass {
                 is_absent: false,
                 is_asleep: true,
@@ -91,11 +97,12 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
         }
         slot.failures.store(0, Release);
         let retry = dispatch::all(shared, slot, &pass.owners, floor.since(), &mut starts);
+        let next_check = watch::next_check(shared, database.to_u32());
         let next = pass.next.min(retry).min(watch::deadlines(shared, database.to_u32()));
-        let next =
-            next.min(watch::next_death(shared, database.to_u32())).min(watch::next_check(shared, database.to_u32()));
+        let next = next.min(watch::next_death(shared, database.to_u32())).min(next_check);
         let now = clock::now().0;
         let may_sleep = !pass.watches
+            && (next_check == i64::MAX || pass.is_asleep)
             && pass.next.min(retry) - now > SLEEP_AFTER
             && shared.executors_of(database.to_u32()).next().is_none();
         // Not before old records are gone, or those of a task that runs once a month would stay.
@@ -146,18 +153,21 @@ fn pass(shared: &Shared, floor: &mut Floor) -> Pass {
         return Pass { is_absent: true, ..asleep };
     }
     let database = worker::database().to_u32();
-    if !settings::ENABLED.get() || !home::is_here() {
+    let is_here = home::is_here();
+    if !settings::ENABLED.get() || !is_here {
         watch::went_down(shared, database);
-        return asleep;
+        // Where much is written in a copy, this process stays: the next row that is captured would start another one.
+        let is_written = !is_here && capture::discard_all();
+        return if is_written { Pass { next: now.0 + SLEEP_AFTER / 2, ..asleep } } else { asleep };
     }
+    let settings = user::Settings::begin();
+    settings.set(c"lock_timeout", c"1s");
     let to_adopt = watch::came_up(shared, database, now);
     let counted = watch::count_deaths(shared, database, now);
     // What was counted may be retried, but is left out of this pass: once it is forgotten, another one.
     let next = if counted.is_empty() { asleep.next } else { now.0 };
     let owners = to_adopt.into_iter().map(|owner| (owner, true)).collect();
     let mut pass = Pass { is_asleep: false, counted, next, owners, ..asleep };
-    let settings = user::Settings::begin();
-    settings.set(c"lock_timeout", c"1s");
     top_up(now, &mut pass);
     let next_by_owner = due::next_by_owner(&shared.in_hand(database, None), floor.begin());
     floor.note(next_by_owner.iter().map(|(_, run_at)| *run_at).min(), now);
@@ -170,15 +180,15 @@ fn pass(shared: &Shared, floor: &mut Floor) -> Pass {
             pass.next = pass.next.min(run_at.0 - EARLY);
         }
     }
-    for (token, owner) in capture::waiting() {
-        match owner {
-            Some(owner) => {
-                pass.owners.push((owner, true));
-                // They may have to wait, for a lock on their table: nobody says when it is gone.
-                pass.next = pass.next.min(now.0 + CAPTURED_PAUSE);
-            }
-            None => capture::discard(token),
-        }
+    let captured = capture::waiting();
+    if captured.iter().any(|(_, owner)| owner.is_none()) {
+        capture::discard_orphans();
+        pass.next = pass.next.min(now.0 + CAPTURED_PAUSE / 10);
+    }
+    for owner in captured.into_iter().filter_map(|(_, owner)| owner) {
+        pass.owners.push((owner, true));
+        // They may have to wait, for a lock on their table: nobody says when it is gone.
+        pass.next = pass.next.min(now.0 + CAPTURED_PAUSE);
     }
     find_planning(shared, now, &mut pass);
     settings.end();
@@ -190,10 +200,23 @@ fn top_up(now: Instant, pass: &mut Pass) {
     let horizon = need::horizon();
     let Some(mut end) = series::earliest_end() else { return };
     if end.0 < now.0 + horizon / 2 {
+        let begun = clock::monotonic();
         for task in task::to_top_up(Instant(now.0 + horizon)) {
-            // Under a savepoint: one task's trouble is not the others'.
-            if let Err(failure) = xact::savepoint(|| plan_series(&task, now, Instant(now.0 + horizon))) {
-                warning!("jittask cannot plan task \"{}\": {}", task.name, failure.message);
+            // What is due now waits for this. The rest comes with the next pass, which is at once.
+            if clock::monotonic() - begun > TOP_UP_TIME {
+                break;
+            }
+            // Under a savepoint: one task's trouble is not the others'. All that was missed at once, where that is possible:
+            // executors are to know which one is the last.
+            for _ in 0..TOP_UPS {
+                match xact::savepoint(|| plan_series(&task, now, Instant(now.0 + horizon))) {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    Err(failure) => {
+                        warning!("jittask cannot plan task \"{}\": {}", task.name, failure.message);
+                        break;
+                    }
+                }
             }
         }
         end = series::earliest_end().unwrap_or(Instant(i64::MAX));
@@ -201,12 +224,16 @@ fn top_up(now: Instant, pass: &mut Pass) {
     pass.next = pass.next.min((end.0 - horizon / 2).max(now.0 + 1_000_000));
 }
 
-fn plan_series(task: &Task, now: Instant, horizon: Instant) {
+/// True if there are more in the past.
+fn plan_series(task: &Task, now: Instant, horizon: Instant) -> bool {
     let timing = match task.timing() {
         Ok(timing) => timing,
-        Err(problem) => return health::mark(task.id, problem.message()),
+        Err(problem) => {
+            health::mark(task.id, problem.message());
+            return false;
+        }
     };
-    let (Some(base), Some(planned)) = (timing.start_at, series::hold(task.id)) else { return };
+    let (Some(base), Some(planned)) = (timing.start_at, series::hold(task.id)) else { return false };
     let window = schedule::span_micros(timing.catch_up_window);
     let from = Instant(planned.due_at.0 + 1).max(task.floor(now, window));
     let mut next: Vec<New> = Vec::new();
@@ -221,9 +248,11 @@ fn plan_series(task: &Task, now: Instant, horizon: Instant) {
     enter::insert(task.owner, task.id, &next);
     tally::add(task.id, Writer::Scheduler, Counts { entered: next.len() as i64, ..Default::default() }, None);
     series::set(task.id, last);
-    if let Some(asked) = task.looks_from.filter(|_| last.is_none_or(|last| last.due_at >= now)) {
+    let is_behind = last.is_some_and(|last| last.due_at < now);
+    if let Some(asked) = task.looks_from.filter(|_| !is_behind) {
         task::set_looked_through(task.id, asked);
     }
+    is_behind
 }
 
 /// Which owners' date-field tasks must be planned, and when the next must.

@@ -50,8 +50,12 @@ pub fn started_at() -> Instant {
 /// nobody would look again. In a transaction of the caller's.
 pub fn look_again(me: &Me, entry: &Entry) {
     let prepared = prepare::task(me, entry.task).filter(|prepared| prepared.task.problem.is_some());
-    if prepared.is_some_and(|prepared| prepared.plan().is_ok()) {
-        health::heal(entry.task);
+    if prepared.is_some_and(|prepared| prepared.plan().is_ok())
+        && !health::heal(entry.task)
+        && let Some(home) = me.home()
+    {
+        home.schema_changed.store(true, Release);
+        home.scheduler.wake();
     }
 }
 
@@ -198,7 +202,10 @@ impl Batch<'_> {
             Ok(call) => call,
             Err(problem) => {
                 // Nothing was tried, so no attempt is counted.
-                health::mark(self.entry.task, problem.message());
+                if !health::mark(self.entry.task, problem.message()) {
+                    // Somebody is changing the task, perhaps mending it.
+                    return agenda::postpone(self.entry.id, Some(Instant(clock::now().0 + 100_000)));
+                }
                 MARKED.set(true);
                 return agenda::postpone(self.entry.id, None);
             }

@@ -1,7 +1,7 @@
 //! What a planning pass makes of the rows it has read: which of their occurrences run, which are too late, which are known
 //! already. Inside the planning transaction of one task, after `scan` has read them.
 
-use super::scan::Scan;
+use super::scan::{Scan, Seen};
 use crate::catalog::agenda;
 use crate::catalog::enter::{self, New};
 use crate::catalog::key;
@@ -9,7 +9,7 @@ use crate::catalog::record::{self, Outcome, Record};
 use crate::pg::tid::Tid;
 use crate::pg::{clock, sql};
 use crate::worker::events;
-use schedule::{CatchUp, Instant, Late, Occurrence};
+use schedule::{CatchUp, Cycle, Instant, Late, Occurrence};
 
 /// Occurrences of one row that are held at a time: with a rule of seconds there may be very many in a window.
 const PER_ROW: usize = 10_000;
@@ -41,7 +41,7 @@ enum Verdict {
 
 impl Scan<'_> {
     /// One row's occurrences from `from` up to the horizon.
-    pub fn consider(&mut self, rows: &sql::Rows, row: usize, from: Instant, is_captured: bool) {
+    pub fn consider(&mut self, rows: &sql::Rows, row: usize, from: Instant, seen: Seen) {
         let resolved = self.resolved;
         let columns = resolved.key.len();
         let Some((base, end)) = resolved.base_and_end(rows, row, columns + 1) else { return };
@@ -51,9 +51,15 @@ impl Scan<'_> {
         let row = Candidate { key, hash, place: Tid::of(rows, row, columns + 3) };
         let until = self.until;
         let mut due = schedule.occurrences(base, zone, end, from).take_while(|next| next.due_at < until).peekable();
-        if is_captured && due.peek().is_none_or(|next| next.due_at >= self.now) {
-            let not_before = Instant(resolved.task.counts_from.0.min(from.0));
-            if let Some(last) = schedule.last_before(base, zone, end, from, not_before) {
+        if seen != Seen::Scanned && due.peek().is_none_or(|next| next.due_at >= self.now) {
+            // A single date that is written into the past is too late, whenever that was. Of a series nobody misses what was
+            // before the task, nor of a date that was there already when something else about its row changed.
+            let too_old = if seen == Seen::Dated && schedule.cycle == Cycle::None {
+                schedule.occurrences(base, zone, end, Instant::MIN).next().filter(|only| only.due_at < from)
+            } else {
+                schedule.last_before(base, zone, end, from, resolved.task.counts_from.min(from))
+            };
+            if let Some(last) = too_old {
                 self.note(last, &row, Verdict::PassOver);
             }
         }

@@ -5,7 +5,7 @@
 
 use super::Me;
 use super::prepare;
-use super::scan::{self, Scan};
+use super::scan::{self, Scan, Seen};
 use crate::catalog::resolved::Resolved;
 use crate::catalog::task::{self, Task, Watched};
 use crate::catalog::{adopt, capture, home, tally};
@@ -44,9 +44,10 @@ pub fn all(me: &Me, was_idle: bool) -> bool {
     for task in tasks {
         events::forget();
         match xact::run(|| one(me, &task, sweep_until)) {
-            Ok(count) => {
+            Ok(done) => {
                 events::tell();
-                found |= count > 0;
+                found |= done.entered > 0;
+                done.note(me, task.token);
             }
             Err(failure) if is_passing(&failure) => {
                 // Nothing is known any more of how far it is planned: it may have been by an older definition.
@@ -106,11 +107,38 @@ fn in_need(me: &Me) -> Vec<Watched> {
     tasks
 }
 
-/// Plans one task; how many occurrences came into the agenda.
-fn one(me: &Me, task: &Watched, sweep_until: i64) -> usize {
-    let Some(catalog) = lock::relation(c"task") else { return 0 };
+/// What was looked through, to be noted in shared memory once it is committed: else others would take it for done.
+#[derive(Default)]
+struct Done {
+    /// So many occurrences came into the agenda.
+    entered: i64,
+    /// Which limit it was planned by: it may have been forgotten meanwhile, and made anew for another definition.
+    closing_xid: u64,
+    /// The window was: whom the scan's snapshot saw as running, and when it began.
+    scan: Option<(u64, Instant)>,
+    /// The change counters that all of it was looked through with.
+    signature: Option<i64>,
+    /// A sweep begins there.
+    sweep_from: Option<i64>,
+    /// How far one came.
+    swept: Option<Swept>,
+}
+
+/// How far a sweep came, and how.
+struct Swept {
+    to: i64,
+    step: i64,
+    /// It has come to the floor, now or before.
+    is_whole: bool,
+    began: i64,
+}
+
+/// Plans one task.
+fn one(me: &Me, task: &Watched, sweep_until: i64) -> Done {
+    let mut done = Done::default();
+    let Some(catalog) = lock::relation(c"task") else { return done };
     if !lock::try_plan(catalog, task.id) {
-        return 0;
+        return done;
     }
     let now = clock::now();
     if task.relation.is_some_and(|relation| !lock::try_read(relation)) {
@@ -118,11 +146,11 @@ fn one(me: &Me, task: &Watched, sweep_until: i64) -> usize {
         if let Some(limit) = me.shared.limit(task.token) {
             limit.retry_at.store(now.0 + LOCKED_PAUSE, Release);
         }
-        return 0;
+        return done;
     }
     // Under these locks it is as it is looked up now. Whoever changed it meanwhile has the scheduler look again.
     let Some(prepared) = prepare::task(me, task.id).filter(|prepared| is_unchanged(&prepared.task, task)) else {
-        return 0;
+        return done;
     };
     xact::commit_without_waiting();
     let (id, token) = (task.id, task.token);
@@ -133,7 +161,7 @@ fn one(me: &Me, task: &Watched, sweep_until: i64) -> usize {
     let need = limit.map_or(Need::Everything, |limit| need::of(limit, signature, now));
     let resolved = match prepared.resolved() {
         // Its limit is forgotten, so the scheduler asks again at once.
-        Err(_) if adopt::table(id, task.relation).or_raise() => return 0,
+        Err(_) if adopt::table(id, task.relation).or_raise() => return done,
         resolved => resolved.or_raise(),
     };
     if let Some(limit) = limit {
@@ -147,10 +175,19 @@ fn one(me: &Me, task: &Watched, sweep_until: i64) -> usize {
     let mut scan = Scan::begin(resolved, now, until);
     let candidates = capture::take(token, resolved.target.relation);
     let need = if candidates.everything { Need::Everything } else { need };
-    let is_fresh = look_through(&mut scan, need, limit, now);
-    let is_whole = need == Need::Everything && (limit.is_none() || !is_behind(scan.floor(), now));
-    let is_swept = limit.is_some_and(|limit| sweep(&mut scan, limit, sweep_until));
-    scan.rows(&candidates.keys);
+    let behind_to = limit.map_or(0, |limit| limit.behind_to.load(Acquire));
+    look_through(&mut scan, need, limit, now);
+    let floor = scan.floor();
+    let is_whole = need == Need::Everything && (limit.is_none() || !is_behind(floor, now));
+    // A sweep that is under way goes on, for it must come to its end some time; the next scan begins another one.
+    let is_fresh = behind_to == 0;
+    if need == Need::Everything && limit.is_some() && is_fresh && is_behind(floor, now) {
+        done.sweep_from = Some(recent(now).0);
+    }
+    let sweep_from = done.sweep_from.unwrap_or(behind_to);
+    done.swept = limit.and_then(|limit| sweep(&mut scan, limit, sweep_from, sweep_until));
+    scan.rows(&candidates.dated, Seen::Dated);
+    scan.rows(&candidates.others, Seen::Changed);
     let counts = scan.finish();
     settings.end();
     if candidates.are_more {
@@ -165,14 +202,39 @@ fn one(me: &Me, task: &Watched, sweep_until: i64) -> usize {
     if prepared.task.plan_problem.is_some() {
         task::set_plan_problem(id, None);
     }
+    let is_swept = done.swept.as_ref().is_some_and(|swept| swept.to == 0);
     if let Some(from) = resolved.task.looks_from.filter(|_| is_whole || is_swept) {
         task::set_looked_through(id, from);
     }
-    let limit = limit.filter(|limit| limit.is_of(token));
-    if let (Some(limit), Need::Everything | Need::Window) = (limit, need) {
-        note_scan(limit, xmin, now, signature.filter(|_| need == Need::Everything && is_fresh));
+    if matches!(need, Need::Everything | Need::Window) {
+        done.scan = Some((xmin, now));
+        done.signature = signature.filter(|_| need == Need::Everything && is_fresh);
     }
-    counts.entered as usize
+    done.entered = counts.entered;
+    done.closing_xid = limit.map_or(0, |limit| limit.closing_xid.load(Acquire));
+    done
+}
+
+impl Done {
+    /// After the commit.
+    fn note(self, me: &Me, token: i64) {
+        let is_same = |limit: &&Limit| limit.closing_xid.load(Acquire) == self.closing_xid;
+        let Some(limit) = me.shared.limit(token).filter(is_same) else { return };
+        if let Some(from) = self.sweep_from {
+            limit.behind_to.store(from, Release);
+        }
+        if let Some(swept) = self.swept {
+            limit.step.store(swept.step, Release);
+            limit.is_swept.fetch_or(swept.is_whole, AcqRel);
+            limit.behind_to.store(swept.to, Release);
+            let now = clock::now().0;
+            let resume_at = if limit.is_swept.load(Acquire) { now + REST * (now - swept.began) } else { now };
+            limit.resume_at.store(resume_at, Release);
+        }
+        if let Some((xmin, now)) = self.scan {
+            note_scan(limit, xmin, now, self.signature);
+        }
+    }
 }
 
 /// Is a task still what it was a moment ago, as far as planning it goes?
@@ -180,21 +242,12 @@ fn is_unchanged(task: &Task, was: &Watched) -> bool {
     task.enabled && !task.is_dropped && (task.owner, task.token, task.relation) == (was.owner, was.token, was.relation)
 }
 
-/// What there is to look through at once. False where a sweep of an earlier scan is still under way.
-fn look_through(scan: &mut Scan, need: Need, limit: Option<&Limit>, now: Instant) -> bool {
+/// What there is to look through at once.
+fn look_through(scan: &mut Scan, need: Need, limit: Option<&Limit>, now: Instant) {
     let floor = scan.floor();
     match (need, limit) {
         (Need::Everything, None) => scan.window(floor, scan.until(), floor),
-        (Need::Everything, Some(limit)) => {
-            let recent = floor.max(recent(now));
-            scan.window(recent, scan.until(), floor);
-            // A sweep that is under way goes on, for it must come to its end some time; the next scan begins another one.
-            let is_fresh = limit.behind_to.load(Acquire) == 0;
-            if is_behind(floor, now) && is_fresh {
-                limit.behind_to.store(recent.0, Release);
-            }
-            return is_fresh;
-        }
+        (Need::Everything, Some(_)) => scan.window(floor.max(recent(now)), scan.until(), floor),
         (Need::Window, _) => {
             let closed_to = limit.map_or(0, |limit| limit.closed_to.load(Acquire));
             let from = floor.max(Instant(closed_to));
@@ -202,7 +255,6 @@ fn look_through(scan: &mut Scan, need: Need, limit: Option<&Limit>, now: Instant
         }
         (Need::Nothing(_) | Need::Sweep, _) => {}
     }
-    true
 }
 
 /// From where on all is looked through at once.
@@ -215,14 +267,13 @@ fn is_behind(floor: Instant, now: Instant) -> bool {
     recent(now) > floor
 }
 
-/// Goes on with a task's sweep, back in time to the floor, in steps that take some ten milliseconds each: there may be
-/// millions of rows, all done already, and others wait for this executor. True if it came to the end.
-fn sweep(scan: &mut Scan, limit: &Limit, until: i64) -> bool {
-    let (begun, floor) = (clock::now().0, scan.floor());
+/// Goes on with a task's sweep, from `to` back in time to the floor, in steps that take some ten milliseconds each: there may
+/// be millions of rows, all done already, and others wait for this executor. How far it came; None if it did nothing.
+fn sweep(scan: &mut Scan, limit: &Limit, mut to: i64, until: i64) -> Option<Swept> {
+    let (began, floor) = (clock::now().0, scan.floor());
     let mut step = limit.step.load(Acquire).max(1_000_000);
-    let mut to = limit.behind_to.load(Acquire);
-    if to == 0 || until <= begun {
-        return false;
+    if to == 0 || until <= began {
+        return None;
     }
     while to != 0 && clock::now().0 < until {
         let (from, step_begun) = (floor.0.max(to - step), clock::now().0);
@@ -238,15 +289,8 @@ fn sweep(scan: &mut Scan, limit: &Limit, until: i64) -> bool {
             step
         };
         to = if from <= floor.0 { 0 } else { from };
-        if to == 0 {
-            limit.is_swept.store(true, Release);
-        }
     }
-    limit.step.store(step, Release);
-    limit.behind_to.store(to, Release);
-    let now = clock::now().0;
-    limit.resume_at.store(if limit.is_swept.load(Acquire) { now + REST * (now - begun) } else { now }, Release);
-    to == 0
+    Some(Swept { to, step, is_whole: to == 0, began })
 }
 
 /// Moves the horizon on, in shared memory, where the triggers read it.

@@ -7,7 +7,6 @@ use super::fetch::Statements;
 use crate::catalog::definition::TaskKind;
 use crate::catalog::function::Callable;
 use crate::catalog::resolved::Resolved;
-use crate::catalog::target::Target;
 use crate::catalog::task::{self, Task, Version};
 use crate::error::{Error, Kind, Result};
 use crate::pg::{invalidation, user, xact};
@@ -92,13 +91,19 @@ impl Plan {
         let task = &prepared.task;
         check_owner(task)?;
         let callable = task.function.callable().map_err(|problem| Error::new(Kind::NoFunction, problem))?;
-        check_superuser(task)?;
+        task.check_superuser(None)?;
         let timeout = schedule::span_micros(task.timing()?.timeout);
         let resolved = task.relation.is_some().then(|| prepared.resolved()).transpose()?;
         if task.kind == TaskKind::DateField && resolved.is_none() {
             return Err(Error::new(
                 Kind::NoTable,
                 format!("the table of task \"{}\" does not exist any more", task.name),
+            ));
+        }
+        if !callable.fits(task.function.takes, resolved.map(|resolved| &resolved.target)) {
+            return Err(Error::new(
+                Kind::NoFunction,
+                format!("function {} does not take what it did when the task was made", task.function.signature),
             ));
         }
         let key_columns = resolved.iter().flat_map(|resolved| resolved.key.iter().map(|column| column.name.clone()));
@@ -125,20 +130,4 @@ fn check_owner(task: &Task) -> Result<()> {
         )),
         None => Err(Error::new(Kind::State, "its owner does not exist any more")),
     }
-}
-
-/// A superuser's task runs only what is a superuser's own, also if its owner became one later.
-fn check_superuser(task: &Task) -> Result<()> {
-    if !user::is_superuser_role(task.owner) {
-        return Ok(());
-    }
-    let table_owner = task.relation.map(Target::open).transpose()?.map(|target| target.owner);
-    let is_safe = |owner: pgrx::pg_sys::Oid| user::is_superuser_role(owner);
-    if is_safe(task.function.owner) && table_owner.is_none_or(is_safe) {
-        return Ok(());
-    }
-    Err(Error::new(
-        Kind::Denied,
-        format!("task \"{}\" of a superuser calls or reads what is not a superuser's", task.name),
-    ))
 }

@@ -18,6 +18,17 @@ const LONGEST_MOVE: i64 = 400 * 86_400_000_000;
 /// Rows read, and occurrences looked up, at a time.
 const PORTION: usize = 1000;
 
+/// How a row came to be looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// By looking through the table.
+    Scanned,
+    /// Its trigger told that it is new, or that its date is.
+    Dated,
+    /// Its trigger told that it was changed otherwise.
+    Changed,
+}
+
 /// One planning pass over one task.
 pub struct Scan<'a> {
     pub(super) resolved: &'a Resolved,
@@ -89,7 +100,7 @@ impl<'a> Scan<'a> {
         while memory::scratch(|| {
             let rows = cursor.fetch(PORTION as i64);
             for row in 0..rows.len() {
-                self.consider(&rows, row, since, false);
+                self.consider(&rows, row, since, Seen::Scanned);
             }
             let found = !rows.is_empty();
             drop(rows);
@@ -183,7 +194,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Looks captured rows up by their keys.
-    pub fn rows(&mut self, keys: &[String]) {
+    pub fn rows(&mut self, keys: &[String], seen: Seen) {
         let resolved = self.resolved;
         let columns = resolved.key.len();
         let unnested: Vec<String> = (1..=columns).map(|i| format!("pg_catalog.unnest(${i})")).collect();
@@ -215,7 +226,7 @@ impl<'a> Scan<'a> {
             memory::scratch(|| {
                 let rows = sql::run_by_keys(&statement, &key::columns_of(&portion, &resolved.key));
                 for row in 0..rows.len() {
-                    self.consider(&rows, row, self.captured_floor, true);
+                    self.consider(&rows, row, self.captured_floor, seen);
                 }
                 drop(rows);
                 self.settle();

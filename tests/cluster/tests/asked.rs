@@ -126,3 +126,26 @@ fn an_update_of_something_else_makes_no_row_due_that_was_overdue_before() {
     assert_eq!(done(&mut session), ["open: 2 3 4"]);
     nothing_unaccounted(&mut session);
 }
+
+/// What is older than records are kept has run, as far as anybody can know: it is not asked for a second time.
+#[test]
+fn what_is_forgotten_is_not_made_up_for() {
+    let cluster = Cluster::ready(&[("jittask.scan_interval", "1s"), ("jittask.record_retention", "1d")]);
+    cluster.app_sql(SCHEMA);
+    cluster.app_sql(
+        "insert into bill values (1, now() - interval '3 days'), (2, now() - interval '2 hours');
+         select jittask.create_date_task('bills', 'bill', 'due', 'run', existing_rows => '10 days', catch_up_window => '1 second')",
+    );
+    cluster.ended(2);
+    looked_through(&cluster);
+    cluster.sql("postgres", "delete from jittask.record where nominal_at < now() - interval '1 day'");
+    cluster.app_sql(
+        "select jittask.pause_task('bills'); select jittask.resume_task('bills', make_up => '10 days');
+         select jittask.alter_task('bills', '{\"existing_rows\": \"20 days\"}');
+         insert into bill values (3, now())",
+    );
+    looked_through(&cluster);
+    cluster.ended(3 - 1);
+    cluster.wait_past(now() + 2.0);
+    assert_eq!(done(&mut cluster.app()), ["bills: 1 2 3"]);
+}

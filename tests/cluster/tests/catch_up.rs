@@ -2,7 +2,7 @@
 //! tasks; and what is older than catch_up_window.
 
 use cluster::postgres::Client;
-use cluster::{Cluster, Mode, SOON, all, nothing_unaccounted, now, one};
+use cluster::{Cluster, Mode, Options, SOON, all, nothing_unaccounted, now, one};
 
 /// Four occurrences a second apart, from `start` on, for one task of each kind and value of catch_up; and a pair of
 /// tasks to which all of them are too old.
@@ -171,5 +171,62 @@ fn what_was_overdue_before_registration_is_not_passed_over() {
         ]
     );
     assert_eq!(one::<i64>(&mut session, "select sum(passed_over)::bigint from jittask.tasks"), 0);
+    nothing_unaccounted(&mut session);
+}
+
+/// A date that is too old when it is written is counted, whatever the task's age; one that was there already is not, nor what
+/// a series had before the task.
+#[test]
+fn a_date_that_is_written_too_late_is_passed_over() {
+    let cluster = Cluster::ready(&[]);
+    cluster.app_sql(
+        "create table contract (id int primary key, due timestamptz, status text default 'active');
+         create index on contract (due);
+         create function run(contract) returns void language sql as '';
+         insert into contract values (1, now() - interval '40 days', 'draft'), (2, now() + interval '1 year', 'active');
+         select jittask.create_date_task('once', 'contract', 'due', 'run', filter => $$ status = 'active' $$),
+             jittask.create_date_task('each year', 'contract', 'due', 'run', repeat => 'yearly')",
+    );
+    let passed_over = |once: i64| {
+        let query = format!("select passed_over = {once} from jittask.tasks where name = 'once'");
+        cluster.wait_for(SOON, &query);
+        one::<i64>(&mut cluster.app(), "select passed_over from jittask.tasks where name = 'each_year'")
+    };
+    cluster
+        .app_sql("insert into contract values (3, now() - interval '40 days'), (4, now() - interval '3 years 2 days')");
+    passed_over(2);
+    cluster.app_sql("update contract set due = now() - interval '50 days' where id = 2");
+    passed_over(3);
+    // Overdue before registration; what changes is something else.
+    cluster.app_sql("update contract set status = 'active' where id = 1");
+    cluster.app_sql("insert into contract values (5, now() - interval '60 days')");
+    assert_eq!(passed_over(4), 0);
+    let mut session = cluster.app();
+    assert_eq!(one::<i64>(&mut session, "select count(*) from jittask.records"), 0);
+    let problems: Vec<String> = all(&mut session, "select unnest(problems) from jittask.status()");
+    assert_eq!(problems, ["task \"once\": 4 occurrences were seen too late and passed over"]);
+    nothing_unaccounted(&mut session);
+}
+
+/// Two hours of seconds are more than are planned at a time: yet only the last of them runs.
+#[test]
+fn the_last_of_very_many_runs() {
+    let mut cluster = Cluster::ready_with(Options { clock: true, ..Options::default() });
+    cluster.app_sql(
+        "create table outbox (due_at timestamptz);
+         create function run() returns void language sql as $$ insert into outbox select due_at from jittask.current_run() $$;
+         select jittask.create_scheduled_task('second', now(), 'run', rule => 'every 1 second')",
+    );
+    cluster.wait_for(SOON, "select count(*) > 2 from outbox");
+    cluster.stop(Mode::Fast);
+    cluster.set_clock(7200);
+    cluster.start_again();
+    cluster.wait_for(SOON, "select max(due_at) > now() - interval '2 seconds' and count(*) > 6 from outbox");
+    let mut session = cluster.app();
+    let missed =
+        "from jittask.records where due_at < now() - interval '1 minute' and due_at > now() - interval '119 minutes'";
+    let ran: i64 = one(&mut session, &format!("select count(*) {missed} and status = 'completed'"));
+    let skipped: i64 = one(&mut session, &format!("select count(*) {missed} and reason = 'catch_up'"));
+    assert_eq!((ran, skipped > 7_000), (0, true), "{skipped} were skipped");
     nothing_unaccounted(&mut session);
 }

@@ -188,3 +188,28 @@ fn each_end_is_the_last_instant_that_runs() {
         0
     );
 }
+
+/// An end that lies beyond all that is ever due is no end; one before all of it is past.
+#[test]
+fn an_end_beyond_all_time() {
+    let cluster = Cluster::ready(&[]);
+    let mut session = cluster.app();
+    session
+        .batch_execute(
+            "create table thing (id int primary key, due timestamptz, ends timestamptz);
+             create index on thing (due);
+             create table outbox (id int);
+             create function run(thing) returns void language sql as $$ insert into outbox values ($1.id) $$;
+             select jittask.create_date_task('t', 'thing', 'due', 'run', end_column => 'ends'),
+                 jittask.create_date_task('u', 'thing', 'due', 'run', end_column => 'ends', end_after => '40000 years');
+             insert into thing values (1, now(), '294276-12-31'), (2, now(), 'infinity'), (3, now(), null), (4, now(), '200000-01-01'),
+                 (5, now(), '4713-01-01 BC'), (6, now(), '-infinity')",
+        )
+        .unwrap();
+    cluster.ended(8 + 1);
+    let ran: Vec<String> = all(
+        &mut session,
+        "select task || ' ' || string_agg(row_key ->> 'id', ' ' order by row_key) from jittask.records group by task order by task",
+    );
+    assert_eq!(ran, ["t 1 2 3 4", "u 1 2 3 4 5"]);
+}

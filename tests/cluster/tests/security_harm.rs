@@ -20,7 +20,15 @@ fn capture_row_in_any_trigger_harms_nobody() {
         ("v", "instead of insert or update or delete"),
     ] {
         for level in ["statement", "row"] {
-            for arguments in ["", "'1'", "'1', 'id'", "'x', 'id'", "'1', 'none', 'tableoid', 'v'"] {
+            for arguments in [
+                "",
+                "'1'",
+                "'1', 'id'",
+                "'1', 'v', 'id'",
+                "'x', 'id'",
+                "'1', 'none', 'tableoid', 'v'",
+                "'1', 'id', '', 'v'",
+            ] {
                 attempt(
                     &mut mallory,
                     &[
@@ -61,9 +69,9 @@ fn forged_candidates_do_not_stop_a_task() {
     mallory
         .batch_execute(&format!(
             "create table mallory.t (id text);
-             create trigger forge after insert on mallory.t for each row execute function jittask.capture_row('{token}', 'id');
+             create trigger forge after insert on mallory.t for each row execute function jittask.capture_row('{token}', 'id', 'id');
              insert into mallory.t select 'x' || g from generate_series(1, 5000) g;
-             create trigger forge after insert on bob.t for each row execute function jittask.capture_row('{token}', 'note')"
+             create trigger forge after insert on bob.t for each row execute function jittask.capture_row('{token}', 'due', 'note')"
         ))
         .unwrap();
     bob.batch_execute("insert into bob.t select g, 'no number', now() from generate_series(1, 3) g").unwrap();
@@ -97,6 +105,84 @@ fn an_open_transaction_does_not_stop_the_scheduler() {
     bob.batch_execute("select jittask.create_scheduled_task('victim', now() + '1 second', 'bob.tick')").unwrap();
     wait_for(&cluster, "victim_2", "completed", 1);
     mallory.batch_execute("rollback").unwrap();
+}
+
+/// Nor must one that holds a task whose function is lost meanwhile.
+#[test]
+fn an_open_transaction_does_not_stop_the_look_at_what_is_lost() {
+    let cluster = cluster(&[]);
+    let (mut mallory, mut dropping) = (session(&cluster, "mallory"), session(&cluster, "mallory"));
+    mallory.batch_execute("select jittask.create_scheduled_task('a', now() + '1 day', body => 'null')").unwrap();
+    mallory.batch_execute("begin; select jittask.pause_task('a')").unwrap();
+    dropping.batch_execute("drop function jittask_inner.a()").unwrap();
+    let mut bob = session(&cluster, "bob");
+    for name in ["one", "two", "three"] {
+        let create = format!("select jittask.create_scheduled_task('{name}', now() + '1 second', body => 'null')");
+        bob.batch_execute(&create).unwrap();
+        wait_for(&cluster, name, "completed", 1);
+        std::thread::sleep(std::time::Duration::from_millis(1200));
+    }
+    mallory.batch_execute("rollback").unwrap();
+    cluster.wait_for(SOON, "select state = 'broken' from jittask.tasks where name = 'a'");
+}
+
+/// A task that is held keeps nobody's change of a calendar waiting for more than a moment.
+#[test]
+fn an_open_transaction_does_not_stop_a_calendar() {
+    let cluster = cluster(&[]);
+    let mut mallory = session(&cluster, "mallory");
+    mallory
+        .batch_execute("select jittask.create_scheduled_task('m', now() + '1 day', body => 'null', repeat => 'daily', skip_holidays => true)")
+        .unwrap();
+    mallory.batch_execute("begin; select jittask.pause_task('m')").unwrap();
+    let mut admin = cluster.connect("postgres");
+    let begun = std::time::Instant::now();
+    let refused = admin.batch_execute("select jittask.add_holiday('default', '2026-12-24', 'x')").unwrap_err();
+    assert_eq!(refused.code().unwrap().code(), "55P03");
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5));
+}
+
+/// Tokens that are nobody's, by the thousand, are thrown away, and nobody waits for it.
+#[test]
+fn very_many_forged_tokens_are_thrown_away() {
+    let cluster = cluster(&[]);
+    let mut mallory = session(&cluster, "mallory");
+    mallory
+        .batch_execute(
+            "create table mallory.f (x int);
+             do $$ begin for i in 1..300 loop
+                 execute format('create trigger t%s after insert on mallory.f for each row execute function jittask.capture_row(%L, ''x'', ''none'')', i, i * 8 + 3);
+             end loop; end $$;
+             insert into mallory.f select generate_series(1, 500)",
+        )
+        .unwrap();
+    let mut bob = session(&cluster, "bob");
+    bob.batch_execute("select jittask.create_scheduled_task('b', now() + '1 second', body => 'null')").unwrap();
+    wait_for(&cluster, "b", "completed", 1);
+    let late: f64 = {
+        let query = "select extract(epoch from max(delay))::float8 from jittask.records where status = 'completed'";
+        cluster.connect("postgres").query_one(query, &[]).unwrap().get(0)
+    };
+    assert!(late < 1.0, "{late} s late");
+    cluster.wait_for(SOON, "select count(*) = 0 from jittask.capture");
+}
+
+/// Nor one in each of many databases.
+#[test]
+fn one_owner_does_not_take_all_executors_of_all_databases() {
+    let cluster = cluster(&[("jittask.max_executors", "3")]);
+    for database in ["one", "two", "three", "four"] {
+        cluster.sql("postgres", &format!("create database {database}"));
+        cluster.sql(database, "create extension jittask; grant usage on schema jittask to mallory");
+        cluster
+            .connect_as(database, "mallory")
+            .batch_execute("select jittask.create_scheduled_task('hog', now(), body => 'perform pg_sleep(600)')")
+            .unwrap();
+    }
+    cluster.wait_for(SOON, "select count(*) = 2 from jittask.workers where kind = 'executor' and state = 'busy'");
+    let mut bob = session(&cluster, "bob");
+    bob.batch_execute("select jittask.create_scheduled_task('awake', now() + '2 seconds', body => 'null')").unwrap();
+    wait_for(&cluster, "awake", "completed", 1);
 }
 
 /// One owner's sleeping functions must not take all executors.

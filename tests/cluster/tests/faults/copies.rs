@@ -164,3 +164,66 @@ fn a_database_restored_in_another_cluster_waits_for_activate() {
 fn a_dump_restored_piece_by_piece_runs_nothing_in_between() {
     restored_in_another_cluster(slowly_and_tasks_first);
 }
+
+/// In a restored database functions and columns have other numbers: the task calls its function, not the one that has its
+/// number now, and follows its column.
+#[test]
+fn numbers_of_functions_and_columns_are_others_after_a_restore() {
+    let cluster = Cluster::with(&[]);
+    let other = Cluster::with_options(&Options { own_identity: true, ..Options::default() });
+    cluster.sql("postgres", "create role app login; create role boss login");
+    cluster.sql("postgres", "create database original owner app");
+    cluster.sql("original", "create extension jittask; grant usage on schema jittask to app");
+    let mut session = cluster.connect_as("original", "app");
+    session
+        .batch_execute(
+            "create table outbox (id bigint, what text);
+             create table contract (junk int, id bigint primary key, due timestamptz, signed_at timestamptz);
+             create index on contract (due);
+             create function run(contract) returns void language sql as $$ insert into outbox values ($1.id, 'run') $$;
+             alter table contract drop column junk;
+             select jittask.create_date_task('rows', 'contract', 'due', 'run', filter => 'signed_at is not null')",
+        )
+        .unwrap();
+    other.sql("postgres", "create role app login; create role boss login");
+    restore(&cluster, &other, |script| script);
+    other.sql("postgres", "alter database copy owner to app");
+    let mut copy = other.connect_as("copy", "app");
+    let known = "select concat_ws(' ', date_column, definition ->> 'service_function', definition ->> 'filter') from jittask.tasks";
+    let as_it_was = "due public.run(public.contract) signed_at is not null";
+    assert_eq!(one::<String>(&mut copy, known), as_it_was);
+    copy.batch_execute(
+        "create function a(contract) returns void language sql as $$ insert into public.outbox values ($1.id, 'wrong') $$;
+         create function b(int) returns void language sql as $$ insert into public.outbox values ($1, 'wrong') $$;",
+    )
+    .unwrap();
+    for wrong in ["a(contract)", "b(int)"] {
+        // As if it had got the number of the task's.
+        other.sql("copy", &format!("update jittask.task set function_oid = '{wrong}'::regprocedure"));
+        let exported: String = one(&mut copy, "select jittask.export_task('rows') ->> 'service_function'");
+        assert_eq!(exported, "public.run(public.contract)");
+    }
+    copy.batch_execute("select jittask.activate(); insert into contract values (1, now(), now())").unwrap();
+    other.wait_until("the row", SOON, || one::<bool>(&mut copy, "select exists (select from outbox)").then_some(()));
+    assert_eq!(all::<String>(&mut copy, "select what from outbox"), ["run"]);
+    assert_eq!(one::<String>(&mut copy, known), as_it_was);
+}
+
+/// An original and its copy in one cluster have tasks of the same tokens, and do not share how far these are planned.
+#[test]
+fn an_original_and_its_activated_copy_plan_by_themselves() {
+    let cluster = Cluster::with(&[("jittask.scan_interval", "60s")]);
+    original(&cluster);
+    cluster.sql("postgres", "create database copy template original owner boss");
+    cluster.sql("copy", "select jittask.activate()");
+    let (mut first, mut second) = (cluster.connect_as("original", "app"), cluster.connect_as("copy", "app"));
+    for round in 0..3 {
+        let from = 1000 + 10 * round;
+        fall_due(&mut first, from, from + 4, 500);
+        fall_due(&mut second, from + 5, from + 9, 500);
+        for (session, id) in [(&mut first, from), (&mut second, from + 5)] {
+            let done = format!("select count(*) = 5 from outbox where id between {id} and {id} + 4");
+            cluster.wait_until("the rows of both", SOON, || one::<bool>(session, &done).then_some(()));
+        }
+    }
+}

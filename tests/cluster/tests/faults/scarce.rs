@@ -60,7 +60,7 @@ fn a_locked_table_holds_up_its_own_task_only() {
     cluster.wait_for(SOON, "select count(*) = 130 from jittask.records where task = 'rows'");
     let mut locker = cluster.connect("postgres");
     locker.batch_execute("begin; lock table contract in access exclusive mode").unwrap();
-    sleep(Duration::from_secs(10));
+    sleep(Duration::from_secs(30));
     assert_eq!(one::<i64>(&mut session, "select count(*) from outbox"), 0);
     locker.batch_execute("commit").unwrap();
     let begun = Instant::now();
