@@ -24,8 +24,8 @@ from (
     union all
     select a.id + k.pos - 1, a.task_id, k.key, a.nominal_at, a.due_at,
            case when x.entry is not null then 'executing'::jittask.record_status
-                -- retry_record lets it be due anew, at run_at; what is held back has none.
-                when a.attempt = 0 and case when a.run_at < 'infinity' then a.run_at else a.due_at end
+                -- retry_record lets it be due anew, at run_at, by itself; what is held back has none.
+                when a.attempt = 0 and case when a.alone and a.run_at < 'infinity' then a.run_at else a.due_at end
                      < clock_timestamp() - coalesce(current_setting('jittask.overdue_after', true), '1min')::interval
                 then 'overdue' else 'pending' end,
            a.attempt + (x.entry is not null)::int, coalesce(x.started_at, a.started_at), null,
@@ -39,8 +39,8 @@ create view jittask.tasks with (security_barrier) as
 select t.name, t.title, t.description, t.kind, pg_get_userbyid(t.owner) as owner, t.enabled,
        case when not t.enabled then 'paused'
             when coalesce(t.problem, t.plan_problem) is not null then 'broken'
-            when t.kind = 'scheduled' and s.due_at is null and n.due_at is null then 'finished'
-            when t.kind = 'date_field' and (t.definition ->> 'end_at')::timestamptz < now() and n.due_at is null then 'finished'
+            when t.kind = 'scheduled' and s.due_at is null and n.count = 0 then 'finished'
+            when t.kind = 'date_field' and (t.definition ->> 'end_at')::timestamptz < now() and n.count = 0 then 'finished'
             else 'active' end as state,
        coalesce(t.problem, t.plan_problem, case when not t.enabled then t.note end,
            case when t.definition ->> 'skip_holidays' = 'true' and l.covered_until <= current_date + 60
@@ -57,7 +57,9 @@ from jittask.task t
 left join jittask.series s on s.task_id = t.id
 left join jittask.calendar_load l on l.calendar = coalesce(t.definition ->> 'calendar', 'default')
 left join lateral (
-    select min(a.due_at) filter (where x.entry is null) as due_at, max(coalesce(x.started_at, a.started_at)) as started_at
+    -- But for what executes now: of a batch there may be more to come.
+    select min(a.due_at) filter (where x.entry is null or x.pos > 0 and x.total > 1) as due_at, count(*) as count,
+           max(coalesce(x.started_at, a.started_at)) as started_at
     from jittask.agenda a left join jittask.running() x on x.entry = a.id where a.task_id = t.id) n on true
 left join lateral (
     select sum(y.completed)::bigint as completed, sum(y.failed)::bigint as failed, sum(y.skipped)::bigint as skipped,

@@ -135,6 +135,13 @@ fn interval(
     );
 }
 
+/// Do tasks run in a database of this name?
+pub fn serves(database: &str) -> bool {
+    let served = DATABASES.get();
+    let served = served.as_ref().map(|text| text.to_string_lossy().into_owned()).unwrap_or_default();
+    served.split(',').map(str::trim).any(|one| one == "*" || one == database)
+}
+
 /// A misspelt `jittask.…` in postgresql.conf is reported instead of ignored.
 fn reserve_prefix() {
     crate::pg::reserve_guc_prefix(c"jittask");

@@ -9,10 +9,16 @@ use schedule::{Base, ColumnKind, Span};
 
 /// Bytes of a definition; the workers read all of them.
 const LARGEST: usize = 1_000_000;
+/// Bytes of a rule, which is read again and again.
+const LONGEST_RULE: usize = 4000;
 
 /// Checks the arguments of both kinds; the definition is canonical but for the zone, which is settled here.
 pub fn check(kind: TaskKind, definition: &mut Definition) -> Result<()> {
     required("title", &definition.title)?;
+    if let Some(rule) = definition.rule.as_ref().filter(|rule| rule.len() > LONGEST_RULE) {
+        return Err(Error::new(Kind::Invalid, format!("the rule has {} bytes", rule.len()))
+            .hint(format!("A rule has at most {LONGEST_RULE} bytes.")));
+    }
     let size = serde_json::to_string(definition).map_or(0, |text| text.len());
     if size > LARGEST {
         return Err(Error::new(Kind::Invalid, format!("the definition has {size} bytes"))

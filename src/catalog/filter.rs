@@ -116,8 +116,13 @@ fn given(filter: &Filter, target: &Target) -> Result<Vec<Oid>> {
     let list = filter.call.split_once('(').and_then(|(_, list)| list.strip_suffix(')')).unwrap_or_default();
     let Some(list) = list.strip_prefix(&format!("{ROW_ALIAS}.")) else { return Ok(Vec::new()) };
     let columns = target.columns();
+    // Quoted or not as quote_all_identifiers was when the filter was made.
+    let bare = |name: &str| match name.strip_prefix('"').and_then(|name| name.strip_suffix('"')) {
+        Some(name) => name.replace("\"\"", "\""),
+        None => name.to_string(),
+    };
     let kind = |name: &str| {
-        let found = columns.iter().find(|column| column.sql_name == name);
+        let found = columns.iter().find(|column| column.name == bare(name));
         found.map(|column| column.kind).ok_or_else(|| {
             Error::new(Kind::NoColumn, format!("column {name}, which the filter reads, does not exist any more"))
         })

@@ -58,7 +58,8 @@ fn follow(found: &sql::Rows, with_triggers: bool) {
         let renamed = renamed(&task, (&was, &is), &names);
         store(&task, &renamed, &names);
         let read = task.filter.iter().flat_map(|filter| &filter.columns);
-        let is_in_triggers = task.key_columns.iter().chain(read).any(|column| names.contains_key(column));
+        let date = &task.definition.date_column;
+        let is_in_triggers = task.key_columns.iter().chain(read).chain(date).any(|column| names.contains_key(column));
         if with_triggers
             && is_in_triggers
             && let Some(Ok(table)) = task.relation.map(Target::open)

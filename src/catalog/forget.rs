@@ -25,7 +25,9 @@ pub fn records_before(cutoff: Instant, most: i64) -> Gone {
             "with gone as (
                  delete from jittask.record where ctid = any (array(
                      select r.ctid from jittask.record r join jittask.task t on t.id = r.task_id
-                     where r.nominal_at < $1 and t.looks_from is null and r.finished_at < least($1,
+                     where r.nominal_at < least($1, clock_timestamp() - (
+                             select min(coalesce((w.definition ->> 'catch_up_window')::interval, '1 year')) from jittask.task w))
+                         and t.looks_from is null and r.finished_at < least($1,
                          clock_timestamp() - coalesce((t.definition ->> 'catch_up_window')::interval, '1 year'))
                      order by r.nominal_at limit $2 for update of r skip locked))
                  returning (ctid::text::point)[0]::bigint / $3 as range)

@@ -9,9 +9,8 @@ use pgrx::pg_sys::Oid;
 pub struct Found {
     /// Owners of tasks whose table is there again: executors of theirs give it back to them.
     pub to_adopt: Vec<Oid>,
-    /// Tasks were left out that somebody is changing.
-    pub are_left_out: bool,
-    /// A role or a time zone is missing. Nothing tells when it is back, so somebody has to look.
+    /// A role or a time zone is missing, or somebody is changing a task. Nothing tells when it is back or he is done, so
+    /// somebody has to look.
     pub wants_looks: bool,
 }
 
@@ -31,9 +30,8 @@ pub fn check() -> Found {
         );
         let is = |row: usize, column: usize| rows.get::<bool>(row, column).unwrap_or(false);
         Found {
-            are_left_out,
             to_adopt: (0..rows.len()).filter(|row| is(*row, 3)).filter_map(|row| rows.get(row, 1)).collect(),
-            wants_looks: wants_time || (0..rows.len()).any(|row| is(row, 2)),
+            wants_looks: wants_time || are_left_out || (0..rows.len()).any(|row| is(row, 2)),
         }
     })
 }
@@ -73,7 +71,7 @@ fn mark_and_heal(unsettled: Vec<i32>, why: Vec<String>) -> bool {
                      select 1 from pg_attribute a where a.attrelid = t.relation::oid and a.attname = n.name and a.attnum > 0 and not a.attisdropped)
                  limit 1) missing on true
              where t.dropped_at is null)
-         select f.id, f.problem, f.function_oid, f.function_name from found f join jittask.task t on t.id = f.id
+         select f.id, f.problem, f.function_oid, f.function_name, t.xmin::text from found f join jittask.task t on t.id = f.id
          where t.problem is distinct from f.problem
              or f.problem is null and (t.function_oid, t.function_name) is distinct from (f.function_oid, f.function_name)",
         &[sql::arg(worker::runs_nologin_roles()), sql::arg(unsettled), sql::arg(why)],
@@ -82,7 +80,9 @@ fn mark_and_heal(unsettled: Vec<i32>, why: Vec<String>) -> bool {
     for row in 0..changed.len() {
         let Some(id) = changed.get::<i32>(row, 1) else { continue };
         let problem = changed.get::<String>(row, 2);
-        if !task::try_lock(id) || problem.is_none() && !agenda::try_let_go(id) {
+        // Nor is one marked that has been changed since it was read.
+        let is_free = task::try_lock(id) && is_as_it_was(id, changed.get(row, 5));
+        if !is_free || problem.is_none() && !agenda::try_let_go(id) {
             are_left_out = true;
             continue;
         }
@@ -92,6 +92,11 @@ fn mark_and_heal(unsettled: Vec<i32>, why: Vec<String>) -> bool {
         }
     }
     are_left_out
+}
+
+fn is_as_it_was(id: i32, version: Option<String>) -> bool {
+    let statement = "select 1 from jittask.task where id = $1 and xmin::text = $2";
+    !sql::run(statement, &[sql::arg(id), sql::arg(version)]).is_empty()
 }
 
 /// A function that came back is followed from now on by its new OID, and one that was renamed by its new name.
@@ -110,6 +115,13 @@ fn set_problem(id: i32, problem: Option<&str>) {
 
 /// Notes what is gone, found out by a run before the check did. False if somebody is changing the task just now.
 pub fn mark(id: i32, problem: &str) -> bool {
+    let is_known = user::as_extension_owner(|| {
+        let statement = "select 1 from jittask.task where id = $1 and problem = $2";
+        !sql::run(statement, &[sql::arg(id), sql::arg(super::record::cut(problem))]).is_empty()
+    });
+    if is_known {
+        return true;
+    }
     let is_free = task::try_lock(id);
     if is_free {
         set_problem(id, Some(problem));

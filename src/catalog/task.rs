@@ -238,16 +238,17 @@ fn watched(condition: &str, arguments: &[sql::Arg]) -> Vec<Watched> {
     (0..rows.len()).filter_map(watched).collect()
 }
 
-/// Scheduled tasks whose planned series ends before `horizon`, some of them, the first to end first.
-pub fn to_top_up(horizon: Instant) -> Vec<Task> {
+/// Scheduled tasks whose planned series ends before `horizon`, and where: some of them, in this order, after the last one that
+/// was given. Their series are locked; those that somebody is changing are left out.
+pub fn to_top_up(horizon: Instant, after: Option<(Instant, i32)>) -> Vec<(Instant, i32)> {
     let rows = user::as_extension_owner(|| {
-        let statement = format!(
-            "select {COLUMNS} from jittask.task t join jittask.series s on s.task_id = t.id where s.due_at < $1 and t.enabled and t.dropped_at is null
-             order by s.due_at limit 100"
-        );
-        sql::run(&statement, &[sql::at(horizon)])
+        let statement = "select s.due_at, s.task_id from jittask.series s join jittask.task t on t.id = s.task_id
+             where s.due_at < $1 and t.enabled and t.dropped_at is null and ($2::timestamptz is null or (s.due_at, s.task_id) > ($2, $3))
+             order by s.due_at, s.task_id limit 100 for update of s skip locked";
+        let (at, id) = after.unzip();
+        sql::run(statement, &[sql::at(horizon), sql::maybe_at(at), sql::arg(id)])
     });
-    (0..rows.len()).filter_map(|row| from_row(&rows, row).ok()).collect()
+    (0..rows.len()).filter_map(|row| Some((rows.at(row, 1)?, rows.get(row, 2)?))).collect()
 }
 
 /// Tasks of which nobody can say when they are due, since a zone or a calendar is missing, and why. Read some at a time and

@@ -127,6 +127,12 @@ pub fn database() -> Oid {
     unsafe { pg_sys::MyDatabaseId }
 }
 
+/// Its name.
+pub fn database_name() -> Option<String> {
+    let name = unsafe { pg_sys::get_database_name(database()) };
+    (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned())
+}
+
 /// What tells this server's data from all others'; a physical standby has the same.
 pub fn system_identifier() -> u64 {
     unsafe { pg_sys::GetSystemIdentifier() }

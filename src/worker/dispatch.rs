@@ -92,13 +92,15 @@ pub fn all(shared: &Shared, slot: &Database, owners: &[(Oid, bool)], since: Inst
             }
         }
     }
-    slot.slot_wanted.store(is_wanted, Release);
-    if is_help_wanted && !slot.help_wanted.swap(is_help_wanted, AcqRel) {
-        // One that is idle leaves, if its owner has another.
+    let is_newly_wanted = is_wanted && !slot.slot_wanted.swap(true, AcqRel);
+    let is_help_newly_wanted = is_help_wanted && !slot.help_wanted.swap(true, AcqRel);
+    if is_newly_wanted || is_help_newly_wanted {
+        // One that is idle leaves: for him who has none, or if its owner has another.
         shared.executors.iter().filter(|slot| !slot.busy.load(Acquire)).for_each(|slot| {
             slot.process.wake();
         });
     }
+    slot.slot_wanted.store(is_wanted, Release);
     slot.help_wanted.store(is_help_wanted, Release);
     reclaim(shared, is_wanted, starts);
     retry
@@ -134,13 +136,12 @@ fn one(shared: &Shared, slot: &Database, owner: Oid, look: bool, since: Instant,
     };
     if mine.is_empty() {
         // Nobody has all slots, not even with an executor in each of many databases.
-        let has_another = shared.executors.iter().any(|slot| {
-            slot.process.is_alive()
-                && slot.owner.load(Acquire) == owner.to_u32()
-                && slot.database.load(Acquire) != database
-        });
-        if has_another && free_slots(shared) < 2 {
-            return Next::NoSlot;
+        let is_his = |slot: &&Executor| slot.process.is_alive() && slot.owner.load(Acquire) == owner.to_u32();
+        let mut elsewhere = shared.executors.iter().filter(is_his).peekable();
+        if elsewhere.peek().is_some() && free_slots(shared) < 2 {
+            // One of his own that is idle makes room.
+            let is_busy = elsewhere.all(|slot| slot.busy.load(Acquire));
+            return if is_busy { Next::NoHelp } else { Next::NoSlot };
         }
         let started = start(shared, database, owner, false, look, starts);
         // A lot is coming: the second is there when it begins.

@@ -94,17 +94,11 @@ fn look(shared: &Shared) -> i64 {
         }
     };
     forget_dropped(shared, &found);
-    let wanted = found.iter().filter(|database| is_allowed(&database.name));
+    let wanted = found.iter().filter(|database| settings::serves(&database.name));
     wanted
         .filter_map(|database| shared.database_by_turns(database.oid.to_u32()))
         .map(|slot| serve(slot, now))
         .fold(now + LOOK_EVERY, i64::min)
-}
-
-fn is_allowed(name: &str) -> bool {
-    let allowed = settings::DATABASES.get();
-    let allowed = allowed.as_ref().map(|text| text.to_string_lossy().into_owned()).unwrap_or_default();
-    allowed.split(',').map(str::trim).any(|one| one == "*" || one == name)
 }
 
 fn forget_dropped(shared: &Shared, found: &[databases::Found]) {

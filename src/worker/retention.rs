@@ -32,7 +32,7 @@ impl Retention {
 
     /// Is nothing left to remove for the time being?
     pub fn is_done(&self) -> bool {
-        self.is_done
+        self.is_done && self.ranges.is_empty()
     }
 
     /// Removes a portion if it is time, or if the process would like to end; when to come again.
@@ -42,11 +42,12 @@ impl Retention {
             // Whoever has changed it wants to see what it does.
             (self.seconds, self.next, self.is_done) = (seconds, now, false);
         }
-        if is_ending && !self.is_done {
+        if is_ending && !self.is_done() {
             self.next = self.next.min(now + NEXT_PORTION);
         }
         if seconds == 0 {
             self.is_done = true;
+            self.ranges.clear();
             return i64::MAX;
         }
         if now >= self.next {

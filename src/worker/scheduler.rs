@@ -97,12 +97,12 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
         }
         slot.failures.store(0, Release);
         let retry = dispatch::all(shared, slot, &pass.owners, floor.since(), &mut starts);
-        let next_check = watch::next_check(shared, database.to_u32());
+        let next_check = if pass.is_asleep { i64::MAX } else { watch::next_check(shared, database.to_u32()) };
         let next = pass.next.min(retry).min(watch::deadlines(shared, database.to_u32()));
         let next = next.min(watch::next_death(shared, database.to_u32())).min(next_check);
         let now = clock::now().0;
         let may_sleep = !pass.watches
-            && (next_check == i64::MAX || pass.is_asleep)
+            && next_check == i64::MAX
             && pass.next.min(retry) - now > SLEEP_AFTER
             && shared.executors_of(database.to_u32()).next().is_none();
         // Not before old records are gone, or those of a task that runs once a month would stay.
@@ -200,28 +200,40 @@ fn top_up(now: Instant, pass: &mut Pass) {
     let horizon = need::horizon();
     let Some(mut end) = series::earliest_end() else { return };
     if end.0 < now.0 + horizon / 2 {
-        let begun = clock::monotonic();
-        for task in task::to_top_up(Instant(now.0 + horizon)) {
-            // What is due now waits for this. The rest comes with the next pass, which is at once.
-            if clock::monotonic() - begun > TOP_UP_TIME {
-                break;
-            }
-            // Under a savepoint: one task's trouble is not the others'. All that was missed at once, where that is possible:
-            // executors are to know which one is the last.
-            for _ in 0..TOP_UPS {
-                match xact::savepoint(|| plan_series(&task, now, Instant(now.0 + horizon))) {
-                    Ok(true) => {}
-                    Ok(false) => break,
-                    Err(failure) => {
-                        warning!("jittask cannot plan task \"{}\": {}", task.name, failure.message);
-                        break;
-                    }
+        let (begun, mut last) = (clock::monotonic(), None);
+        loop {
+            let some = task::to_top_up(Instant(now.0 + horizon), last);
+            let Some((end, task)) = some.last() else { break };
+            last = Some((*end, *task));
+            for (_, task) in &some {
+                // What is due now waits for this. The rest comes with the next pass, which is at once.
+                if clock::monotonic() - begun > TOP_UP_TIME {
+                    pass.next = now.0;
+                    return;
                 }
+                top_up_one(*task, now, Instant(now.0 + horizon));
             }
         }
         end = series::earliest_end().unwrap_or(Instant(i64::MAX));
     }
     pass.next = pass.next.min((end.0 - horizon / 2).max(now.0 + 1_000_000));
+}
+
+/// All that was missed at once, where that is possible: executors are to know which one is the last.
+fn top_up_one(task: i32, now: Instant, horizon: Instant) {
+    // As it is now that its series is locked: whoever alters it waits.
+    let Some(task) = task::by_id(task).filter(|task| task.enabled && !task.is_dropped) else { return };
+    for _ in 0..TOP_UPS {
+        // Under a savepoint: one task's trouble is not the others'.
+        match xact::savepoint(|| plan_series(&task, now, horizon)) {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(failure) => {
+                warning!("jittask cannot plan task \"{}\": {}", task.name, failure.message);
+                break;
+            }
+        }
+    }
 }
 
 /// True if there are more in the past.
@@ -234,6 +246,9 @@ fn plan_series(task: &Task, now: Instant, horizon: Instant) -> bool {
         }
     };
     let (Some(base), Some(planned)) = (timing.start_at, series::hold(task.id)) else { return false };
+    if planned.due_at >= horizon {
+        return false;
+    }
     let window = schedule::span_micros(timing.catch_up_window);
     let from = Instant(planned.due_at.0 + 1).max(task.floor(now, window));
     let mut next: Vec<New> = Vec::new();

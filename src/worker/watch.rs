@@ -76,9 +76,6 @@ pub fn came_up(shared: &Shared, database: u32, now: Instant) -> Vec<Oid> {
     follow::all();
     let found = health::check();
     WANTS_LOOKS.set(found.wants_looks);
-    if found.are_left_out {
-        slot.schema_changed.store(true, Release);
-    }
     found.to_adopt
 }
 

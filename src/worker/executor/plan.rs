@@ -114,8 +114,9 @@ struct Done {
     entered: i64,
     /// Which limit it was planned by: it may have been forgotten meanwhile, and made anew for another definition.
     closing_xid: u64,
-    /// The window was: whom the scan's snapshot saw as running, and when it began.
+    /// The window was, up to there: whom the scan's snapshot saw as running, and when it began.
     scan: Option<(u64, Instant)>,
+    until: i64,
     /// The change counters that all of it was looked through with.
     signature: Option<i64>,
     /// A sweep begins there.
@@ -211,6 +212,7 @@ fn one(me: &Me, task: &Watched, sweep_until: i64) -> Done {
         done.signature = signature.filter(|_| need == Need::Everything && is_fresh);
     }
     done.entered = counts.entered;
+    done.until = until;
     done.closing_xid = limit.map_or(0, |limit| limit.closing_xid.load(Acquire));
     done
 }
@@ -232,7 +234,7 @@ impl Done {
             limit.resume_at.store(resume_at, Release);
         }
         if let Some((xmin, now)) = self.scan {
-            note_scan(limit, xmin, now, self.signature);
+            note_scan(limit, xmin, now, self.until, self.signature);
         }
     }
 }
@@ -307,9 +309,9 @@ fn publish(limit: &Limit, resolved: &Resolved, now: Instant) {
 }
 
 /// After a scan: its window is closed if the scan saw every writer under an older limit as ended.
-fn note_scan(limit: &Limit, xmin: u64, now: Instant, signature: Option<i64>) {
+fn note_scan(limit: &Limit, xmin: u64, now: Instant, until: i64, signature: Option<i64>) {
     if xmin >= limit.closing_xid.load(Acquire) {
-        limit.closed_to.store(limit.planned_to.load(Acquire), Release);
+        limit.closed_to.fetch_max(until, AcqRel);
     }
     if let Some(signature) = signature {
         limit.signature.store(signature, Release);

@@ -75,7 +75,7 @@ fn a_row_that_waits_in_a_batch_is_cancelled_when_the_one_before_it_is_done() {
     let begun = Instant::now();
     session.batch_execute("set lock_timeout = '500 ms'").unwrap();
     let refused = session.query(&format!("select jittask.cancel_record({waiting})"), &[]).unwrap_err();
-    assert_eq!(refused.code().map(|code| code.code()), Some("55000"), "{refused}");
+    assert_eq!(refused.code().map(|code| code.code()), Some("55P03"), "{refused}");
     assert!(begun.elapsed() < Duration::from_secs(3));
     session.batch_execute("reset lock_timeout").unwrap();
     assert!(one::<bool>(&mut session, &format!("select jittask.cancel_record({waiting})")));

@@ -251,3 +251,37 @@ fn a_copied_database_waits_for_activate() {
     });
     assert_eq!(one::<String>(&mut copy, problem), "");
 }
+
+/// Where tasks never run nothing is kept for them.
+#[test]
+fn a_database_that_is_not_served_keeps_no_candidates() {
+    let cluster = Cluster::with(&[("jittask.databases", "postgres, template1")]);
+    cluster.sql("postgres", "create database other");
+    cluster.sql(
+        "other",
+        "create extension jittask; create table t (id int primary key, due timestamptz); create index on t (due);
+         select jittask.create_date_task('t', 't', 'due', body => 'null');
+         insert into t select i, now() from generate_series(1, 1000) i; update t set due = now() - interval '1 hour'",
+    );
+    assert_eq!(one::<i64>(&mut cluster.connect("other"), "select count(*) from jittask.capture"), 0);
+}
+
+/// Slots are shared by all databases: what is idle in one makes room for another at once, also for the same owner.
+#[test]
+fn an_idle_executor_makes_room_in_another_database() {
+    let cluster = Cluster::with(&[("jittask.max_executors", "2"), ("jittask.executor_idle", "60s")]);
+    for database in ["one", "two", "three"] {
+        cluster.sql("postgres", &format!("create database {database}"));
+        cluster.sql(
+            database,
+            "create extension jittask; select jittask.create_scheduled_task('t', now(), body => 'null')",
+        );
+        let mut session = cluster.connect(database);
+        cluster.wait_until("its run", SOON, || {
+            one::<bool>(&mut session, "select exists (select from jittask.records where status = 'completed')")
+                .then_some(())
+        });
+        let late: f64 = one(&mut session, "select extract(epoch from delay)::float8 from jittask.records");
+        assert!(late < 2.0, "{late} s late in database {database}");
+    }
+}

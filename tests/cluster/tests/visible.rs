@@ -192,3 +192,35 @@ fn status_names_what_is_wrong() {
     assert!(one::<String>(&mut seer, status).contains("jittask.enabled is off"));
     assert!(!one::<bool>(&mut seer, "select running from jittask.status()"));
 }
+
+/// A task is not finished while its last occurrence runs; what waits behind it by overlap is overdue in time, and what is
+/// retried is not.
+#[test]
+fn what_waits_and_what_is_the_last_one() {
+    let cluster = Cluster::ready(&[("jittask.overdue_after", "1s")]);
+    let mut gate = cluster.app();
+    gate.batch_execute("select pg_advisory_lock(6)").unwrap();
+    cluster.app_sql(
+        "create function wait() returns void language plpgsql as $$ begin perform pg_advisory_xact_lock_shared(6); end $$;
+         create function fail() returns void language plpgsql as $$ begin raise 'no'; end $$;
+         select jittask.create_scheduled_task('once', now(), 'wait'),
+             jittask.create_scheduled_task('queue', now(), 'wait', rule => 'FREQ=SECONDLY;COUNT=3', overlap => 'queue'),
+             jittask.create_scheduled_task('fails', now(), 'fail', max_attempts => 1)",
+    );
+    let mut session = cluster.app();
+    cluster.wait_for(SOON, "select count(*) = 2 from jittask.records where status = 'executing'");
+    cluster.wait_for(SOON, "select count(*) = 2 from jittask.records where status = 'overdue' and task = 'queue'");
+    let states: Vec<String> =
+        all(&mut session, "select concat_ws(' ', name, state, next_due_at is null) from jittask.tasks order by name");
+    assert_eq!(states, ["fails finished t", "once active t", "queue active f"]);
+    assert!(one::<bool>(
+        &mut session,
+        "select behind > '1 second' and overdue = 2 and executing = 2 from jittask.status()"
+    ));
+    let retried = "select jittask.retry_record(id) from jittask.records where task = 'fails'";
+    session.batch_execute(&format!("begin; {retried}")).unwrap();
+    assert_eq!(one::<String>(&mut session, "select status::text from jittask.records where task = 'fails'"), "pending");
+    session.batch_execute("rollback").unwrap();
+    gate.batch_execute("select pg_advisory_unlock(6)").unwrap();
+    cluster.wait_for(SOON, "select bool_and(state = 'finished') from jittask.tasks");
+}

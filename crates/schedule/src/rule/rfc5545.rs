@@ -178,7 +178,8 @@ fn contradictions(recur: &Recur) -> Result<(), RuleError> {
     Ok(())
 }
 
-fn list<T>(parts: &Parts, name: &str, read: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, RuleError> {
+/// The values of a part, each once: what is named twice means no more.
+fn list<T: PartialEq>(parts: &Parts, name: &str, read: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, RuleError> {
     let Some(value) = parts.get(name) else { return Ok(Vec::new()) };
     let one = |item: &str| {
         let item = item.trim();
@@ -186,7 +187,14 @@ fn list<T>(parts: &Parts, name: &str, read: impl Fn(&str) -> Option<T>) -> Resul
             RuleError::new(format!("invalid value \"{item}\" of {name} in the recurrence rule")).hint(values_of(name))
         })
     };
-    value.split(',').map(one).collect()
+    let mut values = Vec::new();
+    for item in value.split(',') {
+        let value = one(item)?;
+        if !values.contains(&value) {
+            values.push(value);
+        }
+    }
+    Ok(values)
 }
 
 /// What a part takes.
