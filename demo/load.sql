@@ -13,14 +13,6 @@ create table customers (
   country     text not null,
   email       text not null
 );
-create table employees (
-  employee_id int primary key,
-  first_name  text not null,
-  last_name   text not null,
-  title       text not null,
-  birth_on    date not null,
-  hired_on    date not null
-);
 create table invoices (
   invoice_id      int primary key,
   customer_id     int not null references customers,
@@ -31,7 +23,6 @@ create table invoices (
 );
 
 \copy customers from 'customers.csv' with (format csv, header)
-\copy employees from 'employees.csv' with (format csv, header)
 \copy invoices (invoice_id, customer_id, invoice_on, billing_country, total) from 'invoices.csv' with (format csv, header)
 
 -- Chinook ends in 2011: move all its invoices by one number of days, so that the latest is of yesterday.

@@ -173,7 +173,7 @@ def generate():
     head = [
         "# Public holidays of the world's countries; made by holidays/generate.py, see holidays/README.md.",
         f"# Data from the Python package holidays {version}, (c) Vacanza Team and individual contributors, MIT licence,",
-        "# https://github.com/vacanza/holidays; the licence's text is in holidays/LICENSE-holidays.",
+        "# from PyPI; the licence's text is in holidays/LICENSE-holidays.",
         f"V\t{version}\t{FIRST}\t{LAST}",
     ]
     head += [f"N\t{name}" for name in tables.names] + [f"S\t{days}" for days in tables.series]

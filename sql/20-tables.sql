@@ -61,7 +61,7 @@ create table jittask.agenda (
     due_at        timestamptz not null,
     nominal_at    timestamptz not null,
     attempt       smallint not null default 0,    -- attempts made
-    alone         boolean not null default false, -- a row put aside: runs in a transaction of its own
+    alone         boolean not null default false, -- a row put aside: runs by itself, under a savepoint
     forced        boolean not null default false, -- run_task: whatever schedule and filter say
     keys          text[] not null,                -- JSON of the key values; {""} for a scheduled task
     places        bytea,                          -- where the rows lay when they were found (src/catalog/places.rs)

@@ -47,7 +47,7 @@ comment on function jittask.may_read(regrole) is 'internal: may the current role
 
 create function jittask.schema_changed() returns event_trigger
 language c as 'MODULE_PATHNAME', 'schema_changed';
-comment on function jittask.schema_changed() is 'internal: lets the scheduler look whether tasks still have what they need';
+comment on function jittask.schema_changed() is 'internal: tasks follow renamed tables and columns, a second function of a filter''s name is refused, and the scheduler looks whether tasks have what they need';
 
 create function jittask.announce_install() returns void
 language c volatile as 'MODULE_PATHNAME', 'announce_install_wrapper';

@@ -92,7 +92,7 @@ select r.task, count(*) filter (where r.status = 'pending') as pending, count(*)
        percentile_disc(0.95) within group (order by r.delay) as delay_p95, max(r.delay) as delay_max
 from jittask.records r group by r.task;
 
--- The product's own check that nothing is lost: unaccounted is 0 for every task, always (design: entered = ended + waiting).
+-- The product's own check that nothing is lost: unaccounted is 0 for every task, always (entered = ended + waiting).
 create view jittask.accounts with (security_barrier) as
 select t.name as task, y.entered, y.ended, coalesce(a.waiting, 0) as waiting,
        y.entered - y.ended - coalesce(a.waiting, 0) as unaccounted

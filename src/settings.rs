@@ -1,4 +1,4 @@
-//! The settings of contract §7. Defined in the postmaster, read everywhere.
+//! The settings of the README's table. Defined in the postmaster, read in every process.
 
 use pgrx::guc::PostgresGucEnum;
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting};

@@ -135,10 +135,10 @@ fn lines_of(results: &[(&str, Outcome)]) -> Result<Vec<Line>, String> {
     Ok(lines)
 }
 
-/// When, on what, and how often was measured.
+/// When, on what, and by how many rounds was measured.
 fn about(plan: &Plan) -> String {
     let server = format!("PostgreSQL {}", server_version());
-    format!("{} Medians of {} rounds.", machine::describe(&server), plan.rounds)
+    format!("{} ROUNDS={}.", machine::describe(&server), plan.rounds)
 }
 
 fn server_version() -> String {

@@ -24,7 +24,7 @@ pub struct Entry {
     pub occurrence: Occurrence,
     /// Attempts made before.
     pub attempt: i32,
-    /// Runs in a transaction of its own.
+    /// Put aside: runs by itself under a savepoint, not with the rows of an entry.
     pub alone: bool,
     /// By run_task.
     pub forced: bool,

@@ -31,7 +31,7 @@ impl TaskKind {
 /// As typed: texts of intervals, times and instants in whatever form PostgreSQL reads. [`Definition::canonical`] settles them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-#[allow(missing_docs)] // the parameters of contract §2, under their names
+#[allow(missing_docs)] // the parameters of create_… (sql/40-create.sql), under their names
 pub struct Definition {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,

@@ -28,7 +28,7 @@ const CHANGED: &str = "with recursive changed (relation) as (
          select objid from pg_event_trigger_ddl_commands() where classid = 'pg_class'::regclass
          union select i.inhrelid from changed c join pg_inherits i on i.inhparent = c.relation)";
 
-/// In an event trigger at the end of a command, as the current user.
+/// In an event trigger at the end of a command, in the session that renames, as the extension's owner.
 pub fn command_end() {
     user::as_extension_owner(|| {
         let statement = format!(

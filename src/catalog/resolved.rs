@@ -129,7 +129,7 @@ impl Resolved {
         format!("{ROW_ALIAS}.tableoid operator(pg_catalog.=) '{table}'::pg_catalog.oid")
     }
 
-    /// The filter in parentheses, if there is one.
+    /// The call of the filter's function, if there is a filter.
     pub fn filter_condition(&self) -> Option<String> {
         self.task.filter.as_ref().map(|filter| filter.call.clone())
     }

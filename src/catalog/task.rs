@@ -380,7 +380,7 @@ pub fn set_plan_problem(id: i32, problem: Option<&str>) {
     });
 }
 
-/// Marks a task dropped, or removes it with all its records.
+/// Marks a task dropped; without keep_records its records go at once.
 pub fn mark_dropped(id: i32, keep_records: bool) {
     user::as_extension_owner(|| {
         sql::run("delete from jittask.series where task_id = $1", &[sql::arg(id)]);

@@ -1,5 +1,5 @@
 //! The server's C interface, made safe: the only place with `unsafe`.
-//! Nothing here knows what a task is.
+//! No SQL on our tables, and no rule of jittask's.
 
 pub mod boundary;
 pub mod bulk;

@@ -1,4 +1,5 @@
-//! Statements on whole databases: our workers leave before DROP, RENAME or a copy of theirs goes on.
+//! Statements on whole databases: our workers leave before DROP, RENAME, SET TABLESPACE or a copy of theirs goes on, and
+//! before DROP EXTENSION. In the session of who says so, before the statement.
 //! And COMMIT PREPARED, which no transaction callback of the preparing session sees.
 
 use super::shmem::{self, DatabaseState, Shared};

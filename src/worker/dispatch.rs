@@ -130,7 +130,7 @@ fn one(shared: &Shared, slot: &Database, owner: Oid, look: bool, since: Instant,
         let may_lend = lent.is_empty() && is_short && !shared.is_slot_wanted();
         match free_slots(shared) {
             free if free > usize::from(!may_lend) => start(shared, database, owner, free == 1, false, starts),
-            _ if lent.is_empty() => Next::NoHelp,
+            _ if lent.is_empty() && has_spare(shared, owner) => Next::NoHelp,
             _ => Next::At(now + SLOT_PAUSE),
         }
     };
@@ -141,7 +141,7 @@ fn one(shared: &Shared, slot: &Database, owner: Oid, look: bool, since: Instant,
         if elsewhere.peek().is_some() && free_slots(shared) < 2 {
             // One of his own that is idle makes room.
             let is_busy = elsewhere.all(|slot| slot.busy.load(Acquire));
-            return if is_busy { Next::NoHelp } else { Next::NoSlot };
+            return if is_busy { Next::At(clock::now().0 + SLOT_PAUSE) } else { Next::NoSlot };
         }
         let started = start(shared, database, owner, false, look, starts);
         // A lot is coming: the second is there when it begins.
@@ -177,6 +177,14 @@ fn one(shared: &Shared, slot: &Database, owner: Oid, look: bool, since: Instant,
         Next::NoSlot => Next::At(now + SLOT_PAUSE),
         other => other,
     }
+}
+
+/// Has another owner an idle executor that is not his only one?
+fn has_spare(shared: &Shared, owner: Oid) -> bool {
+    let owner_of = |slot: &Executor| slot.owner.load(Acquire);
+    let alive = || shared.executors.iter().filter(|slot| slot.process.is_alive() && owner_of(slot) != owner.to_u32());
+    let has_another = |idle: &Executor| alive().filter(|slot| owner_of(slot) == owner_of(idle)).count() > 1;
+    alive().any(|slot| !slot.busy.load(Acquire) && has_another(slot))
 }
 
 fn free_slots(shared: &Shared) -> usize {

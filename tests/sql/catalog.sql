@@ -23,7 +23,7 @@ select oid::regclass from pg_class where relnamespace = 'jittask'::regnamespace 
 select c.relname, a.privilege_type from pg_class c, aclexplode(c.relacl) a where c.relnamespace = 'jittask'::regnamespace and a.grantee <> c.relowner order by 1, 2;
 select p.oid::regprocedure from pg_proc p where p.pronamespace = 'jittask'::regnamespace and not has_function_privilege('regress_other', p.oid, 'execute') order by 1;
 select n.nspname, has_schema_privilege('regress_other', n.oid, 'create') from pg_namespace n where n.nspname like 'jittask%' order by 1;
--- the interface of the contract
+-- the interface
 select e.typname, array_agg(l.enumlabel order by l.enumsortorder) from pg_type e join pg_enum l on l.enumtypid = e.oid
 where e.typnamespace = 'jittask'::regnamespace group by e.typname order by 1;
 select c.relname, string_agg(a.attname || ' ' || format_type(a.atttypid, a.atttypmod), ', ' order by a.attnum) from pg_class c join pg_attribute a on a.attrelid = c.oid

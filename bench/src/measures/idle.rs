@@ -50,7 +50,7 @@ pub fn run(plan: &Plan) -> Outcome {
     ])
 }
 
-/// Waits until no executor is left and none has come for a scan interval.
+/// Waits until no executor is left and none has come for ten seconds.
 fn settle(session: &mut Client) {
     let mut quiet = 0;
     for _ in 0..600 {

@@ -1,4 +1,4 @@
-//! Working days, and the move of an occurrence that falls on another: step 3 of the contract.
+//! Working days, and the move of an occurrence that falls on another: step 4 of the model.
 
 use std::collections::HashMap;
 use std::rc::Rc;

@@ -1,5 +1,5 @@
 //! Occurrences from members: holidays move them, those that land together become one, and they come in order of due
-//! time. Steps 3 (holidays) and 5 (end) of the contract.
+//! time. Step 4 of the model (holidays), and the end.
 
 use std::collections::BTreeMap;
 

@@ -18,11 +18,6 @@ impl Span {
     /// No time at all.
     pub const ZERO: Span = Span { months: 0, days: 0, micros: 0 };
 
-    /// Is it no time at all?
-    pub fn is_zero(&self) -> bool {
-        *self == Self::ZERO
-    }
-
     /// The same amount in the other direction (`before` is a negated `after`); `None` if a part has no opposite.
     pub fn negated(&self) -> Option<Span> {
         Some(Span {
@@ -32,30 +27,9 @@ impl Span {
         })
     }
 
-    /// Only months and days, nothing elapsed. Zero counts.
-    pub fn is_civil_only(&self) -> bool {
-        self.micros == 0
-    }
-
     /// Does it have months or days, which act on the local time?
     pub fn has_civil(&self) -> bool {
         self.months != 0 || self.days != 0
-    }
-
-    /// Parts of both signs, such as `1 month -2 days`.
-    pub fn is_mixed_sign(&self) -> bool {
-        let signs = self.signs();
-        signs.contains(&1) && signs.contains(&-1)
-    }
-
-    /// At least one part is negative, and none is positive.
-    pub fn is_negative(&self) -> bool {
-        let signs = self.signs();
-        signs.contains(&-1) && !signs.contains(&1)
-    }
-
-    fn signs(&self) -> [i64; 3] {
-        [i64::from(self.months.signum()), i64::from(self.days.signum()), self.micros.signum()]
     }
 }
 

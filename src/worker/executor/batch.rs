@@ -1,4 +1,4 @@
-//! One claimed entry in one transaction: each row is read as it is now, judged, handed to the function, and all of it
+//! One claimed entry, in a transaction that others may share: each row is read as it is now, judged, handed to the function, and all of it
 //! recorded. The caller commits; if that fails, nothing of it has happened.
 
 use super::Me;
@@ -29,7 +29,7 @@ pub enum Mode {
     Together,
     /// By savepoints: those that fail are put aside.
     Savepoints,
-    /// One row, one transaction.
+    /// One row; one that was put aside runs under the caller's savepoint and may share the transaction ([`Try::Sharing`]).
     Alone,
 }
 

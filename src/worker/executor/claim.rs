@@ -1,5 +1,6 @@
-//! Claiming the oldest due entry, running it and recording it in one transaction; and what happens when that
-//! transaction fails: the rows again under savepoints, those at fault alone, and only there a failure counts.
+//! Claiming due entries, running and recording them, several in one transaction; and what happens when that fails: the
+//! entries in halves, then the rows under savepoints, where a row's own error counts, and what else fails alone. In an
+//! executor, which owns these transactions.
 
 use super::Me;
 use super::batch::{self, Mode, Try};

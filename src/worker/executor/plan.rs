@@ -269,7 +269,7 @@ fn is_behind(floor: Instant, now: Instant) -> bool {
     recent(now) > floor
 }
 
-/// Goes on with a task's sweep, from `to` back in time to the floor, in steps that take some ten milliseconds each: there may
+/// Goes on with a task's sweep, from `to` back in time to the floor, in steps that take some 50 ms each: there may
 /// be millions of rows, all done already, and others wait for this executor. How far it came; None if it did nothing.
 fn sweep(scan: &mut Scan, limit: &Limit, mut to: i64, until: i64) -> Option<Swept> {
     let (began, floor) = (clock::now().0, scan.floor());
