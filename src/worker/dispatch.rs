@@ -136,7 +136,11 @@ fn one(shared: &Shared, slot: &Database, owner: Oid, look: bool, since: Instant,
     };
     if mine.is_empty() {
         // Nobody has all slots, not even with an executor in each of many databases.
-        let is_his = |slot: &&Executor| slot.process.is_alive() && slot.owner.load(Acquire) == owner.to_u32();
+        let is_his = |slot: &&Executor| {
+            slot.process.is_alive()
+                && slot.owner.load(Acquire) == owner.to_u32()
+                && slot.database.load(Acquire) != database
+        };
         let mut elsewhere = shared.executors.iter().filter(is_his).peekable();
         if elsewhere.peek().is_some() && free_slots(shared) < 2 {
             // One of his own that is idle makes room.
