@@ -204,27 +204,27 @@ fn notice(message: String, hint: &str) {
 
 #[pg_extern(sql = false)]
 fn add_holiday(calendar: Option<String>, day: Option<Date>, name: Option<String>) {
-    let add = || required("name", name).and_then(|name| change(calendar, day, Override::Holiday(&name)));
-    sql::session(|| with_lock_limit(add).or_raise())
+    sql::session(|| required("name", name).and_then(|name| change(calendar, day, Override::Holiday(&name))).or_raise())
 }
 
 #[pg_extern(sql = false)]
 fn add_workday(calendar: Option<String>, day: Option<Date>, name: Option<String>) {
-    let add = || required("name", name).and_then(|name| change(calendar, day, Override::Workday(&name)));
-    sql::session(|| with_lock_limit(add).or_raise())
+    sql::session(|| required("name", name).and_then(|name| change(calendar, day, Override::Workday(&name))).or_raise())
 }
 
 #[pg_extern(sql = false)]
 fn remove_day(calendar: Option<String>, day: Option<Date>) {
-    sql::session(|| with_lock_limit(|| change(calendar, day, Override::Ordinary)).or_raise())
+    sql::session(|| change(calendar, day, Override::Ordinary).or_raise())
 }
 
 fn change(calendar: Option<String>, day: Option<Date>, said: Override) -> Result<()> {
     let name = required("calendar", calendar)?;
     let day = finite(day)?;
-    own(&name, false)?;
-    calendar::set_day(&name, day, said);
-    replan::calendar(&name)?;
+    with_lock_limit(|| {
+        own(&name, false)?;
+        calendar::set_day(&name, day, said);
+        replan::calendar(&name)
+    })?;
     wake::at_commit();
     Ok(())
 }

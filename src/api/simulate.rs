@@ -174,9 +174,10 @@ impl Explanation<'_> {
         let due = self.local(occurrence.due_at);
         let identity = (key::hash(task.id, &self.key), occurrence.nominal_at);
         if let Some(known) = record::known(task.id, &[identity]).get(&0) {
-            return match known.status.as_str() {
+            let status = record::ended(known.id).map_or_else(String::new, |ended| ended.status);
+            return match status.as_str() {
                 "completed" => format!("ran for {due} and never runs again for it (record {})", known.id),
-                status => format!("{status} for {due} (record {})", known.id),
+                _ => format!("{status} for {due} (record {})", known.id),
             };
         }
         if agenda::pending(task.id, occurrence.nominal_at, occurrence.nominal_at)

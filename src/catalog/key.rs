@@ -99,8 +99,7 @@ pub fn from_row(rows: &sql::Rows, row: usize, first: usize, columns: &[KeyColumn
         .map(|(i, column)| {
             let kind = rows.kind(first + i);
             if kind != column.kind && value::base_type(kind) != column.kind {
-                let message = format!("column \"{}\" was altered while it was read", column.name);
-                Failure { sqlstate: "40001".to_string(), message, ..Default::default() }.raise();
+                Failure::changed(format!("column \"{}\" was altered while it was read", column.name)).raise();
             }
             rows.datum(row, first + i).map(|value| tuple::key_json(column.kind, value))
         })

@@ -203,8 +203,6 @@ pub struct Known {
     pub id: i64,
     /// Skipped only because the row did not fit then: may become pending again.
     pub may_return: bool,
-    /// `completed`, `failed`, `skipped` or `cancelled`.
-    pub status: String,
 }
 
 /// Which of these occurrences are recorded: by index in `wanted`.
@@ -214,8 +212,7 @@ pub fn known(task: i32, wanted: &[(u128, Instant)]) -> std::collections::HashMap
     }
     let rows = user::as_extension_owner(|| {
         sql::run_by_keys(
-            "select u.i, r.id, coalesce(r.status = 'skipped' and r.reason in ('row_changed', 'filter', 'row_deleted'), false),
-                 coalesce(r.status, 'completed')::text
+            "select u.i, r.id, coalesce(r.status = 'skipped' and r.reason in ('row_changed', 'filter', 'row_deleted'), false)
              from unnest($2::uuid[], $3::timestamptz[]) with ordinality u (hash, nominal, i)
              cross join lateral (select * from jittask.record r where jittask.key_hash(r.task_id, r.key) = u.hash
                  and r.nominal_at = u.nominal and r.task_id = $1 offset 0) r", // offset 0: one look-up a key, also in a plan made when the table was empty
@@ -229,10 +226,7 @@ pub fn known(task: i32, wanted: &[(u128, Instant)]) -> std::collections::HashMap
     (0..rows.len())
         .filter_map(|row| {
             let index: i64 = rows.get(row, 1)?;
-            Some((
-                index as usize - 1,
-                Known { id: rows.get(row, 2)?, may_return: rows.get(row, 3)?, status: rows.get(row, 4)? },
-            ))
+            Some((index as usize - 1, Known { id: rows.get(row, 2)?, may_return: rows.get(row, 3)? }))
         })
         .collect()
 }

@@ -60,9 +60,7 @@ impl Task {
         let end = self.definition.end_column.clone().map(|name| dated(&name).map(|kind| (name, kind))).transpose()?;
         Ok(Resolved { timing, target, key, column, column_kind, end, task: self })
     }
-}
 
-impl Task {
     /// A superuser's task reads and runs only what is a superuser's own, also if its owner became one later.
     pub fn check_superuser(&self, target: Option<&Target>) -> Result<()> {
         let is_safe = |owner: Oid| user::is_superuser_role(owner);

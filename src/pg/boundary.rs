@@ -105,6 +105,11 @@ pub unsafe fn catch<T: Copy>(call: impl Fn() -> T) -> Result<T, Failure> {
 }
 
 impl Failure {
+    /// serialization_failure: something was changed while it was worked on. Whoever takes it tries again.
+    pub fn changed(what: impl Into<String>) -> Failure {
+        Failure { sqlstate: "40001".to_string(), message: what.into(), ..Default::default() }
+    }
+
     /// query_canceled: by pg_cancel_backend, a timeout, or cancel_record.
     pub fn is_cancel(&self) -> bool {
         self.sqlstate == "57014"

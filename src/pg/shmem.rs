@@ -169,9 +169,20 @@ impl Shared {
         died.for_each(|died| died.noted_at.store(now, Release));
     }
 
+    /// The executors that there are, in all databases.
+    pub fn alive_executors(&self) -> impl Iterator<Item = &Executor> {
+        self.executors.iter().filter(|slot| slot.process.is_alive())
+    }
+
     /// The executors of one database.
     pub fn executors_of(&self, database: u32) -> impl Iterator<Item = &Executor> {
-        self.executors.iter().filter(move |slot| slot.process.is_alive() && slot.database.load(Acquire) == database)
+        self.alive_executors().filter(move |slot| slot.database.load(Acquire) == database)
+    }
+
+    /// The executors that an owner keeps, in all databases: slots are shared by them, and so is an owner's share of slots.
+    pub fn executors_for(&self, owner: u32) -> impl Iterator<Item = &Executor> {
+        let is_his = move |slot: &&Executor| slot.owner.load(Acquire) == owner && !slot.is_leaving.load(Acquire);
+        self.alive_executors().filter(is_his)
     }
 
     /// Does an owner who has no executor wait for a slot, in any database?
@@ -179,9 +190,10 @@ impl Shared {
         self.databases.iter().any(|slot| slot.oid.load(Acquire) != 0 && slot.slot_wanted.load(Acquire))
     }
 
-    /// Has an owner too few executors for what waits, in any database?
-    pub fn is_help_wanted(&self) -> bool {
-        self.databases.iter().any(|slot| slot.oid.load(Acquire) != 0 && slot.help_wanted.load(Acquire))
+    /// Has an owner too few executors for what waits, in any database? The one who asks makes room: nobody else is told.
+    pub fn take_call_for_help(&self) -> bool {
+        let mut served = self.databases.iter().filter(|slot| slot.oid.load(Acquire) != 0);
+        served.any(|slot| slot.help_wanted.swap(false, AcqRel))
     }
 
     /// Does nothing of this owner's take long, as far as was seen lately?

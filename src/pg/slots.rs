@@ -81,6 +81,8 @@ pub struct Executor {
     pub lent: AtomicBool,
     /// It was taken back: whatever ran in it was not at fault.
     pub is_reclaimed: AtomicBool,
+    /// It has nothing to do and makes room for another owner's.
+    pub is_leaving: AtomicBool,
     /// Set by the scheduler: there may be something to plan.
     pub look: AtomicBool,
     /// The task of the claimed entry, 0 for none.

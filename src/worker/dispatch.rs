@@ -92,16 +92,14 @@ pub fn all(shared: &Shared, slot: &Database, owners: &[(Oid, bool)], since: Inst
             }
         }
     }
-    let is_newly_wanted = is_wanted && !slot.slot_wanted.swap(true, AcqRel);
-    let is_help_newly_wanted = is_help_wanted && !slot.help_wanted.swap(true, AcqRel);
+    let is_newly_wanted = !slot.slot_wanted.swap(is_wanted, AcqRel) && is_wanted;
+    let is_help_newly_wanted = !slot.help_wanted.swap(is_help_wanted, AcqRel) && is_help_wanted;
     if is_newly_wanted || is_help_newly_wanted {
         // One that is idle leaves: for him who has none, or if its owner has another.
         shared.executors.iter().filter(|slot| !slot.busy.load(Acquire)).for_each(|slot| {
             slot.process.wake();
         });
     }
-    slot.slot_wanted.store(is_wanted, Release);
-    slot.help_wanted.store(is_help_wanted, Release);
     reclaim(shared, is_wanted, starts);
     retry
 }
@@ -136,12 +134,8 @@ fn one(shared: &Shared, slot: &Database, owner: Oid, look: bool, since: Instant,
     };
     if mine.is_empty() {
         // Nobody has all slots, not even with an executor in each of many databases.
-        let is_his = |slot: &&Executor| {
-            slot.process.is_alive()
-                && slot.owner.load(Acquire) == owner.to_u32()
-                && slot.database.load(Acquire) != database
-        };
-        let mut elsewhere = shared.executors.iter().filter(is_his).peekable();
+        let is_elsewhere = |slot: &&Executor| slot.database.load(Acquire) != database;
+        let mut elsewhere = shared.executors_for(owner.to_u32()).filter(is_elsewhere).peekable();
         if elsewhere.peek().is_some() && free_slots(shared) < 2 {
             // One of his own that is idle makes room.
             let is_busy = elsewhere.all(|slot| slot.busy.load(Acquire));
@@ -185,10 +179,10 @@ fn one(shared: &Shared, slot: &Database, owner: Oid, look: bool, since: Instant,
 
 /// Has another owner an idle executor that is not his only one?
 fn has_spare(shared: &Shared, owner: Oid) -> bool {
-    let owner_of = |slot: &Executor| slot.owner.load(Acquire);
-    let alive = || shared.executors.iter().filter(|slot| slot.process.is_alive() && owner_of(slot) != owner.to_u32());
-    let has_another = |idle: &Executor| alive().filter(|slot| owner_of(slot) == owner_of(idle)).count() > 1;
-    alive().any(|slot| !slot.busy.load(Acquire) && has_another(slot))
+    shared.alive_executors().filter(|slot| !slot.busy.load(Acquire)).any(|slot| {
+        let other = slot.owner.load(Acquire);
+        other != owner.to_u32() && shared.executors_for(other).count() > 1
+    })
 }
 
 fn free_slots(shared: &Shared) -> usize {
@@ -202,7 +196,7 @@ fn reclaim(shared: &Shared, is_wanted: bool, starts: &mut Starts) {
     let now = clock::now().0;
     starts.wanted_since = is_wanted.then(|| starts.wanted_since.unwrap_or(now).min(now));
     if starts.wanted_since.is_some_and(|since| now - since >= RECLAIM_AFTER) {
-        let lent = shared.executors.iter().filter(|slot| slot.process.is_alive() && slot.lent.load(Acquire));
+        let lent = shared.alive_executors().filter(|slot| slot.lent.load(Acquire));
         lent.for_each(Executor::reclaim);
     }
 }
@@ -221,6 +215,7 @@ fn start(shared: &Shared, database: u32, owner: Oid, is_lent: bool, look: bool, 
     slot.owner.store(owner.to_u32(), Release);
     slot.lent.store(is_lent, Release);
     slot.is_reclaimed.store(false, Release);
+    slot.is_leaving.store(false, Release);
     slot.slow_until.store(0, Release);
     slot.connected.store(false, Release);
     slot.look.store(look, Release);

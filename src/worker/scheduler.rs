@@ -1,6 +1,7 @@
 //! The scheduler: one for a database with something due soon, connected as the bootstrap superuser. It reads jittask's
-//! own tables and the system catalogs only, never a user's table and never a filter; plans scheduled tasks, whose occurrences are arithmetic;
-//! sends executors to the owners that have work; and sleeps until the next due instant. Each pass is a transaction.
+//! own tables and the system catalogs only, never a user's table and never a filter; plans scheduled tasks, whose
+//! occurrences are arithmetic; sends executors to the owners that have work; and sleeps until the next due instant. Each
+//! pass is a transaction.
 
 use super::compaction::Compaction;
 use super::dispatch::{self, EARLY, Starts};

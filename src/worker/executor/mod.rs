@@ -253,11 +253,15 @@ fn must_yield(me: &Me, is_busy: bool) -> bool {
 
 /// Another owner's work waits for long, and this executor has nothing to do and is not its owner's only one.
 fn is_spare(me: &Me) -> bool {
-    me.shared.is_help_wanted() && has_another_anywhere(me)
+    // Of two that are idle only one goes.
+    has_another_anywhere(me) && {
+        me.slot.is_leaving.store(true, Release);
+        let is_called = me.shared.take_call_for_help();
+        me.slot.is_leaving.store(is_called, Release);
+        is_called
+    }
 }
 
-/// Slots are shared by all databases, and so is an owner's share of them.
 fn has_another_anywhere(me: &Me) -> bool {
-    let alive = me.shared.executors.iter().filter(|slot| slot.process.is_alive());
-    alive.filter(|slot| slot.owner.load(Acquire) == me.owner.to_u32()).count() > 1
+    me.shared.executors_for(me.owner.to_u32()).count() > 1
 }

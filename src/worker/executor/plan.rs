@@ -196,8 +196,7 @@ fn one(me: &Me, task: &Watched, sweep_until: i64) -> Done {
     }
     // What was planned by an older definition would not be withdrawn by whoever changes it just now. From here on he waits.
     if !prepare::hold(&prepared) {
-        let changed = "the task was changed while it was planned";
-        Failure { sqlstate: "40001".to_string(), message: changed.to_string(), ..Default::default() }.raise();
+        Failure::changed("the task was changed while it was planned").raise();
     }
     tally::add(id, tally::Writer::Executor(me.index), counts, None);
     if prepared.task.plan_problem.is_some() {
