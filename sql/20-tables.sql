@@ -31,6 +31,7 @@ create table jittask.task (
     counts_from    timestamptz not null,          -- created, altered or resumed: nothing before is due
     looks_from     timestamptz,                   -- but for this: existing_rows or make_up ask for what was due from here
                                                   -- on, and nobody has looked through all of it yet
+    looks_until    timestamptz,                   -- existing_rows ask for what was due before this
     home           text collate "C" not null,     -- the database it runs in; in a copy it does not (src/catalog/home.rs)
     created_at     timestamptz not null,
     dropped_at     timestamptz,

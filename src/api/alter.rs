@@ -110,6 +110,7 @@ pub(super) fn replace(task: Task, definition: Definition) -> Result<()> {
         } else {
             task.looks_from
         },
+        looks_until: if asks_anew { Some(now) } else { task.looks_until },
     };
     if let Some(table) = &table
         && watched(&task.definition) != watched(&definition)

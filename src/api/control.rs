@@ -8,7 +8,7 @@ use crate::catalog::key::{self, NO_ROW};
 use crate::catalog::record::{self, Outcome, Record};
 use crate::catalog::tally::{self, Counts, Writer};
 use crate::catalog::task::{self, Task};
-use crate::catalog::{filter, internal, series, watch};
+use crate::catalog::{filter, internal, pause, series, watch};
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::{clock, sql, value, wake};
 use crate::settings;
@@ -22,7 +22,7 @@ fn pause_task(name: Option<String>, note: Option<String>) {
 
 fn pause(name: Option<String>, note: Option<String>) -> Result<()> {
     let task = task::find_for_caller(name.as_deref())?;
-    task::pause(task.id, note.as_deref());
+    pause::begin(task.id, note.as_deref());
     agenda::hold_retries(task.id, true);
     wake::at_commit();
     Ok(())
@@ -42,7 +42,7 @@ fn resume(name: Option<String>, make_up: Option<pgrx::datum::Interval>) -> Resul
     let now = clock::transaction_start();
     let make_up = make_up.map_or(Ok(0), make_up_micros)?;
     let since = not_forgotten(&task.definition, Instant(now.0.saturating_sub(make_up)), now)?;
-    task::resume(task.id, since, (make_up > 0).then_some(since));
+    pause::end(task.id, since, (make_up > 0).then_some(since));
     if make_up > 0 {
         for (id, occurrence, key) in record::skipped_by_pause(task.id, since) {
             if record::take_back(id) {

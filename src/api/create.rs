@@ -63,6 +63,7 @@ pub(super) fn define(kind: TaskKind, relation: Option<Oid>, definition: Definiti
         function: &function,
         counts_from: now,
         looks_from: store::existing_since(&definition, now)?,
+        looks_until: Some(now),
     };
     let (id, token) = store::insert(&new)?;
     checks::notice_calendar(&definition);

@@ -60,6 +60,7 @@ fn take(task: &Task, relation: Oid) -> Result<()> {
         function: &function,
         counts_from: task.counts_from,
         looks_from: task.looks_from,
+        looks_until: task.looks_until,
     };
     store::update(task.id, &new)?;
     match function.callable() {

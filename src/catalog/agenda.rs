@@ -58,18 +58,6 @@ pub fn pending(task: i32, from: Instant, until: Instant) -> HashSet<u128> {
     })
 }
 
-/// The keys of a task that have another occurrence due after `from` and before `until`.
-pub fn keys_due_between(task: i32, from: Instant, until: Instant) -> HashSet<String> {
-    let rows = user::as_extension_owner(|| {
-        sql::run(
-            "select distinct k.key from jittask.agenda a cross join lateral unnest(a.keys) k (key)
-             where a.task_id = $1 and a.due_at > $2 and a.due_at < $3 and not a.forced",
-            &[sql::arg(task), sql::at(from), sql::at(until)],
-        )
-    });
-    (0..rows.len()).filter_map(|row| rows.get(row, 1)).collect()
-}
-
 /// The last instant before `until` at which a task has an entry that was not asked for by run_task.
 pub fn last_due_before(task: i32, until: Instant) -> Option<Instant> {
     user::as_extension_owner(|| {

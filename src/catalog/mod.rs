@@ -17,6 +17,7 @@ pub mod health;
 pub mod home;
 pub mod internal;
 pub mod key;
+pub mod pause;
 pub mod places;
 pub mod record;
 pub mod rename;

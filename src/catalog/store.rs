@@ -30,16 +30,18 @@ pub struct NewTask<'a> {
     pub counts_from: Instant,
     /// and looks for what was due already.
     pub looks_from: Option<Instant>,
+    /// until then.
+    pub looks_until: Option<Instant>,
 }
 
 /// The columns that [`NewTask::values`] fills.
 const COLUMNS: &str = "name, title, description, definition, key_columns, filter_sql, filter_runs_late, function_oid,
     function_name, function_owner, function_takes, schedule, enabled, counts_from, columns, column_numbers, relation,
-    owner_name, looks_from, table_name, table_schema, table_owner";
+    owner_name, looks_from, looks_until, table_name, table_schema, table_owner";
 const VALUES: &str = "$1, $2, $3, $4, $5::name[], $6, $7, $8, $9, $10::oid::regrole, $11, $12, $13, $14, $15::name[],
     array(select a.attnum from unnest($15) with ordinality n (name, i)
           join pg_attribute a on a.attrelid = $16::oid and a.attname = n.name::name order by n.i), $16::oid::regclass,
-    $17::text::name, $18, (select c.relname from pg_class c where c.oid = $16),
+    $17::text::name, $18, $19, (select c.relname from pg_class c where c.oid = $16),
     (select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = $16),
     (select c.relowner::regrole from pg_class c where c.oid = $16)";
 
@@ -73,6 +75,7 @@ impl NewTask<'_> {
             sql::arg(self.relation),
             sql::arg(user::name_of(user::current())),
             sql::maybe_at(self.looks_from),
+            sql::maybe_at(self.looks_until),
         ])
     }
 
@@ -99,7 +102,7 @@ pub fn insert(task: &NewTask) -> Result<(i32, i64)> {
             &format!(
                 "insert into jittask.task (token, kind, owner, home, created_at, {COLUMNS})
                  select ('x' || encode(substr(uuid_send(gen_random_uuid()), 1, 8), 'hex'))::bit(64)::bigint | 2,
-                     $19::jittask.task_kind, $20, $21, clock_timestamp(), {VALUES}
+                     $20::jittask.task_kind, $21, $22, clock_timestamp(), {VALUES}
                  on conflict (name) where dropped_at is null do nothing
                  returning id, token"
             ),
@@ -119,7 +122,7 @@ pub fn update(id: i32, task: &NewTask) -> Result<()> {
     user::as_extension_owner(|| {
         sql::run(
             &format!(
-                "update jittask.task set ({COLUMNS}) = row({VALUES}), problem = null, plan_problem = null where id = $19"
+                "update jittask.task set ({COLUMNS}) = row({VALUES}), problem = null, plan_problem = null where id = $20"
             ),
             &values,
         )

@@ -41,6 +41,8 @@ pub struct Task {
     pub counts_from: Instant,
     /// but for what existing_rows or make_up ask for, until all of it has been looked through.
     pub looks_from: Option<Instant>,
+    /// What existing_rows ask for was due before this.
+    pub looks_until: Option<Instant>,
     /// Dropped; only its records remain.
     pub is_dropped: bool,
     /// What it needs and is gone: it does not run.
@@ -56,6 +58,11 @@ impl Task {
         let usual = self.counts_from.max(Instant(now.0 - window));
         self.looks_from.map_or(usual, |asked| asked.min(usual))
     }
+
+    /// Was it due after what existing_rows ask for, and before the task counts: while it was paused?
+    pub fn was_due_in_pause(&self, due_at: Instant) -> bool {
+        self.looks_until.is_some_and(|until| (until..self.counts_from).contains(&due_at))
+    }
 }
 
 /// The alias of the task's table in every statement of ours.
@@ -64,7 +71,7 @@ pub const ROW_ALIAS: &str = "jittask_row";
 const COLUMNS: &str = "t.id, t.token, t.name, t.kind::text, t.owner::oid, t.relation::oid, t.definition, t.key_columns::text[],
     t.filter_sql, t.filter_runs_late, t.function_oid, t.function_name, t.function_owner::oid, t.function_takes, t.enabled,
     t.counts_from, t.dropped_at is not null, t.problem, t.plan_problem, t.columns::text[], t.owner_name::text,
-    t.looks_from";
+    t.looks_from, t.looks_until";
 
 fn from_row(rows: &sql::Rows, row: usize) -> Result<Task> {
     let JsonB(definition) = rows.get::<JsonB>(row, 7).unwrap_or(JsonB(serde_json::Value::Null));
@@ -97,6 +104,7 @@ fn from_row(rows: &sql::Rows, row: usize) -> Result<Task> {
         enabled: rows.get(row, 15).unwrap_or(false),
         counts_from: rows.at(row, 16).unwrap_or(Instant(0)),
         looks_from: rows.at(row, 22),
+        looks_until: rows.at(row, 23),
         is_dropped: rows.get(row, 17).unwrap_or(true),
         problem: rows.get(row, 18),
         plan_problem: rows.get(row, 19),
@@ -337,27 +345,6 @@ pub fn using_calendar(name: &str) -> Vec<Task> {
 pub fn set_counts_from(id: i32, at: Instant) {
     user::as_extension_owner(|| {
         sql::run("update jittask.task set counts_from = $2 where id = $1", &[sql::arg(id), sql::at(at)])
-    });
-}
-
-/// Pauses.
-pub fn pause(id: i32, note: Option<&str>) {
-    user::as_extension_owner(|| {
-        let statement = "update jittask.task set enabled = false, note = $2, definition = jsonb_set(definition, '{enabled}', 'false')
-             where id = $1";
-        sql::run(statement, &[sql::arg(id), sql::arg(note)])
-    });
-}
-
-/// Resumes: from now on it counts from `counts_from`, and looks from `looks_from` on if that is earlier than before.
-pub fn resume(id: i32, counts_from: Instant, looks_from: Option<Instant>) {
-    user::as_extension_owner(|| {
-        sql::run(
-            "update jittask.task set enabled = true, note = null, definition = definition - 'enabled', counts_from = $2,
-                 looks_from = least(looks_from, $3)
-             where id = $1",
-            &[sql::arg(id), sql::at(counts_from), sql::maybe_at(looks_from)],
-        )
     });
 }
 

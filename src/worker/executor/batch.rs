@@ -127,8 +127,8 @@ pub fn run(me: &Me, entry: &Entry, mode: Mode, try_: Try) {
                 late::skip_others(me, entry, task);
                 batch.all(|| Outcome::Skipped("catch_up"));
             }
-            Lateness::Run { superseded, is_late } => match batch.overlap(task, is_late) {
-                Overlap::Go => return batch.execute(prepared, &superseded),
+            Lateness::Run { is_late, last_before } => match batch.overlap(task, is_late) {
+                Overlap::Go => return batch.execute(prepared, last_before),
                 Overlap::Skip => batch.all(|| Outcome::Skipped("overlap")),
                 Overlap::Wait(pause) => return agenda::postpone(entry.id, Some(Instant(clock::now().0 + pause))),
             },
@@ -188,7 +188,7 @@ impl Batch<'_> {
         tally::add(self.entry.task, Writer::Executor(self.me.index), counts, None);
     }
 
-    fn execute(mut self, prepared: Option<Rc<Prepared>>, superseded: &[bool]) {
+    fn execute(mut self, prepared: Option<Rc<Prepared>>, last_before: Option<Instant>) {
         let Some(prepared) = prepared else { return };
         if prepared.task.relation.is_some_and(|relation| !lock::try_read(relation)) {
             // The entry stays as it is.
@@ -197,8 +197,7 @@ impl Batch<'_> {
         worker::report(Some(&format!("jittask: {}", prepared.task.name)));
         let done = self.done();
         self.timeout = prepared.plan().map_or(i64::MAX, |plan| plan.timeout);
-        let skips: Vec<bool> = done.iter().zip(superseded).map(|(done, superseded)| *done || *superseded).collect();
-        let mut call = match Call::prepare(prepared, self.entry) {
+        let mut call = match Call::prepare(prepared, self.entry, last_before) {
             Ok(call) => call,
             Err(problem) => {
                 // Nothing was tried, so no attempt is counted.
@@ -210,19 +209,16 @@ impl Batch<'_> {
                 return agenda::postpone(self.entry.id, None);
             }
         };
-        for position in (0..skips.len()).filter(|position| superseded[*position] && !done[*position]) {
-            self.note(position, None, Outcome::Skipped("catch_up"));
-        }
         let settings = user::Settings::begin();
         if self.mode != Mode::Alone || self.try_ == Try::Sharing {
             // A row that somebody has locked does not hold up the others: it runs by itself.
             settings.set(c"lock_timeout", c"100ms");
         }
         let until = if call.takes() == Takes::Rows && self.mode == Mode::Together {
-            self.together(&mut call, &skips);
+            self.together(&mut call, &done);
             self.entry.keys.len()
         } else {
-            self.one_by_one(&mut call, &skips)
+            self.one_by_one(&mut call, &done)
         };
         settings.end();
         call.close();
@@ -240,10 +236,10 @@ impl Batch<'_> {
     }
 
     /// Row after row; how many of the keys are done with.
-    fn one_by_one(&mut self, call: &mut Call, skips: &[bool]) -> usize {
+    fn one_by_one(&mut self, call: &mut Call, done: &[bool]) -> usize {
         let begun = clock::now();
-        for (position, skip) in skips.iter().enumerate() {
-            if *skip {
+        for (position, done) in done.iter().enumerate() {
+            if *done {
                 continue;
             }
             if self.try_ == Try::Again(Some(position)) {
@@ -282,9 +278,9 @@ impl Batch<'_> {
     }
 
     /// The whole entry in one call.
-    fn together(&mut self, call: &mut Call, skips: &[bool]) {
+    fn together(&mut self, call: &mut Call, done: &[bool]) {
         let started_at = self.show(0);
-        let judged = call.rows(&self.entry.keys, |position| skips[position]);
+        let judged = call.rows(&self.entry.keys, |position| done[position]);
         let ended_at = clock::now();
         for (position, judged) in judged {
             let outcome = match judged {

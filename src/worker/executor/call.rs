@@ -26,6 +26,9 @@ pub enum Judged {
     Skip(&'static str),
 }
 
+/// For this date and end: why the occurrence is not to be run, None if it is.
+type Answer = (Base, Option<Instant>, Option<&'static str>);
+
 /// One task's rows in one transaction.
 pub struct Call {
     prepared: Rc<Prepared>,
@@ -36,8 +39,10 @@ pub struct Call {
     /// What the function may ask for.
     run: Rc<Run>,
     is_forced: bool,
+    /// A row that is due once more before this is skipped: it missed this occurrence, and only the last one missed runs.
+    last_before: Option<Instant>,
     /// Rows of one entry mostly have the same date: the last answer.
-    last_due: Cell<Option<(Base, Option<Instant>, bool)>>,
+    last_answer: Cell<Option<Answer>>,
 }
 
 /// How the function is called.
@@ -49,7 +54,7 @@ enum Way {
 
 impl Call {
     /// Looks up the function and the table as they are now.
-    pub fn prepare(prepared: Rc<Prepared>, entry: &Entry) -> Result<Call> {
+    pub fn prepare(prepared: Rc<Prepared>, entry: &Entry, last_before: Option<Instant>) -> Result<Call> {
         let plan = prepared.plan()?;
         let has_argument = plan.statements.is_some();
         let function = if plan.callable.is_allowed && !invoke::is_watched() {
@@ -70,7 +75,8 @@ impl Call {
                 attempt: entry.attempt + 1,
             }),
             is_forced: entry.forced,
-            last_due: Cell::new(None),
+            last_before,
+            last_answer: Cell::new(None),
             prepared,
         })
     }
@@ -151,14 +157,14 @@ impl Call {
     }
 
     /// Runs all keys' occurrences in one call.
-    pub fn rows(&mut self, keys: &[String], is_skipped: impl Fn(usize) -> bool) -> Vec<(usize, Judged)> {
+    pub fn rows(&mut self, keys: &[String], is_done: impl Fn(usize) -> bool) -> Vec<(usize, Judged)> {
         let mut judged: Vec<(usize, Judged)> = Vec::new();
         let (mut fit, mut values, mut kept) = (Vec::new(), Vec::new(), Vec::new());
         self.read_all(keys);
         let (Some((statements, resolved)), Some(reader)) = (rows_of(&self.prepared), &self.reader) else {
             return judged;
         };
-        for position in (0..keys.len()).filter(|position| !is_skipped(*position)) {
+        for position in (0..keys.len()).filter(|position| !is_done(*position)) {
             // Nobody's code runs between this reading and the call.
             let ahead = reader.just_read(position);
             let verdict = self.judge(ahead, || statements.one(resolved, &keys[position]), resolved);
@@ -198,21 +204,28 @@ impl Call {
         if self.is_forced {
             return None;
         }
-        let is_due =
-            resolved.base_and_end(rows, row, fetch::BASE).is_some_and(|(base, end)| self.is_due(resolved, base, end));
-        if !is_due {
-            return Some("row_changed");
+        let Some((base, end)) = resolved.base_and_end(rows, row, fetch::BASE) else { return Some("row_changed") };
+        let is_filtered = || !rows.get::<bool>(row, fetch::FILTER).unwrap_or(false);
+        match self.undue(resolved, base, end) {
+            None | Some("catch_up") if is_filtered() => Some("filter"),
+            reason => reason,
         }
-        (!rows.get::<bool>(row, fetch::FILTER).unwrap_or(false)).then_some("filter")
     }
 
-    fn is_due(&self, resolved: &Resolved, base: Base, end: Option<Instant>) -> bool {
-        if let Some((.., is_due)) = self.last_due.get().filter(|last| (last.0, last.1) == (base, end)) {
-            return is_due;
+    /// Why the occurrence is not, or no more, one that runs for such a date.
+    fn undue(&self, resolved: &Resolved, base: Base, end: Option<Instant>) -> Option<&'static str> {
+        if let Some((.., answer)) = self.last_answer.get().filter(|last| (last.0, last.1) == (base, end)) {
+            return answer;
         }
-        let is_due = resolved.timing.schedule.contains(base, &resolved.timing.zone, end, self.run.occurrence);
-        self.last_due.set(Some((base, end, is_due)));
-        is_due
+        let (schedule, zone, this) = (&resolved.timing.schedule, &resolved.timing.zone, self.run.occurrence);
+        let next = || schedule.occurrences(base, zone, end, Instant(this.due_at.0 + 1)).next();
+        let answer = if !schedule.contains(base, zone, end, this) {
+            Some("row_changed")
+        } else {
+            self.last_before.filter(|last| next().is_some_and(|next| next.due_at < *last)).map(|_| "catch_up")
+        };
+        self.last_answer.set(Some((base, end, answer)));
+        answer
     }
 
     fn call(&self, argument: Option<sql::Arg>) -> Option<String> {

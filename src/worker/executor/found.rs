@@ -64,7 +64,8 @@ impl Scan<'_> {
             }
         }
         while due.peek().is_some() {
-            let some: Vec<Occurrence> = due.by_ref().take(PER_ROW).collect();
+            let is_asked = |next: &Occurrence| seen != Seen::Scanned || !resolved.task.was_due_in_pause(next.due_at);
+            let some: Vec<Occurrence> = due.by_ref().take(PER_ROW).filter(is_asked).collect();
             let (past, future) = some.split_at(some.partition_point(|next| next.due_at < self.now));
             let has_last = due.peek().is_none_or(|next| next.due_at >= self.now);
             // All of the past is judged, so that the last one is the last also where another look has found it before.

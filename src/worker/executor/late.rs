@@ -15,12 +15,12 @@ use std::sync::atomic::Ordering::*;
 
 /// What becomes of an entry.
 pub enum Lateness {
-    /// It runs, but for the keys marked, which are skipped.
+    /// It runs.
     Run {
-        /// By the keys' positions.
-        superseded: Vec<bool>,
         /// Nobody was there when it was due.
         is_late: bool,
+        /// Its rows that are due once more before this are skipped: only the last one of those missed runs.
+        last_before: Option<Instant>,
     },
     /// All of it is skipped.
     Skipped,
@@ -30,8 +30,7 @@ pub enum Lateness {
 
 /// Judges an entry by when its database was served.
 pub fn judge(me: &Me, entry: &Entry, task: &Task) -> Lateness {
-    let count = entry.keys.len();
-    let run = |is_late| Lateness::Run { superseded: vec![false; count], is_late };
+    let run = |is_late| Lateness::Run { is_late, last_before: None };
     let up_since = up_since(me);
     if entry.forced || entry.attempt > 0 || entry.alone || entry.occurrence.due_at >= up_since {
         return run(false);
@@ -49,11 +48,14 @@ pub fn judge(me: &Me, entry: &Entry, task: &Task) -> Lateness {
         CatchUp::All => run(true),
         CatchUp::None => Lateness::Skipped,
         CatchUp::Last if timing.schedule.cycle == Cycle::None => run(true),
-        CatchUp::Last => {
-            let later = agenda::keys_due_between(task.id, entry.occurrence.due_at, up_since);
-            let superseded: Vec<bool> = entry.keys.iter().map(|key| later.contains(key)).collect();
-            if superseded.contains(&false) { Lateness::Run { superseded, is_late: true } } else { Lateness::Skipped }
+        // The agenda does not tell: what was due after the server stopped may not have been looked for yet. The row does.
+        CatchUp::Last if task.kind == TaskKind::DateField => {
+            Lateness::Run { is_late: true, last_before: Some(up_since) }
         }
+        CatchUp::Last => match agenda::last_due_before(task.id, up_since) {
+            Some(last) if last > entry.occurrence.due_at => Lateness::Skipped,
+            _ => run(true),
+        },
     }
 }
 

@@ -45,6 +45,27 @@ fn existing_rows_run_once_also_after_their_records_have_gone() {
 }
 
 #[test]
+fn what_falls_due_in_a_pause_is_no_existing_row() {
+    let cluster = Cluster::ready(&[("jittask.scan_interval", "1s")]);
+    cluster.app_sql(SCHEMA);
+    cluster.app_sql(
+        "insert into bill values (1, now() - interval '1 hour'), (2, now() + interval '1 second'), (3, now() + interval '1 hour');
+         select jittask.create_date_task(title, 'bill', 'due', 'run', existing_rows => '1 day', enabled => false)
+         from unnest(array['altered', 'made up', 'resumed']) title",
+    );
+    cluster.wait_past(now() + 2.0);
+    cluster.app_sql(
+        "select jittask.resume_task('resumed'), jittask.resume_task('made_up', make_up => '1 hour'),
+             jittask.alter_task('altered', '{\"enabled\": true}')",
+    );
+    looked_through(&cluster);
+    cluster.ended(1 + 2 + 1);
+    let mut session = cluster.app();
+    assert_eq!(done(&mut session), ["altered: 1", "made_up: 1 2", "resumed: 1"]);
+    nothing_unaccounted(&mut session);
+}
+
+#[test]
 fn make_up_runs_what_the_window_or_catch_up_would_not() {
     let cluster = Cluster::ready(&[("jittask.scan_interval", "1s"), ("jittask.planning_horizon", "10s")]);
     cluster.app_sql(SCHEMA);

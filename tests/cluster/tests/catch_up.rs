@@ -89,6 +89,30 @@ fn the_server_was_down() {
     assert_eq!(one::<i64>(&mut cluster.app(), passed_over), 4);
 }
 
+/// Only the first of the occurrences was planned when the server stopped.
+#[test]
+fn the_server_was_down_for_weeks() {
+    let mut cluster = Cluster::ready_with(Options { clock: true, ..Options::default() });
+    cluster.app_sql(
+        "create table contract (id int primary key, due timestamptz);
+         create index on contract (due);
+         create function run(contract) returns void language sql as '';
+         select jittask.create_date_task(c::text, 'contract', 'due', 'run', repeat => 'weekly', catch_up => c, catch_up_window => '60 days')
+         from unnest(enum_range(null::jittask.catch_up)) c;
+         insert into contract values (1, now() + interval '4 seconds')",
+    );
+    let start = now() + 4.0;
+    cluster.wait_for(SOON, "select count(*) = 3 from jittask.records where status = 'pending'");
+    cluster.stop(Mode::Fast);
+    assert!(now() < start, "too slow to stop before the first is due");
+    cluster.set_clock(22 * 86_400);
+    cluster.start_again();
+    cluster.ended(12);
+    let mut session = cluster.app();
+    assert_eq!(fates(&mut session, 1), [format!("all: {ALL}"), format!("last: {LAST}"), format!("none: {NONE}")]);
+    nothing_unaccounted(&mut session);
+}
+
 #[test]
 fn jittask_was_off() {
     let cluster = Cluster::ready(&[]);
