@@ -23,9 +23,11 @@ fn killed_in(cluster: &Cluster, statement: &str, delay: Duration) {
         sleep(delay);
         cluster.try_kill9(pid);
     });
-    // Until all have gone the postmaster may still let somebody in.
-    cluster.wait_until("the crash to be over", SOON, || {
-        cluster.processes().iter().all(|process| process.pid != pid).then_some(())
+    // Until it has noticed, the postmaster lets people in whom it throws out afterwards. A session that had just ended by
+    // itself it does not speak of.
+    let (killed, noticed) = (Instant::now(), format!("(PID {pid}) was terminated by signal 9"));
+    cluster.wait_until("the crash to be noticed", SOON, || {
+        (cluster.log().contains(&noticed) || killed.elapsed() > Duration::from_secs(2)).then_some(())
     });
     again(cluster);
 }
