@@ -173,11 +173,11 @@ impl Explanation<'_> {
         let task = &self.resolved.task;
         let due = self.local(occurrence.due_at);
         let identity = (key::hash(task.id, &self.key), occurrence.nominal_at);
-        if let Some(known) = record::known(task.id, &[identity]).get(&0) {
-            let status = record::ended(known.id).map_or_else(String::new, |ended| ended.status);
-            return match status.as_str() {
-                "completed" => format!("ran for {due} and never runs again for it (record {})", known.id),
-                _ => format!("{status} for {due} (record {})", known.id),
+        let known = record::known(task.id, &[identity]);
+        if let Some((id, ended)) = known.get(&0).and_then(|known| Some((known.id, record::ended(known.id)?))) {
+            return match ended.status.as_str() {
+                "completed" => format!("ran for {due} and never runs again for it (record {id})"),
+                status => format!("{status} for {due} (record {id})"),
             };
         }
         if agenda::pending(task.id, occurrence.nominal_at, occurrence.nominal_at)
