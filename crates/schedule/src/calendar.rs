@@ -8,6 +8,9 @@ use chrono::{Datelike, NaiveDate};
 /// How far a working day is looked for. A calendar without one for longer has none.
 const MAX_MOVE_DAYS: usize = 400;
 
+/// After so many days with members, all of them dropped, there is no further occurrence.
+pub(crate) const MAX_DROPPED_DAYS: u32 = 400;
+
 /// Which days are working days.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Calendar {

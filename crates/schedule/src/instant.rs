@@ -13,6 +13,11 @@ impl Instant {
     /// in every zone. PostgreSQL goes on to 294276; later than this is no occurrence.
     pub const MAX: Instant = Instant(8_210_266_703_999_999_999);
 
+    /// The instant so many microseconds before, or the earliest there is.
+    pub fn back(self, micros: i64) -> Instant {
+        Instant(self.0.saturating_sub(micros)).max(Self::MIN)
+    }
+
     /// `micros` as an instant, or the side on which it leaves the range.
     pub(crate) fn within(micros: i64) -> Reach<Instant> {
         let at = Instant(micros);

@@ -36,31 +36,22 @@
 
 mod calendar;
 mod civil;
-mod dense;
-mod end;
+mod forward;
 mod instant;
 mod interrupt;
 mod inverse;
-mod members;
-mod misfire;
-mod retry;
+mod policy;
 mod rule;
 mod schedule;
-mod series;
-mod settle;
 mod shift;
 mod span;
-mod unmove;
-mod walk;
 mod zone;
 
 pub use calendar::{Calendar, Holidays, Shift};
-pub use end::row_end;
 pub use instant::Instant;
 pub use interrupt::set_interrupt_check;
 pub use inverse::{BaseRange, ColumnKind};
-pub use misfire::{CatchUp, Late, late};
-pub use retry::next_retry_at;
+pub use policy::{CatchUp, Late, late, next_retry_at, row_end};
 pub use rule::{Rule, RuleError};
 pub use schedule::{Base, Cycle, Occurrence, Schedule};
 pub use shift::shift;

@@ -3,9 +3,9 @@
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 
 use crate::calendar::Holidays;
+use crate::forward::occurrences::Occurrences;
+use crate::forward::steps::Series;
 use crate::rule::Rule;
-use crate::series::Series;
-use crate::settle::Occurrences;
 use crate::{Instant, Span, Zone};
 
 /// What a series counts from.

@@ -1,7 +1,7 @@
 //! `every <interval>`: the interval as PostgreSQL writes it.
 
 use crate::rule::RuleError;
-use crate::series::Step;
+use crate::rule::step::Step;
 
 const SECOND: i128 = 1_000_000;
 const DAY: i128 = 86_400 * SECOND;

@@ -4,15 +4,16 @@ pub(crate) mod cron;
 mod every;
 pub(crate) mod recur;
 mod rfc5545;
+pub(crate) mod step;
 pub(crate) mod times;
 pub(crate) mod until;
 
 use std::fmt;
 
-use crate::series::Step;
 use crate::{Base, Cycle, Instant, Schedule, Zone};
 use cron::Cron;
 use recur::Recur;
+use step::Step;
 use until::Limits;
 
 /// How far from its base a rule must have an occurrence: 100 years of 365.2425 days.

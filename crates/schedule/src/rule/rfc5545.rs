@@ -7,9 +7,9 @@ use chrono::{NaiveDate, NaiveDateTime, Weekday};
 
 use crate::civil::{civil_micros, last_of_day};
 use crate::rule::recur::{Freq, Recur};
+use crate::rule::step::Step;
 use crate::rule::until::{Limits, Until};
 use crate::rule::{Kind, RuleError};
-use crate::series::Step;
 
 const SECOND: i64 = 1_000_000;
 const NAMES: [&str; 14] = [

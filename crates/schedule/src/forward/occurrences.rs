@@ -5,19 +5,17 @@ use std::collections::BTreeMap;
 
 use chrono::NaiveDate;
 
-use crate::calendar::Holidays;
+use crate::calendar::{Holidays, MAX_DROPPED_DAYS};
 use crate::civil::{add_days, civil_micros, midnight};
-use crate::dense::Windows;
+use crate::forward::frequent::Windows;
+use crate::forward::member::Member;
+use crate::forward::members::{Members, earliest_on, floor_after};
 use crate::interrupt::tick;
-use crate::members::{Member, Members, earliest_on, floor_after};
 use crate::zone::{Zone, offsets_near, resolve, to_local};
 use crate::{Base, Instant, Occurrence, Schedule};
 
 /// Days by which the local date may descend from one member to the next where clocks change.
 const SLACK_DAYS: i64 = 2;
-
-/// After so many days with members, all of them dropped, there is no further occurrence.
-pub(crate) const MAX_DROPPED_DAYS: u32 = 400;
 
 /// A local date and what holidays do to it.
 #[derive(Clone, Copy)]

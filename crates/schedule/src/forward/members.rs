@@ -1,28 +1,21 @@
 //! The members of a series in order, each moved by the offset and resolved: steps 1 to 3 of the model, for every kind of
-//! rule. What holidays do to them comes after ([`crate::settle`]).
+//! rule. What holidays do to them comes after ([`crate::forward::occurrences`]).
 
 use chrono::NaiveDateTime;
 
 use crate::civil::{OutOfRange, add_days, add_days_at, civil_micros, midnight, nearest_civil};
+use crate::forward::cron_passes::Walk;
+use crate::forward::member::Member;
+use crate::forward::steps::{Series, Start};
 use crate::interrupt::tick;
 use crate::inverse::member_low;
 use crate::rule::cron::Cron;
 use crate::rule::recur::{Based, Period, Recur};
 use crate::rule::until::{Limits, Until};
 use crate::rule::{Kind, Rule};
-use crate::series::{Series, Start};
 use crate::shift::Move;
-use crate::walk::Walk;
 use crate::zone::{Zone, offsets_near, resolve_micros};
 use crate::{Base, Instant, Schedule};
-
-/// One member, as it is due if no holiday moves it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Member {
-    pub(crate) at: Instant,
-    /// Its local time where that is not what a clock shows at `at`: it may be in a gap. `None`: what the clock shows.
-    pub(crate) local: Option<NaiveDateTime>,
-}
 
 /// A stream of members.
 pub(crate) enum Members<'a> {

@@ -4,13 +4,15 @@
 //! come from. The forward steps are monotone, so a range stays one range; only the cycle makes several of it. Bounds
 //! saturate at chrono's range after each step, because no forward step leaves it either.
 
+mod holidays;
+
 use chrono::{NaiveDateTime, NaiveTime};
 
 use crate::civil::{
     OutOfRange, Reach, add_days, add_days_at, add_months, civil_micros, from_civil_micros, last_of_day, midnight,
 };
 use crate::rule::Kind;
-use crate::series::Step;
+use crate::rule::step::Step;
 use crate::shift::Move;
 use crate::zone::offsets_near;
 use crate::{Instant, Schedule, Zone};

@@ -1,16 +1,15 @@
 //! Holidays under rules that come more often than every ten minutes. Going through a long weekend one second after the
 //! other would take too long, so the search goes from working day to working day, a window of its clock at a time, and
-//! asks for the members of the same times of day on each of the days that move there. For [`crate::settle`].
+//! asks for the members of the same times of day on each of the days that move there. For [`crate::forward::occurrences`].
 
 use chrono::{NaiveDate, NaiveDateTime, Timelike};
 
-use crate::calendar::Holidays;
+use crate::calendar::{Holidays, MAX_DROPPED_DAYS};
 use crate::civil::{add_days, civil_micros, midnight, nearest_civil};
+use crate::forward::members::Members;
 use crate::interrupt::tick;
-use crate::members::Members;
 use crate::rule::Kind;
-use crate::series::Step;
-use crate::settle::MAX_DROPPED_DAYS;
+use crate::rule::step::Step;
 use crate::zone::{Zone, offsets_near, resolve, to_local};
 use crate::{Base, Instant, Schedule};
 
