@@ -1,6 +1,7 @@
 # jittask: `make help` says what there is. The work is done by the scripts in tools/, which say what they do.
 SHELL := /bin/bash
-# The server to build for: a pg_config, or 18, 15 (private servers, see tools/server). Empty: one that is found.
+# The server to build for: a pg_config (used where it is, see tools/headers), or 18, 15 (private servers, see tools/server).
+# Empty: one that is found.
 PG_CONFIG ?=
 SERVER = $(or $(PG_CONFIG),auto)
 # The pg_config of a system's server, for `make install`.
@@ -11,7 +12,8 @@ SYSTEM_PG_CONFIG = $(or $(PG_CONFIG),$(shell command -v pg_config || ls -v /usr/
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
-	@echo 'PG_CONFIG=/path/to/pg_config names the server for build, install and demo.'
+	@echo 'PG_CONFIG=/path/to/pg_config names the server for build, install and demo. build and install use it where it is:'
+	@echo 'nothing of it is copied, and nothing is written but what install installs. demo makes a private copy of its programs.'
 
 build: ## the extension's library
 	@tools/build $(SERVER)

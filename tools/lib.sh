@@ -99,3 +99,39 @@ debian_package() {
     dpkg -x "$work/$package"_*.deb "$3/root"
     rm -rf "$work"
 }
+
+# has_headers PG_CONFIG: whether one can build against its server.
+has_headers() { [ -f "$("$1" --includedir-server)/postgres.h" ]; }
+
+# headers_package MAJOR DIR: unpacks Debian's postgresql-server-dev-MAJOR in DIR/headers; the system is not changed.
+headers_package() {
+    local package=postgresql-server-dev-$1 version
+    version=$(dpkg-query -W -f '${Version}' "postgresql-$1" 2>/dev/null || true)
+    say "fetching the headers: $package (unpacked, not installed)"
+    debian_package "$package" "$version" "$2" ||
+        die "the headers of PostgreSQL $1 are missing and apt-get cannot fetch $package" "apt install $package"
+    mv "$2/root" "$2/headers"
+}
+
+# The system's server with headers that has the highest version, if any.
+system_server() {
+    local candidate found='' version best=0
+    for candidate in "$(command -v pg_config || true)" /usr/lib/postgresql/*/bin/pg_config; do
+        [ -x "$candidate" ] && has_headers "$candidate" && [ -x "$("$candidate" --bindir)/initdb" ] || continue
+        version=$("$candidate" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
+        if [ "$version" -ge 14 ] && [ "$version" -le 18 ] && [ "$version" -gt "$best" ]; then
+            best=$version found=$candidate
+        fi
+    done
+    printf '%s\n' "$found"
+}
+
+# resolve_server SERVER: what auto stands for: $PG_CONFIG, else the system's server if it has headers, else 18.
+resolve_server() {
+    local which=$1
+    if [ "$which" = auto ]; then
+        which=${PG_CONFIG:-$(system_server)}
+        which=${which:-18}
+    fi
+    printf '%s\n' "$which"
+}
