@@ -1,3 +1,6 @@
+-- Whatever is not qualified below is PostgreSQL's own: nothing that somebody has made is found by its name.
+set local search_path = pg_catalog, pg_temp;
+
 -- Schemas and the words of the interface. Plain CREATE SCHEMA: a schema that somebody else made is not taken over.
 create schema jittask;
 comment on schema jittask is 'jittask: tasks that run because of a date in a table or on a schedule';

@@ -32,6 +32,7 @@ create table jittask.task (
     looks_from     timestamptz,                   -- but for this: existing_rows or make_up ask for what was due from here
                                                   -- on, and nobody has looked through all of it yet
     looks_until    timestamptz,                   -- existing_rows ask for what was due before this
+    calendar_at    timestamptz,                   -- the calendar's changed_at by which it is planned; another: anew
     home           text collate "C" not null,     -- the database it runs in; in a copy it does not (src/catalog/home.rs)
     created_at     timestamptz not null,
     dropped_at     timestamptz,
@@ -69,7 +70,10 @@ create table jittask.agenda (
     started_at    timestamptz,                    -- of the last attempt
     error_code    text,
     error         text,
-    error_context text
+    error_context text,
+    record_error  text,                           -- why its record could not be written at the last try
+    owes          jittask.record_status           -- its attempts are over, but no record could be written that says so:
+                                                  -- only that is tried again
 );
 create index agenda_claim on jittask.agenda (owner, run_at, id);
 create index agenda_occurrence on jittask.agenda (task_id, nominal_at);
@@ -95,13 +99,14 @@ create table jittask.record (
     reason        text
 );
 
-create function jittask.key_hash(task_id int, key text) returns uuid
-language c immutable strict parallel safe as 'MODULE_PATHNAME', 'key_hash';
-comment on function jittask.key_hash(int, text) is 'internal: the 128-bit hash that records are unique by';
+create function jittask.key_identity(key text) returns bytea
+language c immutable strict parallel safe as 'MODULE_PATHNAME', 'key_identity';
+comment on function jittask.key_identity(text) is 'internal: what stands for a row''s key in the index that records are unique by';
 
--- The last word against a second run. By time first, and neighbours' hashes are neighbours: what is written now is
--- written in one place. Its first column finds what was due when; the few that a holiday has moved have an index.
-create unique index record_occurrence on jittask.record (nominal_at, jittask.key_hash(task_id, key)) with (fillfactor = 100);
+-- The last word against a second run (docs/adr/001-record-identity.md). By time first, and neighbouring numbers are
+-- neighbours: what is written now is written in one place. Its first column finds what was due when; the few that a holiday
+-- has moved have an index.
+create unique index record_occurrence on jittask.record (nominal_at, task_id, jittask.key_identity(key)) with (fillfactor = 100);
 create index record_moved on jittask.record (due_at) where due_at is not null;
 -- Records are written in the order of their starts, so a few bytes for each 32 pages are an index; autovacuum adds
 -- what is new.

@@ -78,5 +78,7 @@ select pg_catalog.pg_extension_config_dump('jittask.calendar', $$where name <> '
 select pg_catalog.pg_extension_config_dump('jittask.calendar_load', '');
 select pg_catalog.pg_extension_config_dump('jittask.calendar_day', '');
 
+-- By the number: regrole reads a name as SQL, and Admin would be admin.
 insert into jittask.calendar (name, owner, weekend, description)
-values ('default', current_user::regrole, '{6,7}', 'weekends only; fill it with load_holidays, add_holiday and add_workday');
+select 'default', r.oid::regrole, '{6,7}', 'weekends only; fill it with load_holidays, add_holiday and add_workday'
+from pg_catalog.pg_roles r where r.rolname = current_user;

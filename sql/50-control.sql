@@ -67,7 +67,7 @@ comment on function jittask.activate() is
 create function jittask.alter_task(task text, changes jsonb) returns void
 language c volatile as 'MODULE_PATHNAME', 'alter_task_wrapper';
 comment on function jittask.alter_task(text, jsonb) is
-    'changes a task: keys as the parameters of create_…, null clears; counts from now; kind and table cannot change';
+    'changes a task: keys as the parameters of the function that creates it, null clears; counts from now; kind and table cannot change';
 
 create function jittask.export_task(task text) returns jsonb
 language c volatile as 'MODULE_PATHNAME', 'export_task_wrapper';

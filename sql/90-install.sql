@@ -4,7 +4,7 @@ revoke all on all functions in schema jittask from public;
 grant execute on all functions in schema jittask to public;
 revoke execute on function jittask.announce_install() from public;
 grant usage on schema jittask_inner to public; -- each function in it is its owner's alone
-grant usage, create on schema jittask_filter to public; -- each makes his own filters, see src/catalog/filter.rs
+grant usage on schema jittask_filter to public; -- likewise; and nobody may create here, see src/catalog/filter.rs
 grant select on jittask.records, jittask.tasks, jittask.workers, jittask.progress, jittask.task_stats, jittask.accounts to public;
 
 select pg_catalog.pg_extension_config_dump('jittask.task', '');
@@ -17,7 +17,7 @@ select pg_catalog.pg_extension_config_dump('jittask.capture', '');
 select pg_catalog.pg_extension_config_dump('jittask.tally', '');
 
 create event trigger jittask_schema_changed on ddl_command_end
-    when tag in ('ALTER TABLE', 'ALTER VIEW', 'ALTER MATERIALIZED VIEW', 'ALTER FOREIGN TABLE', 'ALTER FUNCTION', 'ALTER ROUTINE', 'ALTER SCHEMA', 'ALTER PROCEDURE', 'ALTER AGGREGATE', 'CREATE FUNCTION', 'CREATE PROCEDURE', 'CREATE AGGREGATE',
+    when tag in ('ALTER TABLE', 'ALTER VIEW', 'ALTER MATERIALIZED VIEW', 'ALTER FOREIGN TABLE', 'ALTER FUNCTION', 'ALTER ROUTINE', 'ALTER SCHEMA', 'CREATE FUNCTION',
                  'CREATE TABLE', 'CREATE VIEW')
     execute function jittask.schema_changed();
 create event trigger jittask_objects_dropped on sql_drop execute function jittask.schema_changed();

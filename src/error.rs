@@ -10,6 +10,8 @@ pub enum Kind {
     Invalid,
     /// 22004: null for a required argument.
     Null,
+    /// 22008: a date that PostgreSQL does not have.
+    OutOfRange,
     /// 42601: syntax in filter or body.
     Syntax,
     /// 42704: no such task or calendar.
@@ -36,6 +38,8 @@ pub enum Kind {
     Busy,
     /// 0A000: not supported here.
     Unsupported,
+    /// 53400: more than a setting or a fixed limit allows.
+    TooMuch,
 }
 
 /// An error with the offending value in its message and, where a person can mend it, a hint.
@@ -68,9 +72,9 @@ impl Error {
 
     /// Raises it as a PostgreSQL ERROR.
     pub fn raise(self) -> ! {
-        let mut report = ErrorReport::new(self.sqlstate(), self.message, "jittask");
+        let mut report = ErrorReport::new(self.sqlstate(), shortened(self.message), "jittask");
         if let Some(hint) = self.hint {
-            report = report.set_hint(hint);
+            report = report.set_hint(shortened(hint));
         }
         report.report(PgLogLevel::ERROR);
         unreachable!("an ERROR does not return")
@@ -80,6 +84,7 @@ impl Error {
         match self.kind {
             Kind::Invalid => PgSqlErrorCode::ERRCODE_INVALID_PARAMETER_VALUE,
             Kind::Null => PgSqlErrorCode::ERRCODE_NULL_VALUE_NOT_ALLOWED,
+            Kind::OutOfRange => PgSqlErrorCode::ERRCODE_DATETIME_FIELD_OVERFLOW,
             Kind::Syntax => PgSqlErrorCode::ERRCODE_SYNTAX_ERROR,
             Kind::NoObject => PgSqlErrorCode::ERRCODE_UNDEFINED_OBJECT,
             Kind::Exists => PgSqlErrorCode::ERRCODE_DUPLICATE_OBJECT,
@@ -93,8 +98,27 @@ impl Error {
             Kind::State => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Kind::Busy => PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE,
             Kind::Unsupported => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
+            Kind::TooMuch => PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
         }
     }
+}
+
+/// 22023 with the parameter and its value.
+pub fn invalid(parameter: &str, value: &str) -> Error {
+    Error::new(Kind::Invalid, format!("invalid value for {parameter}: \"{value}\""))
+}
+
+/// Bytes of a message, a hint, or a text in a record. What somebody wrote stands in it, and may be a megabyte.
+const TEXT_LIMIT: usize = 8192;
+
+/// The text, cut off at a character's edge if it is too long to be kept.
+pub fn cut(text: &str) -> String {
+    text[..text.floor_char_boundary(TEXT_LIMIT)].to_string()
+}
+
+/// The same for who reads it, who is to see that something is missing.
+fn shortened(text: String) -> String {
+    if text.len() > TEXT_LIMIT { cut(&text) + "…" } else { text }
 }
 
 /// Turns an error into the PostgreSQL ERROR it stands for.

@@ -21,6 +21,10 @@ pub static EXECUTOR_IDLE: GucSetting<i32> = GucSetting::<i32>::new(10_000);
 
 /// Seconds; 0 keeps for ever.
 pub static RECORD_RETENTION: GucSetting<i32> = GucSetting::<i32>::new(90 * 86_400);
+/// Seconds.
+pub static MAX_TIMEOUT: GucSetting<i32> = GucSetting::<i32>::new(12 * 3600);
+/// Tasks of one role, and calendars.
+pub static MAX_TASKS_PER_ROLE: GucSetting<i32> = GucSetting::<i32>::new(1000);
 /// Which ends of occurrences are announced.
 pub static NOTIFY: GucSetting<Notify> = GucSetting::<Notify>::new(Notify::failed);
 
@@ -113,7 +117,32 @@ pub fn init() {
         GucContext::Sighup,
         GucFlags::default(),
     );
+    limits();
     reserve_prefix();
+}
+
+/// What a superuser allows others; ALTER ROLE … SET gives one role more or less.
+fn limits() {
+    GucRegistry::define_int_guc(
+        c"jittask.max_timeout",
+        c"The longest timeout that a task may have.",
+        c"A task that has a longer one from before is ended after this. Only superusers may change it, for a role too.",
+        &MAX_TIMEOUT,
+        1,
+        i32::MAX,
+        GucContext::Suset,
+        GucFlags::UNIT_S,
+    );
+    GucRegistry::define_int_guc(
+        c"jittask.max_tasks_per_role",
+        c"Most tasks, and most calendars, that a role may have in a database; superusers may have any number.",
+        c"All tasks are looked at by the same processes. Only superusers may change it, for a role too.",
+        &MAX_TASKS_PER_ROLE,
+        0,
+        i32::MAX,
+        GucContext::Suset,
+        GucFlags::default(),
+    );
 }
 
 fn interval(

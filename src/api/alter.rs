@@ -2,21 +2,22 @@
 //! only what changed is made anew. Everything counts from now: nothing past becomes due by it.
 
 use super::create::{self, Table};
-use super::{checks, control, name, replan, require_preloaded, with_lock_limit};
+use super::{checks, control, name, require_preloaded, with_lock_limit};
 use crate::catalog::definition::{Definition, TaskKind};
 use crate::catalog::filter::{self, Filter};
 use crate::catalog::function::Function;
 use crate::catalog::store::{self, NewTask};
 use crate::catalog::task::{self, Task};
 use crate::catalog::watch::{self, Watched};
-use crate::catalog::{agenda, internal};
+use crate::catalog::{agenda, calendar, internal, replan, tally};
 use crate::error::{Error, Kind, OrRaise, Result};
+use crate::pg::json::Json;
 use crate::pg::{clock, sql, wake};
 use pgrx::prelude::*;
 use serde_json::{Map, Value};
 
 #[pg_extern(sql = false)]
-fn alter_task(name: Option<String>, changes: Option<pgrx::JsonB>) {
+fn alter_task(name: Option<String>, changes: Option<Json>) {
     sql::session(|| with_lock_limit(|| alter(name, changes.map(|changes| changes.0))).or_raise())
 }
 
@@ -78,14 +79,19 @@ pub(super) fn replace(task: Task, definition: Definition) -> Result<()> {
         return Err(Error::new(Kind::Null, "name must not be null"));
     }
     checks::check(task.kind, &mut definition)?;
+    if definition.timeout != task.definition.timeout {
+        checks::check_timeout(&definition)?;
+    }
     settle_name(&task, &definition)?;
     let table = match task.kind {
         TaskKind::Scheduled => None,
         TaskKind::DateField => Some(Table::check(create::relation_of(&task)?, &definition)?),
     };
     let function = settle_function(&task, &mut definition, table.as_ref())?;
-    create::check_superuser(&function, table.as_ref().map(|table| &table.target))?;
+    let target = table.as_ref().map(|table| &table.target);
+    create::check_superuser(&function, target, None)?;
     let filter = settle_filter(&task, &definition, table.as_ref())?;
+    create::check_superuser(&function, target, filter.as_ref())?;
     let now = clock::transaction_start();
     let old = &task.definition;
     let is_replanned = timing_of(old) != timing_of(&definition);
@@ -93,6 +99,8 @@ pub(super) fn replace(task: Task, definition: Definition) -> Result<()> {
     // What nobody would have run a moment ago is not due now.
     let counts_anew = is_replanned || was_paused && !is_paused || old.catch_up_window != definition.catch_up_window;
     let asks_anew = old.existing_rows != definition.existing_rows;
+    // Before anything is planned by it.
+    let seen = definition.holidays_of().and_then(calendar::changed_at);
     if is_replanned && task.kind == TaskKind::Scheduled {
         create::first_occurrence(&definition)?;
     }
@@ -117,7 +125,7 @@ pub(super) fn replace(task: Task, definition: Definition) -> Result<()> {
     {
         let watched = Watched { definition: &definition, key: &table.key_names(), filter: new.filter.as_ref() };
         watch::drop_triggers(&task);
-        watch::create_triggers(&table.target.sql_name, &watched, task.token);
+        watch::create_triggers(&table.target, &watched, task.token);
     }
     store::update(task.id, &new)?;
     if (old.skip_holidays, &old.calendar) != (definition.skip_holidays, &definition.calendar) {
@@ -128,7 +136,8 @@ pub(super) fn replace(task: Task, definition: Definition) -> Result<()> {
         agenda::hold_retries(task.id, is_paused);
     }
     if is_replanned {
-        replan::task(&task, &definition)?;
+        replan::task(&task, &definition, tally::Writer::Session)?;
+        replan::note_calendar(task.id, seen);
     } else if was_paused && !is_paused {
         control::go_on(&task, now)?;
     }
@@ -143,7 +152,7 @@ fn settle_name(task: &Task, definition: &Definition) -> Result<()> {
     }
     name::check(new)?;
     task::take_name(new)?;
-    internal::rename(&task.name, new);
+    internal::rename(&task.name, new, task.owner);
     Ok(())
 }
 
@@ -167,7 +176,7 @@ fn settle_function(task: &Task, definition: &mut Definition, table: Option<&Tabl
         return Ok(function);
     }
     let name = definition.name.clone().unwrap_or_default();
-    internal::drop(&name);
+    internal::drop(&name, task.owner);
     create::settle_function(definition, table)
 }
 

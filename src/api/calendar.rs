@@ -1,6 +1,6 @@
 //! Calendars: made and read by everybody, changed by their owners. In the caller's transaction.
 
-use super::{replan, with_lock_limit};
+use super::{checks, with_lock_limit};
 use crate::catalog::calendar::{self, DEFAULT, Override};
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::{sql, user, wake};
@@ -11,8 +11,12 @@ use pgrx::prelude::*;
 
 /// The most subdivisions that a hint lists.
 const LISTED: usize = 60;
+/// 5874897-12-31, in days since 2000.
+const LAST_DAY: i32 = 2_145_031_948;
 /// As long as PostgreSQL's own names.
 const LONGEST_NAME: usize = 63;
+/// Bytes of a description, and of a day's name.
+const LONGEST_TEXT: usize = 8192;
 
 #[pg_extern(sql = false)]
 fn create_calendar(
@@ -38,7 +42,9 @@ fn create(
             "A name is not blank and has at most {LONGEST_NAME} bytes, none of them a control character."
         )));
     }
+    check_text("description", description.as_deref())?;
     let weekend = check_weekend(required("weekend", weekend)?)?;
+    with_lock_limit(checks::check_calendar_quota)?;
     let place = match (&country, &subdivision) {
         (Some(country), subdivision) => Some(find_place(country, subdivision.as_deref())?),
         (None, Some(subdivision)) => {
@@ -55,6 +61,15 @@ fn create(
     }
     wake::at_commit();
     Ok(())
+}
+
+/// What is read with each calendar has an end.
+fn check_text(name: &str, text: Option<&str>) -> Result<()> {
+    match text.map_or(0, str::len) {
+        length if length > LONGEST_TEXT => Err(Error::new(Kind::Invalid, format!("{name} has {length} bytes"))
+            .hint(format!("It has at most {LONGEST_TEXT} bytes."))),
+        _ => Ok(()),
+    }
 }
 
 fn required<T>(name: &str, value: Option<T>) -> Result<T> {
@@ -149,8 +164,8 @@ fn load(
     let weekend = own(&name, false)?;
     let place = find_place(&country, subdivision.as_deref())?;
     let loaded = fill(&name, &weekend, &place, from_year, until_year)?;
-    replan::calendar(&name)?;
-    wake::at_commit();
+    // The scheduler plans anew, once this is committed, what uses it: nobody waits until then.
+    wake::schema_changed_at_commit();
     Ok(loaded)
 }
 
@@ -220,12 +235,22 @@ fn remove_day(calendar: Option<String>, day: Option<Date>) {
 fn change(calendar: Option<String>, day: Option<Date>, said: Override) -> Result<()> {
     let name = required("calendar", calendar)?;
     let day = finite(day)?;
+    if let Override::Holiday(text) | Override::Workday(text) = said {
+        check_text("name", Some(text))?;
+    }
     with_lock_limit(|| {
         own(&name, false)?;
+        if !calendar::has_room(&name) {
+            return Err(Error::new(
+                Kind::TooMuch,
+                format!("calendar \"{name}\" has {} days of its own already", calendar::MOST_DAYS),
+            )
+            .hint("Days off in every week are its weekend; holidays of a country come with load_holidays."));
+        }
         calendar::set_day(&name, day, said);
-        replan::calendar(&name)
+        Ok(())
     })?;
-    wake::at_commit();
+    wake::schema_changed_at_commit();
     Ok(())
 }
 
@@ -277,8 +302,14 @@ fn working(day: Option<Date>, calendar: Option<String>, search: bool) -> Result<
     let day = finite(day)?;
     let name = required("calendar", calendar)?;
     let mut plus = 0;
-    // It ends: some day of the week is a working day, and the holidays are finite.
+    // It ends: some day of the week is a working day, and the holidays are finite, or PostgreSQL's dates are.
     loop {
+        if plus > 0 && day.to_pg_epoch_days().checked_add(plus).is_none_or(|next| next > LAST_DAY) {
+            let day: Option<String> = sql::once("select $1::pg_catalog.text", &[sql::arg(day)]).get(0, 1);
+            let day = day.unwrap_or_default();
+            return Err(Error::new(Kind::OutOfRange, format!("there is no working day on or after {day}"))
+                .hint("The last date that PostgreSQL knows is 5874897-12-31."));
+        }
         let found = calendar::is_working(&name, day, plus).ok_or_else(|| unknown_calendar(&name))?;
         if found.0 || !search {
             return Ok(found);

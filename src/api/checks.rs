@@ -1,14 +1,21 @@
 //! What a definition must satisfy by itself, before any object is looked up.
 
 use crate::catalog::calendar;
-use crate::catalog::definition::{Definition, TaskKind, bad_rule, invalid, unknown_zone};
-use crate::error::{Error, Kind, Result};
-use crate::pg::{clock, sql, zone};
+use crate::catalog::definition::{Definition, TaskKind, bad_rule, unknown_zone};
+use crate::catalog::task;
+use crate::error::{Error, Kind, Result, invalid};
+use crate::pg::{clock, sql, user, zone};
+use crate::settings;
+use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use schedule::{Base, ColumnKind, Span};
 
-/// Bytes of a definition; the workers read all of them.
-const LARGEST: usize = 1_000_000;
+/// Bytes of a definition; the workers read all of them, and whoever renames a column reads its filter.
+const LARGEST: usize = 256 * 1024;
+/// Microseconds: what a task has that does not say.
+const DEFAULT_TIMEOUT: i64 = 12 * 3_600_000_000;
+/// So many tasks a role makes without waiting for another transaction of its own.
+const QUOTA_SEEN: i64 = 100;
 /// Bytes of a rule, which is read again and again.
 const LONGEST_RULE: usize = 4000;
 
@@ -21,8 +28,8 @@ pub fn check(kind: TaskKind, definition: &mut Definition) -> Result<()> {
     }
     let size = serde_json::to_string(definition).map_or(0, |text| text.len());
     if size > LARGEST {
-        return Err(Error::new(Kind::Invalid, format!("the definition has {size} bytes"))
-            .hint("A definition has at most 1 MB; put a long body into a service function."));
+        return Err(Error::new(Kind::TooMuch, format!("the definition has {size} bytes"))
+            .hint("A definition has at most 256 kB; put a long body or filter into a function of its own."));
     }
     if definition.title.as_deref().is_some_and(|title| title.trim().is_empty()) {
         return Err(Error::new(Kind::Invalid, "the title is empty").hint("The title says what the task is for."));
@@ -75,12 +82,56 @@ fn check_repeat(definition: &mut Definition) -> Result<()> {
     if definition.rule.is_some() {
         definition.repeat = Some("custom".to_string());
     }
-    let calendar = definition.calendar.as_deref().unwrap_or(calendar::DEFAULT);
+    let calendar = definition.calendar_name();
     if !calendar::hold(calendar) {
         return Err(Error::new(Kind::NoObject, format!("calendar \"{calendar}\" does not exist"))
             .hint("The view jittask.calendars lists the calendars; jittask.create_calendar makes one."));
     }
     check_rule(definition)
+}
+
+/// The longest timeout is a superuser's to say. That the default is longer is nobody's fault: it ends earlier.
+pub fn check_timeout(definition: &Definition) -> Result<()> {
+    let longest = i64::from(settings::MAX_TIMEOUT.get()) * 1_000_000;
+    let timeout = schedule::span_micros(definition.timing()?.timeout);
+    if timeout <= longest.max(DEFAULT_TIMEOUT) {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Invalid, format!("timeout {} is longer than jittask.max_timeout", text(&definition.timeout)))
+        .hint(format!(
+            "A timeout is at most {} s here; a superuser can raise jittask.max_timeout.",
+            longest / 1_000_000
+        )))
+}
+
+/// One more task for the current role?
+pub fn check_quota() -> Result<()> {
+    let hint = "Drop tasks, or make one task for what several do; a superuser can raise jittask.max_tasks_per_role.";
+    within_quota("tasks", task::count_of, hint)
+}
+
+/// One more calendar for the current role? As many as tasks.
+pub fn check_calendar_quota() -> Result<()> {
+    let hint = "Drop calendars; a superuser can raise jittask.max_tasks_per_role.";
+    within_quota("calendars", calendar::count_of, hint)
+}
+
+fn within_quota(what: &str, count_of: fn(Oid) -> i64, hint: &str) -> Result<()> {
+    let most = i64::from(settings::MAX_TASKS_PER_ROLE.get());
+    if user::is_superuser() {
+        return Ok(());
+    }
+    let mut count = count_of(user::current());
+    // From here on one transaction at a time makes some for this role, or each of many would see only its own.
+    if count >= most.min(QUOTA_SEEN) {
+        task::wait_for_quota(user::current());
+        count = count_of(user::current());
+    }
+    if count < most {
+        return Ok(());
+    }
+    let role = user::name_of(user::current()).unwrap_or_default();
+    Err(Error::new(Kind::TooMuch, format!("role \"{role}\" has {count} {what} already")).hint(hint))
 }
 
 /// A rule that never comes is refused, not waited for.
@@ -94,7 +145,7 @@ fn check_rule(definition: &Definition) -> Result<()> {
 
 /// Says what the calendar does not know.
 pub fn notice_calendar(definition: &Definition) {
-    let name = definition.calendar.as_deref().unwrap_or(calendar::DEFAULT);
+    let name = definition.calendar_name();
     let Some(loaded) = calendar::load(name).filter(|_| definition.skip_holidays == Some(true)) else { return };
     if !loaded.has_holidays {
         notice!(

@@ -10,6 +10,7 @@ use crate::catalog::tally::{self, Counts, Writer};
 use crate::catalog::task::{self, Task};
 use crate::catalog::{filter, internal, pause, series, watch};
 use crate::error::{Error, Kind, OrRaise, Result};
+use crate::pg::json::Json;
 use crate::pg::{clock, sql, value, wake};
 use crate::settings;
 use pgrx::prelude::*;
@@ -41,7 +42,7 @@ fn resume(name: Option<String>, make_up: Option<pgrx::datum::Interval>) -> Resul
     }
     let now = clock::transaction_start();
     let make_up = make_up.map_or(Ok(0), make_up_micros)?;
-    let since = not_forgotten(&task.definition, Instant(now.0.saturating_sub(make_up)), now)?;
+    let since = not_forgotten(&task.definition, now.back(make_up), now)?;
     pause::end(task.id, since, (make_up > 0).then_some(since));
     if make_up > 0 {
         for (id, occurrence, key) in record::skipped_by_pause(task.id, since) {
@@ -97,10 +98,10 @@ fn plan_series(task: &Task, from: Instant) -> Result<()> {
     let from = planned.map_or(from, |last| from.max(Instant(last.due_at.0 + 1)));
     let base = Base::Instant(timing.start_at.unwrap_or(from));
     // A series that has ended keeps no last occurrence: the agenda and the records tell.
-    let (pending, hash) = (agenda::pending(task.id, from, Instant::MAX), key::hash(task.id, NO_ROW));
+    let pending = agenda::pending(task.id, from, Instant::MAX);
     let is_new = |next: &Occurrence| {
-        !pending.contains(&key::identity(hash, next.nominal_at))
-            && record::known(task.id, &[(hash, next.nominal_at)]).is_empty()
+        !pending.contains(&key::occurrence(key::mark(NO_ROW), next.nominal_at))
+            && record::known(task.id, &[(NO_ROW, next.nominal_at)]).is_empty()
     };
     let next = timing.schedule.occurrences(base, &timing.zone, timing.end_at, from).find(is_new);
     if let Some(next) = next {
@@ -129,7 +130,7 @@ fn drop(name: Option<String>, keep_records: bool) -> Result<()> {
         record::insert(task.id, &ended);
     }
     tally::add(task.id, Writer::Session, Counts::of(&ended), None);
-    internal::drop(&task.name);
+    internal::drop(&task.name, task.owner);
     if let Some(filter) = &task.filter {
         filter::drop(&filter.call, task.owner);
     }
@@ -139,11 +140,11 @@ fn drop(name: Option<String>, keep_records: bool) -> Result<()> {
 }
 
 #[pg_extern(sql = false)]
-fn run_task(name: Option<String>, row_key: Option<pgrx::JsonB>) -> i64 {
+fn run_task(name: Option<String>, row_key: Option<Json>) -> i64 {
     sql::session(|| run(name, row_key).or_raise())
 }
 
-fn run(name: Option<String>, row_key: Option<pgrx::JsonB>) -> Result<i64> {
+fn run(name: Option<String>, row_key: Option<Json>) -> Result<i64> {
     require_preloaded()?;
     let task = task::find_for_caller(name.as_deref())?;
     if !crate::catalog::home::is_here() {
@@ -168,7 +169,7 @@ fn run(name: Option<String>, row_key: Option<pgrx::JsonB>) -> Result<i64> {
             return Err(Error::new(Kind::Invalid, format!("task \"{}\" needs a row_key", task.name))
                 .hint(format!("Give the row's key as a JSON object of: {}.", task.key_columns.join(", "))));
         }
-        (TaskKind::DateField, Some(pgrx::JsonB(row_key))) => {
+        (TaskKind::DateField, Some(Json(row_key))) => {
             let resolved = task.clone().resolve().map_err(|problem| broken(problem.message()))?;
             key::from_json(&row_key, &resolved.key)?
         }

@@ -4,16 +4,18 @@
 use super::{checks, name, require_preloaded, with_lock_limit};
 use crate::catalog::definition::{Definition, TaskKind, column_kind};
 use crate::catalog::enter::{self, New};
+use crate::catalog::filter::{self, Filter};
 use crate::catalog::function::{self, Function};
 use crate::catalog::key::KeyColumn;
 use crate::catalog::store::{self, NewTask};
-use crate::catalog::target::{Target, shown_type};
+use crate::catalog::target::Target;
 use crate::catalog::task;
 use crate::catalog::texts::instant_text;
 use crate::catalog::watch::{self, Watched};
-use crate::catalog::{filter, internal, series, tally};
+use crate::catalog::{calendar, internal, replan, series, tally, trust};
 use crate::error::{Error, Kind, OrRaise, Result};
-use crate::pg::{clock, sql, user, wake, worker};
+use crate::pg::json::Json;
+use crate::pg::{clock, sql, tuple, user, wake, worker};
 use chrono::Datelike;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
@@ -21,16 +23,17 @@ use schedule::{Base, ColumnKind, Cycle, Occurrence};
 
 /// `create_scheduled_task` and `create_date_task` after they packed their arguments.
 #[pg_extern(sql = false)]
-fn define_task(kind: Oid, relation: Option<Oid>, definition: pgrx::JsonB) -> String {
-    let kind = match pgrx::enum_helper::lookup_enum_by_oid(kind).0.as_str() {
-        "date_field" => TaskKind::DateField,
-        _ => TaskKind::Scheduled,
+fn define_task(kind: Option<Oid>, relation: Option<Oid>, definition: Option<Json>) -> String {
+    let defined = || {
+        let kind = kind.ok_or_else(|| Error::new(Kind::Null, "kind must not be null"))?;
+        let kind = match pgrx::enum_helper::lookup_enum_by_oid(kind).0.as_str() {
+            "date_field" => TaskKind::DateField,
+            _ => TaskKind::Scheduled,
+        };
+        let definition = Definition::required(definition)?;
+        with_lock_limit(|| define(kind, relation, definition))
     };
-    sql::session(|| {
-        Definition::parse(definition.0)
-            .and_then(|definition| with_lock_limit(|| define(kind, relation, definition)))
-            .or_raise()
-    })
+    sql::session(|| defined().or_raise())
 }
 
 /// Creates a task for the caller; returns its name.
@@ -38,7 +41,9 @@ pub(super) fn define(kind: TaskKind, relation: Option<Oid>, definition: Definiti
     require_preloaded()?;
     let mut definition = definition.with_defaults(kind).canonical()?;
     checks::check(kind, &mut definition)?;
+    checks::check_timeout(&definition)?;
     check_role()?;
+    checks::check_quota()?;
     let table = match kind {
         TaskKind::Scheduled => None,
         TaskKind::DateField => {
@@ -47,12 +52,17 @@ pub(super) fn define(kind: TaskKind, relation: Option<Oid>, definition: Definiti
             Some(Table::check(relation, &definition)?)
         }
     };
+    // Before anything is planned by it.
+    let seen = definition.holidays_of().and_then(calendar::changed_at);
     let first = if kind == TaskKind::Scheduled { Some(first_occurrence(&definition)?) } else { None };
     settle_name(&mut definition)?;
     let function = settle_function(&mut definition, table.as_ref())?;
-    check_superuser(&function, table.as_ref().map(|table| &table.target))?;
-    let filter = definition.filter.as_deref().zip(table.as_ref());
-    let filter = filter.map(|(filter, table)| filter::create(filter, &table.target)).transpose()?;
+    let target = table.as_ref().map(|table| &table.target);
+    // Before the filter is analysed, which evaluates its literals, and then with it.
+    check_superuser(&function, target, None)?;
+    let filter = definition.filter.as_deref().zip(target);
+    let filter = filter.map(|(filter, target)| filter::create(filter, target)).transpose()?;
+    check_superuser(&function, target, filter.as_ref())?;
     let now = clock::transaction_start();
     let new = NewTask {
         kind,
@@ -66,11 +76,12 @@ pub(super) fn define(kind: TaskKind, relation: Option<Oid>, definition: Definiti
         looks_until: Some(now),
     };
     let (id, token) = store::insert(&new)?;
+    replan::note_calendar(id, seen);
     checks::notice_calendar(&definition);
     match (&table, first) {
         (Some(table), _) => {
             let watched = Watched { definition: &definition, key: &table.key_names(), filter: new.filter.as_ref() };
-            watch::create_triggers(&table.target.sql_name, &watched, token);
+            watch::create_triggers(&table.target, &watched, token);
         }
         (None, Some(first)) => {
             enter::insert(user::current(), id, &[New::scheduled(first, false)]);
@@ -102,19 +113,12 @@ fn check_role() -> Result<()> {
 }
 
 /// What a superuser's task calls and reads must be a superuser's own: anybody else could change it under the task.
-pub(super) fn check_superuser(function: &Function, target: Option<&Target>) -> Result<()> {
+pub(super) fn check_superuser(function: &Function, target: Option<&Target>, filter: Option<&Filter>) -> Result<()> {
     if !user::is_superuser() {
         return Ok(());
     }
-    let foreign = |what: String, owner: Oid| {
-        match user::is_superuser_role(owner) {
-        true => Ok(()),
-        false => Err(Error::new(Kind::Denied, format!("{what} is not owned by a superuser"))
-            .hint("A superuser's task would run what an ordinary role can change. Create the task as that role, with SET ROLE.")),
-    }
-    };
-    foreign(format!("function {}", function.signature), function.owner)?;
-    target.map_or(Ok(()), |target| foreign(format!("table {}", target.sql_name), target.owner))
+    let filter = filter.zip(target).map(|(filter, target)| filter::look_up(filter, user::current(), target));
+    trust::check(function, target, filter.transpose()?.map(|filter| filter.function))
 }
 
 fn settle_name(definition: &mut Definition) -> Result<()> {
@@ -222,7 +226,10 @@ impl Table {
             column_kind(kind).ok_or_else(|| {
                 Error::new(
                     Kind::WrongType,
-                    format!("column \"{name}\" is of type {}, not date, timestamp or timestamptz", shown_type(kind)),
+                    format!(
+                        "column \"{name}\" is of type {}, not date, timestamp or timestamptz",
+                        tuple::shown_type(kind)
+                    ),
                 )
                 .hint("Change its type, or follow a view that casts it, with capture => 'scan'.")
             })

@@ -10,7 +10,6 @@ mod name;
 mod preview;
 mod read;
 mod records;
-mod replan;
 mod simulate;
 mod source;
 mod status;

@@ -1,12 +1,13 @@
 //! What will be due, by the scheduler's own code. Reads only; filters and rows as the caller.
 
 use super::checks;
-use crate::catalog::definition::{Definition, TaskKind, invalid};
+use crate::catalog::definition::{Definition, TaskKind};
 use crate::catalog::key;
 use crate::catalog::resolved::Resolved;
 use crate::catalog::task::{self, Task};
-use crate::error::{Error, Kind, OrRaise, Result};
-use crate::pg::{clock, sql};
+use crate::error::{Error, Kind, OrRaise, Result, invalid};
+use crate::pg::json::Json;
+use crate::pg::{clock, sql, user};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
@@ -25,7 +26,7 @@ const WINDOW: (i64, i64) = (86_400_000_000, 16);
 fn preview(
     name: Option<String>,
     count: Option<i32>,
-    row_key: Option<pgrx::JsonB>,
+    row_key: Option<Json>,
 ) -> TableIterator<
     'static,
     (
@@ -95,9 +96,9 @@ pub(super) fn due_between(
     let (schedule, zone) = (&resolved.timing.schedule, &resolved.timing.zone);
     let Some((statement, arguments)) = rows_statement(resolved, only, from, until) else { return Vec::new() };
     let mut found: Vec<(Occurrence, String)> = Vec::new();
-    let mut cursor = sql::cursor(&statement, &arguments);
+    let mut cursor = user::restricted(|| resolved.meaning().during(|| sql::cursor(&statement, &arguments)));
     loop {
-        let rows = cursor.fetch(PORTION);
+        let rows = user::restricted(|| cursor.fetch(PORTION));
         if rows.is_empty() {
             break;
         }
@@ -149,18 +150,18 @@ fn rows_statement(
 /// `preview_schedule` after it packed its arguments.
 #[pg_extern(sql = false)]
 fn preview_definition(
-    definition: pgrx::JsonB,
+    definition: Option<Json>,
     count: Option<i32>,
     from_at: Option<TimestampWithTimeZone>,
 ) -> TableIterator<'static, (name!(nominal_at, TimestampWithTimeZone), name!(due_at, TimestampWithTimeZone))> {
     let from = from_at.and_then(|at| at.into_datum()).map(|datum| clock::from_pg(datum.value() as i64));
-    let found = sql::session(|| schedule_upcoming(definition.0, count.unwrap_or(7), from).or_raise());
+    let found = sql::session(|| schedule_upcoming(definition, count.unwrap_or(7), from).or_raise());
     let rows: Vec<_> = found.into_iter().map(|next| (timestamp(next.nominal_at), timestamp(next.due_at))).collect();
     TableIterator::new(rows)
 }
 
-fn schedule_upcoming(json: serde_json::Value, count: i32, from: Option<Instant>) -> Result<Vec<Occurrence>> {
-    let mut definition = Definition::parse(json)?.with_defaults(TaskKind::Scheduled).canonical()?;
+fn schedule_upcoming(definition: Option<Json>, count: i32, from: Option<Instant>) -> Result<Vec<Occurrence>> {
+    let mut definition = Definition::required(definition)?.with_defaults(TaskKind::Scheduled).canonical()?;
     // The checks want to know what is called; a schedule that is no task yet calls nothing.
     definition.body = Some(String::new());
     checks::check(TaskKind::Scheduled, &mut definition)?;

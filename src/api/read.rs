@@ -1,6 +1,7 @@
 //! What the views read from shared memory and from the executor itself.
 
 use crate::catalog::key;
+use crate::error::{Error, Kind};
 use crate::pg::{clock, current_run as run, shmem, user, worker};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::TableIterator;
@@ -16,6 +17,12 @@ fn timestamp(micros: i64) -> TimestampWithTimeZone {
 /// Anybody may call what is under the views: it must not tell more than they do.
 fn may_see(slot: &shmem::Executor, readers: &std::ffi::CStr) -> bool {
     user::may_act_as(Oid::from(slot.owner.load(Acquire))) || user::may_act_as(user::role(readers))
+}
+
+/// May the current role see what belongs to this one?
+#[pg_extern(sql = false)]
+fn may_read(owner: Option<Oid>) -> Option<bool> {
+    Some(user::may_act_as(owner?) || user::may_act_as(user::role(c"pg_read_all_data")))
 }
 
 /// What executors of this database are executing: entry, 1-based position (0: all of it), pid, start, keys.
@@ -121,9 +128,15 @@ fn current_run() -> TableIterator<
     TableIterator::new(rows)
 }
 
-/// Called at the end of the install script: the launcher looks at this database once this is committed.
+/// Called at the end of the install script: the launcher looks at this database once this is committed. Texts are read as
+/// UTF-8 everywhere here, so in a database of another encoding the extension is refused as a whole.
 #[pg_extern(sql = false)]
 fn announce_install() {
+    if let Some(encoding) = worker::other_encoding() {
+        Error::new(Kind::Unsupported, format!("jittask cannot be used in a database with encoding {encoding}"))
+            .hint("Create the database with ENCODING 'UTF8'.")
+            .raise();
+    }
     if user::is_superuser() {
         crate::pg::wake::launcher_at_commit();
     }

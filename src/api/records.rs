@@ -2,7 +2,7 @@
 
 use crate::catalog::record::{self, Outcome, Record};
 use crate::catalog::tally::{self, Counts, Writer};
-use crate::catalog::{agenda, enter, task};
+use crate::catalog::{agenda, enter, owed, task};
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::shmem::{self, Interruption};
 use crate::pg::{clock, lock, sql, user, wake, worker};
@@ -16,7 +16,7 @@ fn cancel_record(id: Option<i64>) -> bool {
 }
 
 fn cancel(id: Option<i64>) -> Result<bool> {
-    let id = required(id)?;
+    let Some(id) = positive(id)? else { return Ok(false) };
     let begun = clock::now().0;
     loop {
         let Some((entry, position)) = agenda::find(id) else {
@@ -63,12 +63,16 @@ fn retry_record(id: Option<i64>) -> bool {
 }
 
 fn retry(id: Option<i64>) -> Result<bool> {
-    let id = required(id)?;
+    let Some(id) = positive(id)? else { return Ok(false) };
     let Some(ended) = record::ended(id) else {
-        return match agenda::find(id) {
-            Some((entry, _)) => check_owner(entry.task).map(|_| false),
-            None => Ok(false),
-        };
+        let Some((entry, _)) = agenda::find(id) else { return Ok(false) };
+        let task = check_owner(entry.task)?;
+        // It has failed, only its record could not be written yet.
+        let runs_again = entry.owes && !task.is_dropped && owed::run_again(id);
+        if runs_again {
+            wake::at_commit();
+        }
+        return Ok(runs_again);
     };
     let task = check_owner(ended.task)?;
     if ended.status == "completed" || task.is_dropped || !record::reopen(id) {
@@ -88,8 +92,10 @@ fn retry(id: Option<i64>) -> Result<bool> {
     Ok(true)
 }
 
-fn required(id: Option<i64>) -> Result<i64> {
-    id.ok_or_else(|| Error::new(Kind::Null, "the record's id must not be null"))
+/// None for what no record ever has, and could not be reckoned with.
+fn positive(id: Option<i64>) -> Result<Option<i64>> {
+    let id = id.ok_or_else(|| Error::new(Kind::Null, "the record's id must not be null"))?;
+    Ok((id > 0).then_some(id))
 }
 
 /// The owner's, and superusers'.

@@ -4,12 +4,14 @@
 use super::preview::{due_between, timestamp};
 use crate::catalog::calendar;
 use crate::catalog::definition::TaskKind;
+use crate::catalog::filter::ROW_ALIAS;
 use crate::catalog::key;
 use crate::catalog::record;
 use crate::catalog::resolved::Resolved;
 use crate::catalog::{agenda, task};
 use crate::error::{Error, Kind, OrRaise, Result};
-use crate::pg::{clock, sql};
+use crate::pg::json::Json;
+use crate::pg::{clock, sql, user};
 use chrono::NaiveDate;
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::TableIterator;
@@ -70,7 +72,7 @@ fn simulated(name: Option<String>, from: Option<Instant>, until: Option<Instant>
 #[pg_extern(sql = false)]
 fn explain_row(
     name: Option<String>,
-    row_key: Option<pgrx::JsonB>,
+    row_key: Option<Json>,
 ) -> TableIterator<'static, (name!(step, String), name!(detail, String))> {
     TableIterator::new(sql::session(|| explained(name, row_key.map(|key| key.0)).or_raise()))
 }
@@ -104,7 +106,8 @@ impl Explanation<'_> {
 
     fn row(&mut self) {
         let resolved = self.resolved;
-        let rows = sql::once(&statement(resolved), &key::values_of(&self.key, &resolved.key));
+        let key = key::values_of(&self.key, &resolved.key);
+        let rows = user::restricted(|| resolved.meaning().during(|| sql::once(&statement(resolved), &key)));
         if rows.is_empty() {
             return self.say("row", format!("there is no such row in {}: it does not run", resolved.target.sql_name));
         }
@@ -172,8 +175,7 @@ impl Explanation<'_> {
     fn verdict(&self, occurrence: Occurrence, now: Instant, is_met: bool) -> String {
         let task = &self.resolved.task;
         let due = self.local(occurrence.due_at);
-        let identity = (key::hash(task.id, &self.key), occurrence.nominal_at);
-        let known = record::known(task.id, &[identity]);
+        let known = record::known(task.id, &[(&self.key, occurrence.nominal_at)]);
         if let Some((id, ended)) = known.get(&0).and_then(|known| Some((known.id, record::ended(known.id)?))) {
             return match ended.status.as_str() {
                 "completed" => format!("ran for {due} and never runs again for it (record {id})"),
@@ -181,7 +183,7 @@ impl Explanation<'_> {
             };
         }
         if agenda::pending(task.id, occurrence.nominal_at, occurrence.nominal_at)
-            .contains(&key::identity(identity.0, identity.1))
+            .contains(&key::occurrence(key::mark(&self.key), occurrence.nominal_at))
         {
             return format!("is in the agenda for {due}");
         }
@@ -214,7 +216,7 @@ impl Explanation<'_> {
         let (Some(nominal), Some(due)) = (nominal, due) else { return String::new() };
         let first = if due < nominal { due.succ_opt().unwrap_or(nominal) } else { nominal };
         let last = if due > nominal { due.pred_opt().unwrap_or(nominal) } else { nominal };
-        let calendar = self.resolved.task.definition.calendar.as_deref().unwrap_or(calendar::DEFAULT);
+        let calendar = self.resolved.task.definition.calendar_name();
         let mut spans: Vec<(NaiveDate, NaiveDate, String)> = Vec::new();
         for day in first.iter_days().take_while(|day| *day <= last) {
             let name = calendar::name_of_day(calendar, day).unwrap_or_else(|| "weekend".to_string());
@@ -240,6 +242,5 @@ fn statement(resolved: &Resolved) -> String {
     let column = |i: usize, name: &str| format!("{} operator(pg_catalog.=) ${}", resolved.qualified(name), i + 1);
     let key: Vec<String> = resolved.key.iter().enumerate().map(|(i, part)| column(i, &part.name)).collect();
     let (date, table) = (resolved.column_sql(), &resolved.target.sql_name);
-    let alias = task::ROW_ALIAS;
-    format!("select {date}, {end}, {filter} from {table} as {alias} where {}", key.join(" and "))
+    format!("select {date}, {end}, {filter} from {table} as {ROW_ALIAS} where {}", key.join(" and "))
 }

@@ -5,7 +5,8 @@ use crate::catalog::definition::{Definition, TaskKind};
 use crate::catalog::home;
 use crate::catalog::target::Target;
 use crate::catalog::task::{self, Task};
-use crate::error::{Error, Kind, OrRaise, Result};
+use crate::error::{Error, Kind, OrRaise, Result, invalid};
+use crate::pg::json::Json;
 use crate::pg::{sql, user};
 use pgrx::JsonB;
 use pgrx::pg_sys::Oid;
@@ -53,7 +54,7 @@ fn export(task: &Task) -> Result<Value> {
 }
 
 #[pg_extern(sql = false)]
-fn import_task(definition: Option<JsonB>, replace: Option<bool>) -> String {
+fn import_task(definition: Option<Json>, replace: Option<bool>) -> String {
     sql::session(|| with_lock_limit(|| import(definition.map(|json| json.0), replace.unwrap_or(false))).or_raise())
 }
 
@@ -107,7 +108,7 @@ fn take_head(document: &mut Map<String, Value>) -> Result<TaskKind> {
         Some("scheduled") => Ok(TaskKind::Scheduled),
         Some("date_field") => Ok(TaskKind::DateField),
         None => Err(Error::new(Kind::Null, "kind must not be null").hint("It is scheduled or date_field.")),
-        Some(other) => Err(crate::catalog::definition::invalid("kind", other).hint("It is scheduled or date_field.")),
+        Some(other) => Err(invalid("kind", other).hint("It is scheduled or date_field.")),
     }
 }
 

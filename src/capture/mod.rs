@@ -1,7 +1,6 @@
 //! First step of the flow: a row changes, in the user's own transaction. `due_soon` decides without any table whether
 //! the row could be due before the planning horizon; if so its key is noted, and the scheduler is woken at the commit.
-//! The row triggers never raise, wait or read a user's table. The event trigger (`ddl`) lets tasks follow renames, and raises
-//! for one thing only: a second function of a filter's name.
+//! The row triggers never raise, wait or read a user's table. The event trigger (`ddl`) lets tasks follow renames.
 
 mod ddl;
 mod due_soon;

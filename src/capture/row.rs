@@ -1,13 +1,15 @@
 //! The capture trigger: collects keys by task and writes them as arrays before the commit.
 
+use crate::catalog::capture;
 use crate::pg::row::{self, Row};
-use crate::pg::{lock, tuple, wake};
-use pgrx::IntoDatum;
+use crate::pg::{tuple, wake};
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-/// Keys kept in memory for one task and subtransaction before they are written.
+/// Keys kept in memory for one task and subtransaction before they are written, and their bytes: they become an array, which
+/// has at most 1 GB.
 const FLUSH_AT: usize = 1000;
+const FLUSH_BYTES: usize = 1 << 20;
 
 #[derive(PartialEq, Eq, Hash, Clone, Copy)]
 struct Place {
@@ -19,7 +21,13 @@ struct Place {
 }
 
 thread_local! {
-    static NOTED: RefCell<HashMap<Place, Vec<String>>> = RefCell::new(HashMap::new());
+    static NOTED: RefCell<HashMap<Place, Noted>> = RefCell::new(HashMap::new());
+}
+
+#[derive(Default)]
+struct Noted {
+    keys: Vec<String>,
+    bytes: usize,
 }
 
 /// A row that may be due soon was inserted or changed.
@@ -39,11 +47,12 @@ pub fn captured(row: &Row) {
         return;
     };
     let full = NOTED.with_borrow_mut(|noted| {
-        let keys = noted.entry(place).or_default();
-        keys.push(key);
-        (keys.len() >= FLUSH_AT).then(|| std::mem::take(keys))
+        let noted = noted.entry(place).or_default();
+        noted.bytes += key.len();
+        noted.keys.push(key);
+        (noted.keys.len() >= FLUSH_AT || noted.bytes >= FLUSH_BYTES).then(|| std::mem::take(noted))
     });
-    if let Some(keys) = full {
+    if let Some(Noted { keys, .. }) = full {
         write(place, Some(keys));
     }
 }
@@ -51,7 +60,7 @@ pub fn captured(row: &Row) {
 /// Keys of subtransactions that were rolled back are written too: a candidate that is not there vanishes later.
 fn flush() {
     row::forget_source();
-    for (place, keys) in NOTED.take() {
+    for (place, Noted { keys, .. }) in NOTED.take() {
         if !keys.is_empty() {
             write(place, Some(keys));
         }
@@ -64,8 +73,5 @@ fn forget() {
 }
 
 fn write(place: Place, keys: Option<Vec<String>>) {
-    let Some(heap) = lock::relation(c"capture") else { return };
-    let relation = pgrx::pg_sys::Oid::from(place.relation);
-    let keys = keys.and_then(IntoDatum::into_datum);
-    tuple::append(heap, &[place.token.into_datum(), relation.into_datum(), place.is_dated.into_datum(), keys]);
+    capture::note(place.token, place.relation.into(), place.is_dated, keys);
 }

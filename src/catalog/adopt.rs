@@ -3,6 +3,7 @@
 //! function's validator or a table's event trigger may run; in the caller's transaction.
 
 use super::function::Function;
+use super::replacement::REPLACEMENT;
 use super::store::{self, NewTask};
 use super::target::Target;
 use super::task::{self, Task};
@@ -11,12 +12,6 @@ use super::{agenda, filter, health, internal};
 use crate::error::Result;
 use crate::pg::{sql, user, wake};
 use pgrx::pg_sys::Oid;
-
-/// The table that stands in the place of a task's table `t.relation`, which is gone: for a statement on `jittask.task t`.
-pub const REPLACEMENT: &str = "select n.oid from pg_class n join pg_namespace s on s.oid = n.relnamespace
-     where t.kind = 'date_field' and not exists (select 1 from pg_class c where c.oid = t.relation::oid)
-       and n.relname = t.table_name and s.nspname = t.table_schema and n.relowner = t.table_owner::oid
-       and n.relkind in ('r', 'p', 'v', 'm', 'f')";
 
 /// Gives the task its table back, if the old one is gone and the new one is there. True if it did, or somebody has since
 /// the task was read with the table `known`: it is not what it was, to be read again.
@@ -34,21 +29,25 @@ pub fn table(id: i32, known: Option<Oid>) -> Result<bool> {
 
 fn take(task: &Task, relation: Oid) -> Result<()> {
     let target = Target::open(relation)?;
-    task.check_superuser(Some(&target))?;
+    task.check_superuser(Some(&target), None)?;
     let key = target.key(Some(&task.key_columns))?;
     let definition = &task.definition;
     let names: Vec<String> = key.iter().map(|column| column.name.clone()).collect();
     // A filter of columns has survived; one that takes the row went with the table.
     let filter = match (&task.filter, &definition.filter) {
-        (Some(kept), Some(written)) if filter::check(kept, task.owner, &target).is_err() => {
-            Some(filter::create(written, &target)?)
+        (Some(kept), Some(written)) if filter::look_up(kept, task.owner, &target).is_err() => {
+            // Not by this process's search_path: what its names meant was settled when the task was made. What only that path
+            // would find keeps the task broken.
+            Some(user::with_pinned_path(|| filter::create(written, &target))?)
         }
         (kept, _) => kept.clone(),
     };
+    let called = filter.as_ref().map(|filter| filter::look_up(filter, task.owner, &target)).transpose()?;
+    task.check_superuser(Some(&target), called.map(|called| called.function))?;
     let settings = user::Settings::begin();
     settings.set(c"lock_timeout", c"1s");
     let watched = Watched { definition, key: &names, filter: filter.as_ref() };
-    watch::create_triggers(&target.sql_name, &watched, task.token);
+    watch::create_triggers(&target, &watched, task.token);
     settings.end();
     let function = function(task, &target)?;
     let new = NewTask {

@@ -1,6 +1,7 @@
 //! The agenda: entries of occurrences that are due soon or wait for a retry.
 
 use super::key;
+use crate::error::cut;
 use crate::pg::boundary::Failure;
 use crate::pg::{memory, sql, user};
 use schedule::{Instant, Occurrence};
@@ -11,7 +12,8 @@ use std::rc::Rc;
 pub const ENTRY_KEYS: usize = 1000;
 
 /// What [`entry`] reads.
-pub const COLUMNS: &str = "id, task_id, nominal_at, due_at, attempt::int, alone, forced, keys, places";
+pub const COLUMNS: &str =
+    "id, task_id, nominal_at, due_at, attempt::int, alone, forced, keys, places, owes is not null";
 
 /// A claimed entry.
 #[derive(Clone, Debug)]
@@ -32,11 +34,13 @@ pub struct Entry {
     pub keys: Rc<[String]>,
     /// Where the rows lay when they were found, in the form of [`super::places`].
     pub places: Vec<u8>,
+    /// Its attempts are over, only its record is to be written ([`owed`]).
+    pub owes: bool,
 }
 
-/// The occurrences of a task that are in the agenda with a nominal instant in `[from, until]`, by [`key::identity`]. There
-/// may be millions: they are read in portions.
-pub fn pending(task: i32, from: Instant, until: Instant) -> HashSet<u128> {
+/// The occurrences of a task that are in the agenda with a nominal instant in `[from, until]`. There may be millions: they
+/// are read in portions.
+pub fn pending(task: i32, from: Instant, until: Instant) -> HashSet<key::Occurrence> {
     user::as_extension_owner(|| {
         let mut known = HashSet::new();
         let mut entries = sql::cursor(
@@ -49,7 +53,7 @@ pub fn pending(task: i32, from: Instant, until: Instant) -> HashSet<u128> {
                 let Some(nominal_at) = rows.at(row, 1) else { continue };
                 let keys = rows.get::<pgrx::Array<&str>>(row, 2);
                 let keys = keys.iter().flat_map(|keys| keys.iter_deny_null());
-                known.extend(keys.map(|key| key::identity(key::hash(task, key), nominal_at)));
+                known.extend(keys.map(|key| key::occurrence(key::mark(key), nominal_at)));
             }
             !rows.is_empty()
         }) {}
@@ -89,6 +93,7 @@ fn entry_at(rows: &sql::Rows, row: usize) -> Option<Entry> {
         forced: rows.get(row, 7)?,
         keys: rows.get::<Vec<String>>(row, 8)?.into(),
         places: rows.get(row, 9).unwrap_or_default(),
+        owes: rows.get(row, 10)?,
     })
 }
 
@@ -190,19 +195,26 @@ pub fn put_aside(entry: &Entry, positions: &[usize]) {
     });
 }
 
+/// Each key of an entry runs by itself from now on.
+pub fn put_all_aside(entry: i64) {
+    if let Some(entry) = hold(entry) {
+        put_aside(&entry, &(0..entry.keys.len()).collect::<Vec<_>>());
+    }
+}
+
 /// Notes a failed attempt and when the next one is.
 pub fn retry_later(id: i64, attempt: i32, started_at: Instant, failure: &Failure, run_at: Instant) {
     user::as_extension_owner(|| {
         sql::run(
-            "update jittask.agenda set attempt = $2, run_at = $3, started_at = $4, error_code = $5, error = $6, error_context = $7, alone = true where id = $1",
+            "update jittask.agenda set attempt = $2, run_at = $3, started_at = $4, error_code = $5, error = $6, error_context = $7, alone = true, record_error = null where id = $1",
             &[
                 sql::arg(id),
                 sql::arg(attempt as i16),
                 sql::at(run_at),
                 sql::at(started_at),
                 sql::arg(failure.sqlstate.as_str()),
-                sql::arg(super::record::cut(&failure.message)),
-                sql::arg(super::record::context_text(failure)),
+                sql::arg(cut(&failure.message)),
+                sql::arg(failure.context_text()),
             ],
         )
     });

@@ -4,7 +4,7 @@
 use crate::pg::{sql, user, xact};
 use chrono::{NaiveDate, TimeDelta};
 use pgrx::datum::Date;
-use pgrx::pg_sys::Oid;
+use pgrx::pg_sys::{Oid, REGROLEOID};
 use schedule::{Calendar, Instant};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -12,6 +12,11 @@ use std::rc::Rc;
 
 /// The calendar that is there from the start.
 pub const DEFAULT: &str = "default";
+
+/// Days that a person may set in one calendar: each process that plans with it reads all of them.
+pub const MOST_DAYS: i64 = 10_000;
+/// So many calendars are kept in a process.
+const MOST_KEPT: usize = 100;
 
 /// A calendar as the planner needs it.
 #[derive(Clone, Debug)]
@@ -78,7 +83,12 @@ pub fn shared(name: &str) -> Option<Rc<Calendar>> {
     }
     let loaded = load(name)?;
     let calendar = Rc::new(Calendar::new(loaded.weekend, loaded.days));
-    SHARED.with_borrow_mut(|shared| shared.insert(name.to_string(), (loaded.changed_at, calendar.clone())));
+    SHARED.with_borrow_mut(|shared| {
+        if shared.len() >= MOST_KEPT {
+            shared.clear();
+        }
+        shared.insert(name.to_string(), (loaded.changed_at, calendar.clone()));
+    });
     Some(calendar)
 }
 
@@ -92,6 +102,19 @@ pub fn changed_at(name: &str) -> Option<Instant> {
     user::as_extension_owner(|| {
         sql::run("select changed_at from jittask.calendar where name = $1", &[sql::arg(name)]).at(0, 1)
     })
+}
+
+/// How many calendars a role has.
+pub fn count_of(owner: Oid) -> i64 {
+    let owner = sql::datum(REGROLEOID, Some(owner.into()));
+    let statement = "select count(*) from jittask.calendar where owner = $1";
+    user::as_extension_owner(|| sql::run(statement, &[owner])).get(0, 1).unwrap_or_default()
+}
+
+/// May one more day be set in it?
+pub fn has_room(name: &str) -> bool {
+    let statement = "select count(*) < $2 from jittask.calendar_day where calendar = $1 and source = 'override'";
+    user::as_extension_owner(|| sql::run(statement, &[sql::arg(name), sql::arg(MOST_DAYS)])).get(0, 1).unwrap_or(false)
 }
 
 /// Keeps a calendar from being dropped until the transaction ends; for whoever is about to refer to it. A read-only

@@ -14,11 +14,12 @@ pub fn is_large() -> bool {
     user::as_extension_owner(|| sql::run(large, &[sql::arg(LARGE)]).get(0, 1).unwrap_or(false))
 }
 
-/// Rewrites it with what is in it, if that is little, for older snapshots too. False if it is not little. Raises 55P03 where
-/// somebody uses it: this waits for nobody, and nobody waits long for this.
+/// Rewrites it with what is in it, if that is little, for older snapshots too. False if it is not little, or if somebody's
+/// snapshot keeps what was deleted, which would all be copied. Raises 55P03 where somebody uses it: this waits for nobody,
+/// and nobody waits long for this.
 pub fn agenda() -> bool {
     user::as_extension_owner(|| {
-        if !has_few() {
+        if !has_few() || is_kept() {
             return false;
         }
         sql::once("lock table jittask.agenda in access exclusive mode nowait", &[]);
@@ -29,6 +30,17 @@ pub fn agenda() -> bool {
         sql::once("cluster jittask.agenda using agenda_pkey", &[]);
         true
     })
+}
+
+/// May somebody still see what was deleted a moment ago: an older snapshot here, or a standby's, a prepared transaction, a
+/// slot?
+fn is_kept() -> bool {
+    let kept = "select exists (select from pg_stat_activity where backend_xmin is not null and pid <> pg_backend_pid()
+                        and datname = current_database() and xact_start < clock_timestamp() - interval '100 milliseconds')
+                    or exists (select from pg_stat_activity where backend_xmin is not null and backend_type = 'walsender')
+                    or exists (select from pg_prepared_xacts where database = current_database())
+                    or exists (select from pg_replication_slots where xmin is not null)";
+    sql::run(kept, &[]).get(0, 1).unwrap_or(true)
 }
 
 fn has_few() -> bool {

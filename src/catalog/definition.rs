@@ -1,10 +1,12 @@
 //! A task's definition: the parameters of `create_…` under their names. One type for creating, storing and exporting.
 
+use super::calendar;
 use super::texts::{
     canonical_instant, canonical_span, canonical_time, instant_text, read_instant, read_interval, read_time, span_text,
     time_text,
 };
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, invalid};
+use crate::pg::json::Json;
 use crate::pg::zone;
 use schedule::{CatchUp, ColumnKind, Cycle, Holidays, Instant, Rule, Schedule, Shift, Span};
 use serde::{Deserialize, Serialize};
@@ -131,6 +133,11 @@ pub struct Timing {
 }
 
 impl Definition {
+    /// From an argument that must be given.
+    pub fn required(json: Option<Json>) -> Result<Self> {
+        Self::parse(json.ok_or_else(|| Error::new(Kind::Null, "the definition must not be null"))?.0)
+    }
+
     /// From JSON; an unknown key is refused with its name.
     pub fn parse(json: serde_json::Value) -> Result<Self> {
         let columns = json.get("key_columns").and_then(|columns| columns.as_array());
@@ -252,11 +259,19 @@ impl Definition {
         })
     }
 
+    /// The calendar that it names, or the default one.
+    pub fn calendar_name(&self) -> &str {
+        self.calendar.as_deref().unwrap_or(calendar::DEFAULT)
+    }
+
+    /// The calendar whose holidays it skips; None: it skips none.
+    pub fn holidays_of(&self) -> Option<&str> {
+        (self.skip_holidays == Some(true)).then(|| self.calendar_name())
+    }
+
     /// What holidays do, by the calendar as it is now.
     fn holidays(&self) -> Result<Option<Holidays>> {
-        if self.skip_holidays != Some(true) {
-            return Ok(None);
-        }
+        let Some(name) = self.holidays_of() else { return Ok(None) };
         let shift = match self.holiday_shift.as_deref().unwrap_or("following") {
             "following" => Shift::Following,
             "preceding" => Shift::Preceding,
@@ -264,8 +279,7 @@ impl Definition {
             "drop" => Shift::Drop,
             other => return Err(invalid("holiday_shift", other)),
         };
-        let name = self.calendar.as_deref().unwrap_or(super::calendar::DEFAULT);
-        let calendar = super::calendar::shared(name).ok_or_else(|| {
+        let calendar = calendar::shared(name).ok_or_else(|| {
             Error::new(Kind::NoObject, format!("calendar \"{name}\" does not exist"))
                 .hint("The view jittask.calendars lists the calendars.")
         })?;
@@ -310,8 +324,7 @@ impl Definition {
             let time = self.end_time.as_deref().map(|time| format!(" at {}", time.strip_suffix(":00").unwrap_or(time)));
             parts.push(format!("until {side}{column}{}", time.unwrap_or_default()));
         }
-        if self.skip_holidays == Some(true) {
-            let calendar = self.calendar.as_deref().unwrap_or(super::calendar::DEFAULT);
+        if let Some(calendar) = self.holidays_of() {
             parts.push(format!("on working days of {calendar}"));
         }
         parts.join(" ")
@@ -320,11 +333,6 @@ impl Definition {
 
 /// The default of `timeout`.
 const HALF_A_DAY: Span = Span { months: 0, days: 0, micros: 12 * 3_600_000_000 };
-
-/// 22023 with the parameter and its value.
-pub fn invalid(parameter: &str, value: &str) -> Error {
-    Error::new(Kind::Invalid, format!("invalid value for {parameter}: \"{value}\""))
-}
 
 /// 22023 with the key that is at fault: each that cannot be read by itself.
 fn refused(json: &serde_json::Value, error: &serde_json::Error) -> Error {

@@ -1,7 +1,7 @@
 //! Occurrences come into the agenda: planned, asked for by a person, or back under their old ids.
 
 use super::agenda::ENTRY_KEYS;
-use super::key::NO_ROW;
+use super::key::{self, NO_ROW};
 use super::places;
 use super::task::Task;
 use crate::pg::tid::Tid;
@@ -38,14 +38,19 @@ pub fn insert(owner: Oid, task: i32, occurrences: &[New]) {
     for (occurrence, news) in &groups {
         match news.as_slice() {
             [one] => singles.push(*one),
-            many => entries.extend(many.chunks(ENTRY_KEYS).map(|chunk| (*occurrence, chunk))),
+            many => {
+                let portions = key::portions(many, ENTRY_KEYS, |new| new.key.as_str());
+                entries.extend(portions.into_iter().map(|portion| (*occurrence, portion)));
+            }
         }
     }
     user::as_extension_owner(|| {
         for (occurrence, news) in entries {
             insert_entry(owner, task, occurrence, news);
         }
-        insert_singles(owner, task, &singles);
+        for portion in key::portions(&singles, usize::MAX, |new| new.key.as_str()) {
+            insert_singles(owner, task, portion);
+        }
     });
 }
 
@@ -65,9 +70,6 @@ fn insert_entry(owner: Oid, task: i32, occurrence: Occurrence, news: &[&New]) {
 }
 
 fn insert_singles(owner: Oid, task: i32, singles: &[&New]) {
-    if singles.is_empty() {
-        return;
-    }
     sql::run(
         "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, keys, alone)
          select nextval('jittask.occurrence_id'), $1, $2, u.due, u.due, u.nominal, array[u.key], u.made_up

@@ -2,15 +2,21 @@
 //! lock already; and once more in the scheduler, for whatever escaped the event trigger.
 
 use super::definition::Definition;
-use super::filter::Filter;
+use super::filter::{Filter, ROW_ALIAS};
 use super::home;
 use super::rename;
 use super::target::Target;
 use super::task::{self, Task};
 use super::watch::{self, Watched};
-use crate::pg::{sql, user};
+use crate::pg::{clock, sql, user};
 use pgrx::JsonB;
+use pgrx::prelude::*;
 use std::collections::HashMap;
+
+/// A session follows no further task after this long, for it holds the table: the scheduler does, a few at a time. Microseconds.
+const SESSION_TIME: i64 = 1_000_000;
+/// A text grows by no rename beyond what may be stored. Bytes.
+const LONGEST_TEXT: usize = 256 * 1024;
 
 /// Tasks whose table or columns have other names now, or whose table is in another schema or another's: task, old and new name of the table, old and new names of columns.
 /// Tasks that somebody is changing are left out, for nobody's DDL shall wait; the next look finds them. So are those that a
@@ -28,6 +34,17 @@ const CHANGED: &str = "with recursive changed (relation) as (
          select objid from pg_event_trigger_ddl_commands() where classid = 'pg_class'::regclass
          union select i.inhrelid from changed c join pg_inherits i on i.inhparent = c.relation)";
 
+/// Can a command bear on a task? Not if all that it made, altered or dropped is temporary: else each session that makes a
+/// temporary table would have the scheduler look at all tasks. In an event trigger.
+pub fn concerns_tasks(is_drop: bool) -> bool {
+    let statement = if is_drop {
+        "select exists (select 1 from pg_event_trigger_dropped_objects() where not is_temporary)"
+    } else {
+        "select exists (select 1 from pg_event_trigger_ddl_commands() where schema_name is distinct from 'pg_temp')"
+    };
+    user::as_extension_owner(|| sql::once(statement, &[])).get(0, 1).unwrap_or(true)
+}
+
 /// In an event trigger at the end of a command, in the session that renames, as the extension's owner.
 pub fn command_end() {
     user::as_extension_owner(|| {
@@ -38,15 +55,20 @@ pub fn command_end() {
     });
 }
 
-/// In the scheduler: no user's table is opened, so a trigger keeps the old name of a key column, does not find it, and lets
-/// the executors look through the table.
-pub fn all() {
-    let statement = format!("{RENAMED} for update of t skip locked");
-    user::as_extension_owner(|| follow(&sql::run(&statement, &[sql::arg(home::here())]), false));
+/// In the scheduler, the tasks with these ids: no user's table is opened, so a trigger keeps the old name of a key column,
+/// does not find it, and lets the executors look through the table.
+pub fn some(ids: &[i32]) {
+    let statement = format!("{RENAMED} and t.id = any($2) for update of t skip locked");
+    let arguments = [sql::arg(home::here()), sql::arg(ids.to_vec())];
+    user::as_extension_owner(|| follow(&sql::run(&statement, &arguments), false));
 }
 
 fn follow(found: &sql::Rows, with_triggers: bool) {
+    let until = clock::monotonic() + SESSION_TIME;
     for row in 0..found.len() {
+        if with_triggers && clock::monotonic() > until {
+            break;
+        }
         let (Some(task), Some(was), Some(is)) =
             (found.get(row, 1).and_then(task::by_id), found.get::<String>(row, 2), found.get::<String>(row, 3))
         else {
@@ -71,7 +93,7 @@ fn follow(found: &sql::Rows, with_triggers: bool) {
                 ..filter.clone()
             });
             let watched = Watched { definition: &renamed, key: &key, filter: filter.as_ref() };
-            watch::create_triggers(&table.sql_name, &watched, task.token);
+            watch::create_triggers(&table, &watched, task.token);
         }
     }
 }
@@ -86,13 +108,21 @@ fn renamed(task: &Task, table: (&str, &str), names: &HashMap<String, String>) ->
     for column in columns.chain(definition.key_columns.iter_mut().flatten()) {
         *column = now(column, names);
     }
-    definition.filter = definition.filter.map(|filter| rename::within(&filter, table, names));
+    if let Some(filter) = &definition.filter {
+        let text = rename::within(filter, table, names);
+        // The function that runs follows by itself; who reads the text, reads the old names.
+        if text.len() <= LONGEST_TEXT.max(filter.len()) {
+            definition.filter = Some(text);
+        } else {
+            log!("jittask: the filter of task \"{}\" is too long to follow a renamed column", task.name);
+        }
+    }
     definition
 }
 
 fn store(task: &Task, definition: &Definition, names: &HashMap<String, String>) {
     // The call of the filter's function names the columns that it is given.
-    let alias = (task::ROW_ALIAS, task::ROW_ALIAS);
+    let alias = (ROW_ALIAS, ROW_ALIAS);
     let call = task.filter.as_ref().map(|filter| rename::within(&filter.call, alias, names));
     let Ok(json) = serde_json::to_value(definition) else { return };
     let (old, new): (Vec<String>, Vec<String>) = names.iter().map(|(old, new)| (old.clone(), new.clone())).unzip();

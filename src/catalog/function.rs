@@ -1,7 +1,7 @@
 //! Service functions: looked up once by the caller's search_path, kept by OID, owner and signature.
 
 use super::target::Target;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, invalid};
 use crate::pg::{sql, user};
 use pgrx::pg_sys::Oid;
 
@@ -60,11 +60,10 @@ pub fn find(written: &str, target: Option<&Target>) -> Result<Function> {
     // Under the caller's own search_path, which is what the lookup is about.
     let path: Vec<String> =
         sql::once("select pg_catalog.current_schemas(true)::pg_catalog.text[]", &[]).get(0, 1).unwrap_or_default();
-    let exact: Option<Oid> = match written.split_once('(') {
+    let exact: Option<Oid> = match parenthesis(written).map(|at| (&written[..at], &written[at + 1..])) {
         // The rest is left to regprocedure, which speaks of these two only as invalid input syntax.
         Some((name, rest)) if name.trim().is_empty() || !rest.trim_end().ends_with(')') => {
-            return Err(super::definition::invalid("service_function", written)
-                .hint("Write name, schema.name or schema.name(type)."));
+            return Err(invalid("service_function", written).hint("Write name, schema.name or schema.name(type)."));
         }
         Some(_) => sql::once("select $1::pg_catalog.regprocedure::pg_catalog.oid", &[sql::arg(written)]).get(0, 1),
         None => None,
@@ -78,14 +77,22 @@ pub fn find(written: &str, target: Option<&Target>) -> Result<Function> {
     })
 }
 
+/// Where the arguments begin, if any are written: a parenthesis in quotes is part of a name.
+fn parenthesis(written: &str) -> Option<usize> {
+    let mut is_quoted = false;
+    written.char_indices().find_map(|(at, c)| {
+        is_quoted ^= c == '"';
+        (c == '(' && !is_quoted).then_some(at)
+    })
+}
+
 fn candidates(written: &str, path: &[String]) -> Result<sql::Rows> {
     let parts: Vec<String> = sql::once("select parse_ident($1)", &[sql::arg(written)]).get(0, 1).unwrap_or_default();
     let schemas = match parts.as_slice() {
         [_] => path.to_vec(),
         [schema, _] => vec![schema.clone()],
         _ => {
-            return Err(super::definition::invalid("service_function", written)
-                .hint("Write name, schema.name or schema.name(type)."));
+            return Err(invalid("service_function", written).hint("Write name, schema.name or schema.name(type)."));
         }
     };
     let name = parts.last().cloned().unwrap_or_default();

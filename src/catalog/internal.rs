@@ -3,7 +3,9 @@
 use super::function::{Function, Takes};
 use super::target::Target;
 use crate::error::{Error, Kind, Result};
-use crate::pg::{sql, user};
+use crate::pg::boundary::Failure;
+use crate::pg::meaning::Meaning;
+use crate::pg::{object, sql, user};
 use pgrx::pg_sys::Oid;
 
 /// Creates the internal function of a task, owned by the caller, and checks its body with the caller's rights.
@@ -31,27 +33,45 @@ pub fn create(task: &str, body: &str, language: &str, target: Option<&Target>) -
             &[],
         );
         let role = pgrx::spi::quote_identifier(user::name_of(caller).unwrap_or_default());
-        sql::once(&format!("alter function {name}({kind}) owner to {role}"), &[]);
-        sql::once(&format!("revoke all on function {name}({kind}) from public"), &[]);
+        // Without its argument's type, whose name may be another's by now: there is but one of the name.
+        sql::once(&format!("alter function {name} owner to {role}"), &[]);
+        sql::once(&format!("revoke all on function {name} from public"), &[]);
         settings.end();
     });
-    let signature = format!("{name}({kind})");
+    let oid = made(task, target)?;
+    validate(oid);
+    let takes = if target.is_some() { Takes::Row } else { Takes::Nothing };
+    Ok(Function { oid, signature: format!("{name}({kind})"), owner: caller, takes })
+}
+
+/// The function that was just made. It was given its argument's type by name.
+fn made(task: &str, target: Option<&Target>) -> Result<Oid> {
     let rows = user::with_pinned_path(|| {
-        sql::once(
-            "select p.oid, (select format('%I.%I', n.nspname, v.proname) from pg_proc v join pg_namespace n on n.oid = v.pronamespace where v.oid = l.lanvalidator)
-             from pg_proc p join pg_language l on l.oid = p.prolang where p.oid = to_regprocedure($1)",
-            &[sql::arg(signature.as_str())],
-        )
+        let statement = "select oid, proargtypes::oid[] from pg_proc
+             where pronamespace = 'jittask_inner'::regnamespace and proname = $1::text::name";
+        sql::once(statement, &[sql::arg(task)])
     });
-    let oid: Oid = rows.get(0, 1).unwrap_or(Oid::INVALID);
+    let taken: Vec<Oid> = rows.get(0, 2).unwrap_or_default();
+    match rows.get(0, 1) {
+        Some(oid) if taken.first().copied() == target.map(|target| target.row_type) => Ok(oid),
+        _ => Failure::changed("the table was replaced by another one of its name while it was looked up").raise(),
+    }
+}
+
+/// Has the language look at the body, as the caller.
+fn validate(function: Oid) {
+    let rows = user::with_pinned_path(|| {
+        let statement = "select v.oid, format('%I.%I', n.nspname, v.proname)
+             from pg_proc p join pg_language l on l.oid = p.prolang join pg_proc v on v.oid = l.lanvalidator
+             join pg_namespace n on n.oid = v.pronamespace where p.oid = $1";
+        sql::once(statement, &[sql::arg(function)])
+    });
+    let (Some(validator), Some(name)) = (rows.get::<Oid>(0, 1), rows.get::<String>(0, 2)) else { return };
     let settings = user::Settings::begin();
     settings.set(c"check_function_bodies", c"on");
-    if let Some(validator) = rows.get::<String>(0, 2) {
-        sql::once(&format!("select {validator}($1)"), &[sql::arg(oid)]);
-    }
+    let meaning = Meaning { relation: Oid::INVALID, function: validator };
+    meaning.during(|| sql::once(&format!("select {name}($1)"), &[sql::arg(function)]));
     settings.end();
-    let takes = if target.is_some() { Takes::Row } else { Takes::Nothing };
-    Ok(Function { oid, signature, owner: caller, takes })
 }
 
 /// The signature of a task's internal function.
@@ -61,25 +81,23 @@ pub fn signature_of(task: &str, target: Option<&Target>) -> String {
 }
 
 /// Drops a task's internal function, if it has one.
-pub fn drop(task: &str) {
-    for_each_internal(task, |signature| format!("drop function {signature}"));
-}
-
-/// An internal function follows its task's name.
-pub fn rename(from: &str, to: &str) {
-    for_each_internal(from, |signature| {
-        format!("alter function {signature} rename to {}", pgrx::spi::quote_identifier(to))
+pub fn drop(task: &str, owner: Oid) {
+    user::as_extension_owner(|| {
+        let statement = "select oid from pg_proc
+             where pronamespace = 'jittask_inner'::regnamespace and proname = $1::text::name and proowner = $2";
+        let rows = sql::once(statement, &[sql::arg(task), sql::arg(owner)]);
+        (0..rows.len()).filter_map(|row| rows.get::<Oid>(row, 1)).for_each(object::drop_function);
     });
 }
 
-fn for_each_internal(name: &str, statement: impl Fn(&str) -> String) {
+/// An internal function follows its task's name.
+pub fn rename(from: &str, to: &str, owner: Oid) {
     user::as_extension_owner(|| {
-        let rows = sql::once(
-            "select p.oid::regprocedure::text from pg_proc p where p.pronamespace = 'jittask_inner'::regnamespace and p.proname = $1::text::name",
-            &[sql::arg(name)],
-        );
-        for signature in (0..rows.len()).filter_map(|row| rows.get::<String>(row, 1)) {
-            sql::once(&statement(&signature), &[]);
+        let statement = "select 1 from pg_proc
+             where pronamespace = 'jittask_inner'::regnamespace and proname = $1::text::name and proowner = $2";
+        if !sql::once(statement, &[sql::arg(from), sql::arg(owner)]).is_empty() {
+            let (from, to) = (pgrx::spi::quote_identifier(from), pgrx::spi::quote_identifier(to));
+            sql::once(&format!("alter function jittask_inner.{from} rename to {to}"), &[]);
         }
     });
 }

@@ -1,7 +1,5 @@
-//! Row keys. Kept as the compact JSON of their values (`42`, `["a",1]`), shown as `{"id": 42}`, compared by a
-//! 128-bit hash of that text, which must never change between versions: records are unique by it.
+//! Row keys. Kept as the compact JSON of their values (`42`, `["a",1]`), shown as `{"id": 42}`, equal where that text is.
 
-use super::target::shown_type;
 use crate::error::{Error, Kind, Result};
 use crate::pg::boundary::Failure;
 use crate::pg::{digest, sql, tuple, value};
@@ -21,18 +19,37 @@ pub struct KeyColumn {
 /// The key of the only "row" that a scheduled task has.
 pub const NO_ROW: &str = "";
 
-/// The hash that records are unique by, with the nominal instant. In SQL `jittask.key_hash`.
-pub fn hash(task: i32, key: &str) -> u128 {
-    digest::of(task, key.as_bytes())
+/// An occurrence of one task, for sets of them in this process's memory: there may be millions.
+pub type Occurrence = u128;
+
+/// Of a key's [`mark`] and a nominal instant.
+pub fn occurrence(mark: u128, nominal_at: Instant) -> Occurrence {
+    digest::pair(mark, nominal_at.0)
 }
 
-/// An occurrence of a row of one task, in 16 bytes, for sets of them.
-pub fn identity(hash: u128, nominal_at: Instant) -> u128 {
-    // Not a sum of both: the hash of a short key is the key, and differences of keys and of instants could meet.
-    let mut bytes = [0; 24];
-    bytes[..16].copy_from_slice(&hash.to_le_bytes());
-    bytes[16..].copy_from_slice(&nominal_at.0.to_le_bytes());
-    xxhash_rust::xxh3::xxh3_128(&bytes)
+/// What stands for a key in this process.
+pub fn mark(key: &str) -> u128 {
+    digest::mark(key.as_bytes())
+}
+
+/// Keys in one array have at most so many bytes: an array of the server's has at most 1 GB, and a key may be of a megabyte.
+const PORTION_BYTES: usize = 4 << 20;
+
+/// Splits what has keys into runs of at most `most`, and of few bytes.
+pub fn portions<T>(all: &[T], most: usize, key: impl Fn(&T) -> &str) -> Vec<&[T]> {
+    let (mut portions, mut first, mut bytes) = (Vec::new(), 0, 0);
+    for (i, one) in all.iter().enumerate() {
+        let length = key(one).len();
+        if i > first && (i - first == most || bytes + length > PORTION_BYTES) {
+            portions.push(&all[first..i]);
+            (first, bytes) = (i, 0);
+        }
+        bytes += length;
+    }
+    if first < all.len() {
+        portions.push(&all[first..]);
+    }
+    portions
 }
 
 /// A stored key as people see it: `{"id": 42}`.
@@ -82,7 +99,7 @@ pub fn from_json(row_key: &Value, columns: &[KeyColumn]) -> Result<String> {
                 let value =
                     value::parse(column.kind, &plain(value.clone())).map_err(|failure| {
                         Error::new(Kind::Invalid, format!("invalid row key {row_key}: {}", failure.message))
-                            .hint(format!("Column \"{}\" is of type {}.", column.name, shown_type(column.kind)))
+                            .hint(format!("Column \"{}\" is of type {}.", column.name, tuple::shown_type(column.kind)))
                     })?;
                 Ok(tuple::key_json(column.kind, value))
             })

@@ -1,6 +1,7 @@
 //! A task's pause, in its row: since when it counts afterwards, and what it is to make up for. In the transaction of whoever
 //! pauses or resumes it.
 
+use crate::error::cut;
 use crate::pg::{sql, user};
 use schedule::Instant;
 
@@ -9,7 +10,7 @@ pub fn begin(id: i32, note: Option<&str>) {
     user::as_extension_owner(|| {
         let statement = "update jittask.task set enabled = false, note = $2, definition = jsonb_set(definition, '{enabled}', 'false')
              where id = $1";
-        sql::run(statement, &[sql::arg(id), sql::arg(note)])
+        sql::run(statement, &[sql::arg(id), sql::arg(note.map(cut))])
     });
 }
 

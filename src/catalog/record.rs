@@ -1,18 +1,19 @@
-//! Records: what became of an occurrence. Unique on (task, key hash, nominal instant).
+//! Records: what became of an occurrence. Unique on (nominal instant, task, key).
 
 use super::agenda::Entry;
 use super::key;
+use super::shape::{self, RECORD_COLUMNS};
+use crate::error::cut;
 use crate::pg::boundary::Failure;
 use crate::pg::bulk::{self, Order};
+use crate::pg::shape::Column;
 use crate::pg::{clock, lock, sql, user, worker};
 use pgrx::IntoDatum;
 use pgrx::pg_sys::{Datum, Oid};
 use schedule::{Instant, Occurrence};
 use std::cell::Cell;
+use std::collections::HashMap;
 use std::rc::Rc;
-
-/// Texts of users' functions are kept up to this many bytes.
-const TEXT_LIMIT: usize = 8192;
 
 /// How an occurrence ended.
 #[derive(Clone, Debug)]
@@ -96,15 +97,17 @@ pub fn insert_in(order: Order, task: i32, records: &[Record]) {
     if records.is_empty() {
         return;
     }
+    WRITING.set(true);
     user::as_extension_owner(|| {
         let Some(table) = lock::relation(c"record") else { return };
         let status = Statuses::look_up();
         let at = |at: Instant| clock::to_pg(at).into_datum();
         let text = |text: Option<&str>| text.map(cut).and_then(IntoDatum::into_datum);
-        bulk::insert(
+        let inserted = bulk::insert(
             table,
+            &shape::RECORD,
             order,
-            records.iter().map(|record| {
+            records.iter().map(|record| -> bulk::Row<RECORD_COLUMNS> {
                 let failure = failure(record);
                 [
                     record.id.into_datum(),
@@ -124,7 +127,7 @@ pub fn insert_in(order: Order, task: i32, records: &[Record]) {
                     Some(record.occurrence.due_at).filter(|due| *due != record.occurrence.nominal_at).and_then(at),
                     failure.map(|failure| failure.sqlstate.as_str()).and_then(IntoDatum::into_datum),
                     text(failure.map(|failure| failure.message.as_str())),
-                    failure.and_then(context_text).and_then(IntoDatum::into_datum),
+                    failure.and_then(Failure::context_text).and_then(IntoDatum::into_datum),
                     match &record.outcome {
                         Outcome::Skipped(reason) | Outcome::Cancelled(reason) => reason.into_datum(),
                         Outcome::Interrupted(_) => "cancelled".into_datum(),
@@ -133,13 +136,45 @@ pub fn insert_in(order: Order, task: i32, records: &[Record]) {
                 ]
             }),
         );
+        if let Err((rows, why)) = inserted {
+            insert_by_statement(&why, status.kind, rows);
+        }
     });
+    WRITING.set(false);
+}
+
+/// Was it in writing records that an ERROR came, since the last [`begin`]?
+pub fn was_refused() -> bool {
+    WRITING.get()
+}
+
+/// Whatever fails from now on is not the last records' fault.
+pub fn begin() {
+    WRITING.set(false);
+}
+
+/// The table is not as it was made: a statement knows of every index, in whatever state, of constraints and of triggers.
+fn insert_by_statement(why: &str, status: Oid, rows: impl Iterator<Item = bulk::Row<RECORD_COLUMNS>>) {
+    if !TOLD.replace(true) {
+        pgrx::log!("jittask writes records by statements, which takes longer: table jittask.record is changed, {why}");
+    }
+    let columns = shape::RECORD.columns;
+    let names: Vec<_> = columns.iter().map(|column| column.name.to_string_lossy()).collect();
+    let places: Vec<String> = (1..=names.len()).map(|i| format!("${i}")).collect();
+    let statement = format!("insert into jittask.record ({}) values ({})", names.join(", "), places.join(", "));
+    for row in rows {
+        let kind = |column: &Column| if column.kind == Oid::INVALID { status } else { column.kind };
+        let arguments: Vec<sql::Arg> =
+            columns.iter().zip(row).map(|(column, value)| sql::datum(kind(column), value)).collect();
+        sql::run(&statement, &arguments);
+    }
 }
 
 /// The labels of `jittask.record_status` as the server stores them.
 #[derive(Clone, Copy)]
 struct Statuses {
     extension: Option<Oid>,
+    kind: Oid,
     failed: Oid,
     skipped: Oid,
     cancelled: Oid,
@@ -147,6 +182,10 @@ struct Statuses {
 
 thread_local! {
     static STATUSES: Cell<Option<Statuses>> = const { Cell::new(None) };
+    /// Records are being written, or an ERROR came in it.
+    static WRITING: Cell<bool> = const { Cell::new(false) };
+    /// The log tells once in a process.
+    static TOLD: Cell<bool> = const { Cell::new(false) };
 }
 
 impl Statuses {
@@ -160,8 +199,9 @@ impl Statuses {
             let statement = "select oid from pg_enum where enumtypid = 'jittask.record_status'::regtype and enumlabel = $1::text::name";
             sql::run(statement, &[sql::arg(label)]).get(0, 1).unwrap_or(Oid::INVALID)
         };
-        let statuses =
-            Statuses { extension, failed: label("failed"), skipped: label("skipped"), cancelled: label("cancelled") };
+        let kind = sql::run("select 'jittask.record_status'::regtype::oid", &[]).get(0, 1).unwrap_or(Oid::INVALID);
+        let (failed, skipped, cancelled) = (label("failed"), label("skipped"), label("cancelled"));
+        let statuses = Statuses { extension, kind, failed, skipped, cancelled };
         STATUSES.set(Some(statuses));
         statuses
     }
@@ -177,24 +217,12 @@ impl Statuses {
     }
 }
 
-fn failure(record: &Record) -> Option<&Failure> {
+/// The error that it tells of.
+pub fn failure(record: &Record) -> Option<&Failure> {
     match &record.outcome {
         Outcome::Failed(failure) | Outcome::Interrupted(failure) => Some(failure),
         _ => None,
     }
-}
-
-/// DETAIL, HINT and the call stack in one text.
-pub fn context_text(failure: &Failure) -> Option<String> {
-    let parts = [("DETAIL", &failure.detail), ("HINT", &failure.hint), ("CONTEXT", &failure.context)];
-    let lines: Vec<String> =
-        parts.iter().filter_map(|(word, text)| text.as_ref().map(|text| format!("{word}: {text}"))).collect();
-    (!lines.is_empty()).then(|| cut(&lines.join("\n")))
-}
-
-/// At most 8 kB, at a character's edge.
-pub fn cut(text: &str) -> String {
-    text[..text.floor_char_boundary(TEXT_LIMIT)].to_string()
 }
 
 /// What is recorded of an occurrence.
@@ -205,30 +233,35 @@ pub struct Known {
     pub may_return: bool,
 }
 
-/// Which of these occurrences are recorded: by index in `wanted`.
-pub fn known(task: i32, wanted: &[(u128, Instant)]) -> std::collections::HashMap<usize, Known> {
-    if wanted.is_empty() {
-        return Default::default();
+/// Which of these occurrences, by key and nominal instant, are recorded: by index in `wanted`.
+pub fn known(task: i32, wanted: &[(&str, Instant)]) -> HashMap<usize, Known> {
+    let (mut known, mut first) = (HashMap::new(), 0);
+    for portion in key::portions(wanted, usize::MAX, |(key, _)| key) {
+        known.extend(known_of(task, portion).map(|(index, record)| (first + index, record)));
+        first += portion.len();
     }
+    known
+}
+
+fn known_of(task: i32, wanted: &[(&str, Instant)]) -> impl Iterator<Item = (usize, Known)> {
     let rows = user::as_extension_owner(|| {
         sql::run_by_keys(
+            // What stands for the key finds it in the index; the key itself decides.
             "select u.i, r.id, coalesce(r.status = 'skipped' and r.reason in ('row_changed', 'filter', 'row_deleted'), false)
-             from unnest($2::uuid[], $3::timestamptz[]) with ordinality u (hash, nominal, i)
-             cross join lateral (select * from jittask.record r where jittask.key_hash(r.task_id, r.key) = u.hash
-                 and r.nominal_at = u.nominal and r.task_id = $1 offset 0) r", // offset 0: one look-up a key, also in a plan made when the table was empty
+             from unnest($2::text[], $3::timestamptz[]) with ordinality u (key, nominal, i)
+             cross join lateral (select * from jittask.record r where r.nominal_at = u.nominal and r.task_id = $1
+                 and jittask.key_identity(r.key) = jittask.key_identity(u.key) and r.key = u.key offset 0) r", // offset 0: one look-up a key, also in a plan made when the table was empty
             &[
                 sql::arg(task),
-                sql::uuids(wanted.iter().map(|(hash, _)| *hash)),
+                sql::arg(wanted.iter().map(|(key, _)| *key).collect::<Vec<_>>()),
                 sql::ats(wanted.iter().map(|(_, nominal)| *nominal)),
             ],
         )
     });
-    (0..rows.len())
-        .filter_map(|row| {
-            let index: i64 = rows.get(row, 1)?;
-            Some((index as usize - 1, Known { id: rows.get(row, 2)?, may_return: rows.get(row, 3)? }))
-        })
-        .collect()
+    (0..rows.len()).filter_map(move |row| {
+        let index: i64 = rows.get(row, 1)?;
+        Some((index as usize - 1, Known { id: rows.get(row, 2)?, may_return: rows.get(row, 3)? }))
+    })
 }
 
 /// Takes a record back, so that its occurrence can be pending again. False if it is gone or final by now.
@@ -241,7 +274,7 @@ pub fn take_back(id: i64) -> bool {
 
 /// The keys, of these, whose occurrence is recorded already: by position.
 pub fn recorded(task: i32, nominal_at: Instant, keys: &[String]) -> Vec<bool> {
-    let wanted: Vec<(u128, Instant)> = keys.iter().map(|key| (key::hash(task, key), nominal_at)).collect();
+    let wanted: Vec<(&str, Instant)> = keys.iter().map(|key| (key.as_str(), nominal_at)).collect();
     let known = known(task, &wanted);
     (0..keys.len()).map(|index| known.contains_key(&index)).collect()
 }

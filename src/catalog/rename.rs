@@ -1,31 +1,63 @@
 //! Renaming columns and their table in the text of a filter, so that it reads, exports and imports under the new names.
 //! What runs is the filter's function, which PostgreSQL keeps; this is only about the text.
 
+use crate::pg::worker;
 use pgrx::spi::quote_identifier;
 use std::collections::HashMap;
 
+/// Tokens between two looks at what the session was asked: to stop, mostly.
+const LOOK_EVERY: usize = 1024;
+
 /// The text with the columns renamed where they stand bare or after the table's name, and that name where it stands
-/// before a column. `table` is the old name and the new one.
+/// before a column. `table` is the old name and the new one. One pass: a text may have hundreds of kilobytes, and whoever
+/// renames holds his table's lock.
 pub fn within(text: &str, table: (&str, &str), names: &HashMap<String, String>) -> String {
     let tokens = tokens(text);
-    let visible: Vec<usize> = (0..tokens.len()).filter(|i| !tokens[*i].1.trim().is_empty()).collect();
-    let near = |i: usize, step: isize| -> &str {
-        let place = visible.iter().position(|at| *at == i).and_then(|at| at.checked_add_signed(step));
-        place.and_then(|at| visible.get(at)).map_or("", |at| tokens[*at].1)
-    };
-    let is_column = |i: usize| {
-        let qualifier_fits = near(i, -1) != "." || name(near(i, -2)).as_deref() == Some(table.0);
-        qualifier_fits && near(i, -1) != "::" && !["(", "."].contains(&near(i, 1))
-    };
-    let is_table = |i: usize| near(i, 1) == "." && near(i, -1) != "." && name(tokens[i].1).as_deref() == Some(table.0);
-    let renamed = tokens.iter().enumerate().map(|(i, (kind, token))| match kind {
-        Token::Name if is_table(i) && table.0 != table.1 => quote_identifier(table.1),
-        Token::Name if is_column(i) => {
-            name(token).and_then(|old| names.get(&old)).map_or_else(|| (*token).to_string(), quote_identifier)
+    let visible: Vec<usize> = (0..tokens.len()).filter(|i| !is_blank(tokens[*i].1)).collect();
+    let token = |place: Option<usize>| place.and_then(|at| visible.get(at)).map_or("", |at| tokens[*at].1);
+    let mut renamed = String::with_capacity(text.len());
+    // How many visible tokens come before this one: its place among them, if it is one.
+    let mut place = 0_usize;
+    for (i, (kind, text)) in tokens.iter().enumerate() {
+        if i % LOOK_EVERY == 0 {
+            worker::check_interrupts();
         }
-        _ => (*token).to_string(),
-    });
-    renamed.collect()
+        if *kind == Token::Name {
+            let near = Near {
+                before: (token(place.checked_sub(2)), token(place.checked_sub(1))),
+                after: token(place.checked_add(1)),
+            };
+            renamed.push_str(&near.renamed(text, table, names).unwrap_or_else(|| (*text).to_string()));
+        } else {
+            renamed.push_str(text);
+        }
+        place += usize::from(!is_blank(text));
+    }
+    renamed
+}
+
+fn is_blank(token: &str) -> bool {
+    token.trim_start().is_empty()
+}
+
+/// What stands about a name, white space left out.
+struct Near<'a> {
+    before: (&'a str, &'a str),
+    after: &'a str,
+}
+
+impl Near<'_> {
+    /// The name's new form, if it is the table's or that of a column that was renamed.
+    fn renamed(&self, token: &str, table: (&str, &str), names: &HashMap<String, String>) -> Option<String> {
+        let (second, first) = self.before;
+        let is_called = |token: &str| name(token).as_deref() == Some(table.0);
+        if self.after == "." && first != "." && table.0 != table.1 && is_called(token) {
+            return Some(quote_identifier(table.1));
+        }
+        let is_column = (first != "." || is_called(second)) && first != "::" && !["(", "."].contains(&self.after);
+        let new = name(token).filter(|_| is_column).and_then(|old| names.get(&old))?;
+        Some(quote_identifier(new))
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -47,6 +79,9 @@ fn tokens(text: &str) -> Vec<(Token, &str)> {
     let mut found = Vec::new();
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
+        if found.len() % LOOK_EVERY == 0 {
+            worker::check_interrupts();
+        }
         let (kind, length) = if is_name_start(first) {
             let length = rest.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$')).unwrap_or(rest.len());
             let is_escape_string = length == 1 && "eE".contains(first) && rest[1..].starts_with('\'');
@@ -76,7 +111,7 @@ fn is_name_start(c: char) -> bool {
 }
 
 /// How long a quoted piece is, its quotes included; a doubled quote is part of it.
-fn quoted(text: &str, quote: char, has_escapes: bool) -> usize {
+pub(super) fn quoted(text: &str, quote: char, has_escapes: bool) -> usize {
     let mut chars = text.char_indices().skip(1).peekable();
     while let Some((at, c)) = chars.next() {
         if has_escapes && c == '\\' {
@@ -89,11 +124,11 @@ fn quoted(text: &str, quote: char, has_escapes: bool) -> usize {
 }
 
 fn dollar_quoted(text: &str) -> Option<usize> {
-    let tag_end = text.strip_prefix('$')?.find('$')? + 2;
-    let tag = &text[..tag_end];
-    let is_tag = tag[1..tag_end - 1].chars().all(|c| c.is_alphanumeric() || c == '_');
-    let end = text[tag_end..].find(tag).map(|at| tag_end + at + tag.len());
-    is_tag.then(|| end.unwrap_or(text.len()))
+    // Only what can be a tag is looked for in the rest: else a text full of `$` would be read once for each.
+    let tag_end = text.strip_prefix('$')?.find(|c: char| !(c.is_alphanumeric() || c == '_'))? + 1;
+    let tag = text[tag_end..].starts_with('$').then(|| &text[..=tag_end])?;
+    let end = text[tag.len()..].find(tag).map(|at| at + 2 * tag.len());
+    Some(end.unwrap_or(text.len()))
 }
 
 fn comment(text: &str) -> Option<usize> {

@@ -1,15 +1,19 @@
 //! A date-field task with its table looked up as it is now, and the pieces of the statements that read it.
 
 use super::definition::{Timing, column_kind};
-use super::filter;
+use super::filter::{self, ROW_ALIAS};
 use super::key::KeyColumn;
 use super::target::Target;
-use super::task::{ROW_ALIAS, Task};
+use super::task::Task;
+use super::trust::{self, Roots};
 use crate::error::{Error, Kind, Result};
+use crate::pg::lock::Object;
+use crate::pg::meaning::Meaning;
 use crate::pg::{sql, user};
 use chrono::Datelike;
 use pgrx::pg_sys::Oid;
 use schedule::{ColumnKind, Instant};
+use std::collections::HashSet;
 
 /// A date-field task with its table looked up as it is now.
 pub struct Resolved {
@@ -27,6 +31,8 @@ pub struct Resolved {
     pub column_kind: ColumnKind,
     /// The end column and its kind.
     pub end: Option<(String, ColumnKind)>,
+    /// The filter, as it is to be called now.
+    filter: Option<filter::Condition>,
 }
 
 impl Task {
@@ -42,7 +48,10 @@ impl Task {
             Error::new(Kind::NoTable, format!("the table of task \"{}\" does not exist any more", self.name))
         })?;
         let target = Target::open(relation)?;
-        self.check_superuser(Some(&target))?;
+        let filter = self.filter.as_ref().map(|filter| filter::look_up(filter, self.owner, &target)).transpose();
+        // First of all, for the sake of what is said: who may not be trusted, rather than what he has changed.
+        let function = filter.as_ref().ok().and_then(|filter| filter.as_ref()).map(|filter| filter.function);
+        self.check_superuser(Some(&target), function)?;
         let key = target.key(Some(&self.key_columns))?;
         let dated = |name: &str| -> Result<ColumnKind> {
             column_kind(target.column(name)?).ok_or_else(|| {
@@ -54,23 +63,36 @@ impl Task {
         };
         let column = self.definition.date_column.clone().unwrap_or_default();
         let column_kind = dated(&column)?;
-        if let Some(filter) = &self.filter {
-            filter::check(filter, self.owner, &target)?;
-        }
+        let filter = filter?;
         let end = self.definition.end_column.clone().map(|name| dated(&name).map(|kind| (name, kind))).transpose()?;
-        Ok(Resolved { timing, target, key, column, column_kind, end, task: self })
+        Ok(Resolved { timing, target, key, column, column_kind, end, filter, task: self })
+    }
+
+    /// All that it calls and reads, where it is a superuser's: nobody changes it any more until the transaction ends.
+    /// None: somebody just does.
+    pub fn try_hold(&self) -> Option<HashSet<Object>> {
+        if !user::is_superuser_role(self.owner) {
+            return Some(HashSet::new());
+        }
+        let target = self.relation.and_then(|relation| Target::open(relation).ok());
+        let filter = self.filter.as_ref().zip(target.as_ref());
+        let filter = filter.and_then(|(filter, target)| filter::look_up(filter, self.owner, target).ok());
+        let roots = Roots {
+            function: self.function.oid,
+            relation: self.relation.unwrap_or(Oid::INVALID),
+            filter: filter.map_or(Oid::INVALID, |filter| filter.function),
+        };
+        trust::hold(roots, false)
     }
 
     /// A superuser's task reads and runs only what is a superuser's own, also if its owner became one later.
-    pub fn check_superuser(&self, target: Option<&Target>) -> Result<()> {
-        let is_safe = |owner: Oid| user::is_superuser_role(owner);
-        if !is_safe(self.owner) || is_safe(self.function.owner) && target.is_none_or(|target| is_safe(target.owner)) {
+    pub fn check_superuser(&self, target: Option<&Target>, filter: Option<Oid>) -> Result<()> {
+        if !user::is_superuser_role(self.owner) {
             return Ok(());
         }
-        Err(Error::new(
-            Kind::Denied,
-            format!("task \"{}\" of a superuser calls or reads what is not a superuser's", self.name),
-        ))
+        trust::check(&self.function, target, filter).map_err(|error| {
+            Error::new(Kind::Denied, format!("task \"{}\" of a superuser: {}", self.name, error.message()))
+        })
     }
 }
 
@@ -103,7 +125,9 @@ impl Resolved {
     pub fn columns_sql(&self) -> String {
         let mut columns: Vec<String> = self.key.iter().map(|column| self.qualified(&column.name)).collect();
         columns.push(self.column_sql());
-        columns.push(self.end.as_ref().map_or_else(|| "null::date".to_string(), |(name, _)| self.qualified(name)));
+        columns.push(
+            self.end.as_ref().map_or_else(|| "null::pg_catalog.date".to_string(), |(name, _)| self.qualified(name)),
+        );
         columns.join(", ")
     }
 
@@ -129,7 +153,13 @@ impl Resolved {
 
     /// The call of the filter's function, if there is a filter.
     pub fn filter_condition(&self) -> Option<String> {
-        self.task.filter.as_ref().map(|filter| filter.call.clone())
+        self.filter.as_ref().map(|filter| filter.sql.clone())
+    }
+
+    /// What a statement on the task's table may mean: that table, that filter.
+    pub fn meaning(&self) -> Meaning {
+        let function = self.filter.as_ref().map_or(Oid::INVALID, |filter| filter.function);
+        Meaning { relation: self.target.relation, function }
     }
 
     /// A bound for the date column.

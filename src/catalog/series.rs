@@ -37,6 +37,15 @@ pub fn hold(task: i32) -> Option<Occurrence> {
     Some(Occurrence { nominal_at: rows.at(0, 1)?, due_at: rows.at(0, 2)? })
 }
 
+/// Is it nobody's who could be waited for? If so, it is this transaction's.
+pub fn is_free(task: i32) -> bool {
+    user::as_extension_owner(|| {
+        let statement = "select (select count(*) from jittask.series where task_id = $1)
+             = (select count(*) from (select 1 from jittask.series where task_id = $1 for update skip locked) s)";
+        sql::run(statement, &[sql::arg(task)]).get(0, 1).unwrap_or(false)
+    })
+}
+
 /// The same, and waits for whoever has it.
 pub fn wait_for(task: i32) {
     user::as_extension_owner(|| {
@@ -47,10 +56,11 @@ pub fn wait_for(task: i32) {
 /// The earliest end of what is planned, over all tasks at work: when the next topping up is due, less the horizon.
 pub fn earliest_end() -> Option<Instant> {
     user::as_extension_owner(|| {
-        // From the earliest on through the index, to the first that counts: there may be very many.
+        // From the earliest on through the index, to the first that counts: there may be very many. What a task must be is no
+        // condition of its look-up, which could go by an index of all tasks at work then, once for each series.
         sql::run(
-            "select s.due_at from jittask.series s where s.due_at is not null and exists (
-                 select 1 from jittask.task t where t.id = s.task_id and t.enabled and t.dropped_at is null offset 0)
+            "select s.due_at from jittask.series s where s.due_at is not null and (
+                 select t.enabled and t.dropped_at is null from jittask.task t where t.id = s.task_id)
              order by s.due_at limit 1",
             &[],
         )

@@ -49,9 +49,15 @@ pub fn read(role: Oid, all: bool) -> Counts {
                          || array(select format('task \"%s\": %s occurrences were seen too late and passed over', m.name, sum(y.passed_over))
                                   from mine m join jittask.tally y on y.task_id = m.id where y.passed_over_at > clock_timestamp() - interval '1 day'
                                   group by m.name order by m.name)
+                         || array(select format('task \"%s\": the record of %s cannot be written: %s', m.name,
+                                      case sum(cardinality(a.keys)) when 1 then 'an occurrence' else format('%s occurrences', sum(cardinality(a.keys))) end, max(a.record_error))
+                                  from mine m join jittask.agenda a on a.task_id = m.id where a.record_error is not null group by m.id, m.name order by m.name)
                          || array(select format('task \"%s\": %s', m.name, v.problem) from mine m join jittask.tasks v on v.name = m.name
                                   where m.dropped_at is null and m.definition ->> 'skip_holidays' = 'true' and v.problem is not null
-                                    and v.state in ('active', 'finished') order by m.name)"
+                                    and v.state in ('active', 'finished') order by m.name)
+                         || array(select 'jittask.record has no valid unique index \"record_occurrence\": REINDEX it, or nothing but a look keeps an occurrence from running twice'
+                                  where $2 and not exists (select from pg_index i where i.indexrelid = to_regclass('jittask.record_occurrence')
+                                      and i.indrelid = 'jittask.record'::regclass and i.indisunique and i.indisvalid and i.indisready))"
             ),
             &[sql::arg(role), sql::arg(all)],
         )

@@ -48,7 +48,7 @@ const VALUES: &str = "$1, $2, $3, $4, $5::name[], $6, $7, $8, $9, $10::oid::regr
 /// Since when rows that are due already are asked for by existing_rows, now.
 pub fn existing_since(definition: &Definition, now: Instant) -> Result<Option<Instant>> {
     let existing = schedule::span_micros(definition.timing()?.existing_rows);
-    Ok((existing > 0).then(|| Instant(now.0 - existing)))
+    Ok((existing > 0).then(|| now.back(existing)))
 }
 
 impl NewTask<'_> {

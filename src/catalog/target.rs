@@ -1,26 +1,20 @@
 //! The user's table of a date-field task: what it is, its columns, its row key. Reads system catalogs only.
 
 use super::key::KeyColumn;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, invalid};
 use crate::pg::{sql, tuple, user, value};
 use pgrx::pg_sys::Oid;
 
-/// A type's name for people: those of PostgreSQL without their schema.
-pub fn shown_type(kind: Oid) -> String {
-    let name = tuple::type_name(kind);
-    name.strip_prefix("pg_catalog.").map(str::to_string).unwrap_or(name)
-}
-
 /// A column as the parameter of a function.
 pub struct Column {
+    /// Its number.
+    pub number: i16,
     /// Bare.
     pub name: String,
     /// Quoted.
     pub sql_name: String,
     /// Its type.
     pub kind: Oid,
-    /// Qualified.
-    pub sql_type: String,
     /// Another collation than its type's.
     pub has_own_collation: bool,
 }
@@ -40,8 +34,6 @@ pub struct Target {
     pub row_type: Oid,
     /// Array of the row type.
     pub row_array: Oid,
-    /// Who owns it.
-    pub owner: Oid,
     /// Row security is on.
     pub has_policies: bool,
     /// Its rows may have values that are stored out of line.
@@ -53,7 +45,7 @@ impl Target {
     pub fn open(relation: Oid) -> Result<Target> {
         let rows = user::with_pinned_path(|| {
             sql::run(
-                "select c.relname::text, n.nspname::text, c.relkind::text, c.reltype, t.typarray, c.relowner, c.relpersistence::text,
+                "select c.relname::text, n.nspname::text, c.relkind::text, c.reltype, t.typarray, c.relpersistence::text,
                      c.relrowsecurity, c.relkind <> 'r' or c.reltoastrelid <> 0
                  from pg_class c join pg_namespace n on n.oid = c.relnamespace left join pg_type t on t.oid = c.reltype
                  where c.oid = $1",
@@ -69,7 +61,7 @@ impl Target {
             return Err(Error::new(Kind::WrongObject, format!("\"{name}\" is not a table, view or foreign table"))
                 .hint("A date-field task watches the rows of a table."));
         }
-        if rows.get::<String>(0, 7).as_deref() == Some("t") {
+        if rows.get::<String>(0, 6).as_deref() == Some("t") {
             return Err(Error::new(
                 Kind::Unsupported,
                 format!("\"{name}\" is a temporary table, which no background process can see"),
@@ -84,9 +76,8 @@ impl Target {
             kind,
             row_type: rows.get(0, 4).unwrap_or(invalid),
             row_array: rows.get(0, 5).unwrap_or(invalid),
-            owner: rows.get(0, 6).unwrap_or(invalid),
-            has_policies: rows.get(0, 8).unwrap_or(true),
-            has_large_values: rows.get(0, 9).unwrap_or(true),
+            has_policies: rows.get(0, 7).unwrap_or(true),
+            has_large_values: rows.get(0, 8).unwrap_or(true),
         })
     }
 
@@ -99,7 +90,7 @@ impl Target {
     pub fn column(&self, name: &str) -> Result<Oid> {
         let rows = user::with_pinned_path(|| {
             sql::run(
-                "select atttypid from pg_attribute where attrelid = $1 and attname = $2::text::name and attnum > 0 and not attisdropped",
+                "select atttypid from pg_attribute where attrelid = $1 and attname::text = $2 and attnum > 0 and not attisdropped",
                 &[sql::arg(self.relation), sql::arg(name)],
             )
         });
@@ -122,17 +113,17 @@ impl Target {
     pub fn columns(&self) -> Vec<Column> {
         let rows = user::with_pinned_path(|| {
             sql::run(
-                "select quote_ident(a.attname), a.atttypid, a.attcollation <> t.typcollation, a.attname::text
+                "select quote_ident(a.attname), a.atttypid, a.attcollation <> t.typcollation, a.attname::text, a.attnum
                  from pg_attribute a join pg_type t on t.oid = a.atttypid
                  where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped order by a.attnum",
                 &[sql::arg(self.relation)],
             )
         });
         let column = |row: usize| Column {
+            number: rows.get(row, 5).unwrap_or_default(),
             name: rows.get(row, 4).unwrap_or_default(),
             sql_name: rows.get(row, 1).unwrap_or_default(),
             kind: rows.get(row, 2).unwrap_or(Oid::INVALID),
-            sql_type: tuple::type_name(rows.get(row, 2).unwrap_or(Oid::INVALID)),
             has_own_collation: rows.get(row, 3).unwrap_or(false),
         };
         (0..rows.len()).map(column).collect()
@@ -158,7 +149,7 @@ impl Target {
             }
             Some(names) => {
                 if let Some(twice) = names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)) {
-                    return Err(super::definition::invalid("key_columns", twice.1).hint("Name each column once."));
+                    return Err(invalid("key_columns", twice.1).hint("Name each column once."));
                 }
                 names.to_vec()
             }
@@ -170,7 +161,7 @@ impl Target {
     fn key_column(&self, name: &str) -> Result<KeyColumn> {
         let kind = self.column(name)?;
         if !tuple::is_key_type(kind) {
-            return Err(Error::new(Kind::NoKey, format!("column \"{name}\" of type {} cannot be part of a row key", shown_type(kind)))
+            return Err(Error::new(Kind::NoKey, format!("column \"{name}\" of type {} cannot be part of a row key", tuple::shown_type(kind)))
                 .hint("Key columns are of integer, numeric, uuid, text, date, timestamp, timestamptz, bytea, boolean or enum types."));
         }
         if let Some(collation) = self.loose_collation(name) {
@@ -188,7 +179,7 @@ impl Target {
         let rows = user::with_pinned_path(|| {
             sql::run(
                 "select c.collname::text from pg_attribute a join pg_collation c on c.oid = a.attcollation
-                 where a.attrelid = $1 and a.attname = $2::text::name and not c.collisdeterministic",
+                 where a.attrelid = $1 and a.attname::text = $2 and not c.collisdeterministic",
                 &[sql::arg(self.relation), sql::arg(column)],
             )
         });
@@ -227,7 +218,7 @@ impl Target {
         let rows = user::with_pinned_path(|| {
             sql::run(
                 "select 1 from pg_index x join pg_attribute a on a.attrelid = x.indrelid and a.attnum = (x.indkey::smallint[])[0]
-                 where x.indrelid = $1 and a.attname = $2::text::name and x.indisvalid limit 1",
+                 where x.indrelid = $1 and a.attname::text = $2 and x.indisvalid limit 1",
                 &[sql::arg(self.relation), sql::arg(column)],
             )
         });

@@ -1,11 +1,11 @@
 //! Tasks: stored, found, and turned into what the workers need.
 
-use super::adopt::REPLACEMENT;
 use super::definition::{Definition, TaskKind};
 use super::filter::Filter;
 use super::function::{Function, Takes};
-use crate::error::{Error, Kind, Result};
-use crate::pg::{lock, memory, sql, user};
+use super::replacement::REPLACEMENT;
+use crate::error::{Error, Kind, Result, cut};
+use crate::pg::{digest, lock, memory, sql, user};
 use pgrx::JsonB;
 use pgrx::pg_sys::{Oid, REGROLEOID};
 use schedule::Instant;
@@ -64,9 +64,6 @@ impl Task {
         self.looks_until.is_some_and(|until| (until..self.counts_from).contains(&due_at))
     }
 }
-
-/// The alias of the task's table in every statement of ours.
-pub const ROW_ALIAS: &str = "jittask_row";
 
 const COLUMNS: &str = "t.id, t.token, t.name, t.kind::text, t.owner::oid, t.relation::oid, t.definition, t.key_columns::text[],
     t.filter_sql, t.filter_runs_late, t.function_oid, t.function_name, t.function_owner::oid, t.function_takes, t.enabled,
@@ -219,6 +216,22 @@ pub fn at_work() -> Vec<Watched> {
     watched("true", &[])
 }
 
+/// Who has tasks; from owner to owner through an index.
+pub fn owners() -> Vec<Oid> {
+    let rows = user::as_extension_owner(|| {
+        sql::run(
+            "with recursive o (owner) as (
+                 (select t.owner::oid from jittask.task t where t.dropped_at is null order by t.owner limit 1)
+                 union all
+                 select (select t.owner::oid from jittask.task t where t.owner > o.owner and t.dropped_at is null order by t.owner limit 1)
+                 from o where o.owner is not null)
+             select owner from o where owner is not null",
+            &[],
+        )
+    });
+    (0..rows.len()).filter_map(|row| rows.get(row, 1)).collect()
+}
+
 /// Those of an owner who is still the role that made them.
 pub fn planned_for(owner: Oid) -> Vec<Watched> {
     let condition = "t.owner = $1 and t.owner_name = (select r.rolname from pg_roles r where r.oid = $2)";
@@ -250,8 +263,9 @@ fn watched(condition: &str, arguments: &[sql::Arg]) -> Vec<Watched> {
 /// was given. Their series are locked; those that somebody is changing are left out.
 pub fn to_top_up(horizon: Instant, after: Option<(Instant, i32)>) -> Vec<(Instant, i32)> {
     let rows = user::as_extension_owner(|| {
-        let statement = "select s.due_at, s.task_id from jittask.series s join jittask.task t on t.id = s.task_id
-             where s.due_at < $1 and t.enabled and t.dropped_at is null and ($2::timestamptz is null or (s.due_at, s.task_id) > ($2, $3))
+        let statement = "select s.due_at, s.task_id from jittask.series s
+             where s.due_at < $1 and (select t.enabled and t.dropped_at is null from jittask.task t where t.id = s.task_id)
+                 and ($2::timestamptz is null or (s.due_at, s.task_id) > ($2, $3))
              order by s.due_at, s.task_id limit 100 for update of s skip locked";
         let (at, id) = after.unzip();
         sql::run(statement, &[sql::at(horizon), sql::maybe_at(at), sql::arg(id)])
@@ -259,22 +273,21 @@ pub fn to_top_up(horizon: Instant, after: Option<(Instant, i32)>) -> Vec<(Instan
     (0..rows.len()).filter_map(|row| Some((rows.at(row, 1)?, rows.get(row, 2)?))).collect()
 }
 
-/// Tasks of which nobody can say when they are due, since a zone or a calendar is missing, and why. Read some at a time and
-/// without their texts: one may be of a megabyte.
-pub fn unsettled() -> Vec<(i32, Error)> {
+/// Those of these tasks of which nobody can say when they are due, since a zone or a calendar is missing, and why. Without
+/// their texts, which may be long.
+pub fn unsettled(ids: &[i32]) -> Vec<(i32, Error)> {
     let statement = "select t.id, t.definition - '{title,description,body,filter}'::text[] from jittask.task t
-         where t.dropped_at is null and t.id > $1 order by t.id limit 100";
-    let (mut last, mut found) = (i32::MIN, Vec::new());
-    while memory::scratch(|| {
-        let rows = user::as_extension_owner(|| sql::run(statement, &[sql::arg(last)]));
+         where t.dropped_at is null and t.id = any($1)";
+    let mut found = Vec::new();
+    memory::scratch(|| {
+        let rows = user::as_extension_owner(|| sql::run(statement, &[sql::arg(ids.to_vec())]));
         for row in 0..rows.len() {
-            last = rows.get(row, 1).unwrap_or(i32::MAX);
+            let id = rows.get(row, 1).unwrap_or(i32::MAX);
             let definition = rows.get::<JsonB>(row, 2).map_or(serde_json::Value::Null, |JsonB(definition)| definition);
             let timing = Definition::parse(definition).and_then(|definition| definition.timing());
-            found.extend(timing.err().map(|problem| (last, problem)));
+            found.extend(timing.err().map(|problem| (id, problem)));
         }
-        !rows.is_empty()
-    }) {}
+    });
     found
 }
 
@@ -294,6 +307,20 @@ pub fn owned_by(owner: Oid) -> Vec<Task> {
         sql::run(&statement, &[sql::arg(owner)])
     });
     (0..rows.len()).filter_map(|row| from_row(&rows, row).ok()).collect()
+}
+
+/// How many tasks a role has.
+pub fn count_of(owner: Oid) -> i64 {
+    let statement = "select count(*) from jittask.task where owner = $1 and dropped_at is null";
+    let owner = sql::datum(REGROLEOID, Some(owner.into()));
+    user::as_extension_owner(|| sql::run(statement, &[owner])).get(0, 1).unwrap_or_default()
+}
+
+/// Waits until no other transaction makes tasks, or calendars, of this role, and keeps others from it until this one ends.
+pub fn wait_for_quota(owner: Oid) {
+    if let Some(catalog) = lock::relation(c"task") {
+        lock::wait_for_quota(catalog, owner);
+    }
 }
 
 /// 42710.
@@ -326,19 +353,7 @@ pub fn take_name(name: &str) -> Result<()> {
 }
 
 fn lock_of(name: &str) -> Option<(Oid, u32)> {
-    Some((lock::relation(c"task")?, super::key::hash(0, name) as u32))
-}
-
-/// The tasks that skip the holidays of a calendar.
-pub fn using_calendar(name: &str) -> Vec<Task> {
-    let rows = user::as_extension_owner(|| {
-        let statement = format!(
-            "select {COLUMNS} from jittask.task t where t.dropped_at is null and t.definition ->> 'skip_holidays' = 'true'
-                 and coalesce(t.definition ->> 'calendar', 'default') = $1"
-        );
-        sql::run(&statement, &[sql::arg(name)])
-    });
-    (0..rows.len()).filter_map(|row| from_row(&rows, row).ok()).collect()
+    Some((lock::relation(c"task")?, digest::lock_number(name.as_bytes())))
 }
 
 /// From now on counts from `at`.
@@ -363,7 +378,7 @@ pub fn set_plan_problem(id: i32, problem: Option<&str>) {
     user::as_extension_owner(|| {
         let statement = "update jittask.task set plan_problem = $2
              where id = (select id from jittask.task where id = $1 and plan_problem is distinct from $2 for update skip locked)";
-        sql::run(statement, &[sql::arg(id), sql::arg(problem.map(super::record::cut))])
+        sql::run(statement, &[sql::arg(id), sql::arg(problem.map(cut))])
     });
 }
 

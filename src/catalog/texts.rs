@@ -1,8 +1,7 @@
 //! Intervals, times of day and instants as text: read in whatever form PostgreSQL reads, kept in one form that no
 //! setting can change the meaning of.
 
-use super::definition::invalid;
-use crate::error::Result;
+use crate::error::{Result, invalid};
 use crate::pg::sql;
 use chrono::Timelike;
 use schedule::{Instant, Span};

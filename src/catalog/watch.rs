@@ -2,8 +2,11 @@
 
 use super::definition::Definition;
 use super::filter::Filter;
+use super::target::Target;
 use super::task::Task;
-use crate::pg::{sql, user};
+use crate::pg::boundary::Failure;
+use crate::pg::{object, sql, user};
+use pgrx::pg_sys::Oid;
 use pgrx::spi::{quote_identifier, quote_literal};
 
 /// What they watch.
@@ -16,8 +19,9 @@ pub struct Watched<'a> {
     pub filter: Option<&'a Filter>,
 }
 
-/// Sets them up, as the current role: PostgreSQL checks the TRIGGER privilege. `table` is qualified and quoted.
-pub fn create_triggers(table: &str, watched: &Watched, token: i64) {
+/// Sets them up, as the current role: PostgreSQL checks the TRIGGER privilege.
+pub fn create_triggers(target: &Target, watched: &Watched, token: i64) {
+    let table = &target.sql_name;
     let Watched { definition, key, .. } = watched;
     if definition.capture.as_deref() == Some("scan") {
         return;
@@ -35,6 +39,23 @@ pub fn create_triggers(table: &str, watched: &Watched, token: i64) {
         let trigger = quote_identifier(format!("jittask_{}_{kind}", token as u64));
         sql::once(&format!("create trigger {trigger} after {event} on {table} for each row when ({when}) {call}"), &[]);
     }
+    // The table was named.
+    if triggers(target.relation, token).len() != 2 {
+        Failure::changed("the table was replaced by another one of its name while it was looked up").raise();
+    }
+}
+
+/// The triggers of a task on a table, by OID.
+fn triggers(relation: Oid, token: i64) -> Vec<Oid> {
+    let rows = user::as_extension_owner(|| {
+        sql::once(
+            "select oid from pg_trigger
+             where tgrelid = $1 and tgparentid = 0 and tgname in ('jittask_' || $2 || '_insert', 'jittask_' || $2 || '_update')
+               and tgfoid = 'jittask.capture_row()'::regprocedure",
+            &[sql::arg(relation), sql::arg((token as u64).to_string())],
+        )
+    });
+    (0..rows.len()).filter_map(|row| rows.get(row, 1)).collect()
 }
 
 impl Watched<'_> {
@@ -69,18 +90,8 @@ impl Watched<'_> {
     }
 }
 
-/// They belong to the table; they go with the extension owner's rights, since the task's owner may have lost his.
+/// They go whatever the task's owner may do with the table by now.
 pub fn drop_triggers(task: &Task) {
     let Some(relation) = task.relation else { return };
-    user::as_extension_owner(|| {
-        let rows = sql::once(
-            "select format('drop trigger %I on %s', g.tgname, g.tgrelid::regclass) from pg_trigger g
-             where g.tgrelid = $1 and g.tgparentid = 0 and g.tgname in ('jittask_' || $2 || '_insert', 'jittask_' || $2 || '_update')
-               and g.tgfoid = 'jittask.capture_row()'::regprocedure",
-            &[sql::arg(relation), sql::arg((task.token as u64).to_string())],
-        );
-        for statement in (0..rows.len()).filter_map(|row| rows.get::<String>(row, 1)) {
-            sql::once(&statement, &[]);
-        }
-    });
+    triggers(relation, task.token).into_iter().for_each(object::drop_trigger);
 }

@@ -1,6 +1,7 @@
 //! Catches an ERROR that C code raises, with all of it: the bridge's own boundary drops the error's context and
 //! maps SQLSTATEs it does not know to XX000, and records need both.
 
+use crate::error::cut;
 use cee_scape::{SigJmpBufFields, call_with_sigsetjmp};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
@@ -20,6 +21,16 @@ pub struct Failure {
     pub hint: Option<String>,
     /// The call stack, as `CONTEXT` shows it.
     pub context: Option<String>,
+}
+
+impl Failure {
+    /// DETAIL, HINT and the call stack in one text.
+    pub fn context_text(&self) -> Option<String> {
+        let parts = [("DETAIL", &self.detail), ("HINT", &self.hint), ("CONTEXT", &self.context)];
+        let lines: Vec<String> =
+            parts.iter().filter_map(|(word, text)| text.as_ref().map(|text| format!("{word}: {text}"))).collect();
+        (!lines.is_empty()).then(|| cut(&lines.join("\n")))
+    }
 }
 
 thread_local! {

@@ -1,6 +1,8 @@
 //! Rows into one of our own tables, many at a time and with its indexes, without a statement around them. Needs no
-//! privilege and no search_path. Constraints are the indexes' alone: no NOT NULL, CHECK, trigger or default is looked at.
+//! privilege and no search_path. Only while the table is as it was made (`pg::shape`): no NOT NULL, CHECK, trigger or default
+//! is looked at, and of indexes only such as ours are kept.
 
+use super::shape::{self, Shape};
 use super::{boundary, raw};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::Cell;
@@ -42,27 +44,55 @@ pub enum Order {
     Interleaved,
 }
 
-/// Inserts rows of all columns of a table. Raises 23505 where a unique index has one of them already.
-pub fn insert<const N: usize>(relation: Oid, order: Order, rows: impl ExactSizeIterator<Item = Row<N>>) {
+/// Inserts rows of all columns of a table. Raises 23505 where a unique index has one of them already. Gives the rows back, and
+/// why, if the table is not as it was made: then a statement has to insert them.
+pub fn insert<const N: usize, I: ExactSizeIterator<Item = Row<N>>>(
+    relation: Oid,
+    made: &Shape,
+    order: Order,
+    rows: I,
+) -> Result<(), (I, String)> {
     unsafe {
         let table = pg_sys::table_open(relation, pg_sys::RowExclusiveLock as i32);
-        let columns = (*(*table).rd_att).natts as usize;
-        if columns != N {
-            pgrx::error!("a table of jittask has {columns} columns and not {N}: run ALTER EXTENSION jittask UPDATE");
+        if let Err(why) = shape::table_differs(table, made) {
+            pg_sys::table_close(table, pg_sys::NoLock as i32);
+            return Err((rows, why));
         }
-        let state = pg_sys::CreateExecutorState();
         let target: *mut pg_sys::ResultRelInfo = pg_sys::palloc0(size_of::<pg_sys::ResultRelInfo>()).cast();
         (*target).type_ = pg_sys::NodeTag::T_ResultRelInfo;
         pg_sys::InitResultRelInfo(target, table, 0, std::ptr::null_mut(), 0);
         pg_sys::ExecOpenIndices(target, false);
+        let differ = shape::indexes_differ(target, made);
+        if differ.is_ok() {
+            insert_into(table, target, order, rows);
+            pg_sys::ExecCloseIndices(target);
+            pg_sys::table_close(table, pg_sys::NoLock as i32);
+            pg_sys::CommandCounterIncrement();
+            return Ok(());
+        }
+        pg_sys::ExecCloseIndices(target);
+        pg_sys::table_close(table, pg_sys::NoLock as i32);
+        differ.map_err(|why| (rows, why))
+    }
+}
+
+unsafe fn insert_into<const N: usize>(
+    table: pg_sys::Relation,
+    target: *mut pg_sys::ResultRelInfo,
+    order: Order,
+    rows: impl ExactSizeIterator<Item = Row<N>>,
+) {
+    unsafe {
+        let state = pg_sys::CreateExecutorState();
         // A copy of the shape is not counted: counting costs more than all else about a slot.
         let shape = pg_sys::CreateTupleDescCopy((*table).rd_att);
+        let may_shorten = !has_missing(table);
         let mut shapes: [pg_sys::TupleDesc; N] = [std::ptr::null_mut(); N];
         let mut slots: Vec<Slot> = Vec::with_capacity(rows.len());
         for row in rows {
             let slot = fill(shape, &row);
             // To the heap without the NULLs at its end: missing columns read as NULL, and take no room.
-            let last = row.iter().rposition(Option::is_some).unwrap_or_default();
+            let last = row.iter().rposition(Option::is_some).filter(|_| may_shorten).unwrap_or(N - 1);
             if shapes[last].is_null() {
                 shapes[last] = shortened(shape, last as i32 + 1);
             }
@@ -90,11 +120,14 @@ pub fn insert<const N: usize>(relation: Oid, order: Order, rows: impl ExactSizeI
             index.insert(&slots);
         }
         slots.iter().for_each(|slot| raw::drop_slot(*slot));
-        pg_sys::ExecCloseIndices(target);
         pg_sys::FreeExecutorState(state);
-        pg_sys::table_close(table, pg_sys::NoLock as i32);
-        pg_sys::CommandCounterIncrement();
     }
+}
+
+/// Has the table a column that rows without it do not read as NULL: one that was added with a default when there were rows?
+/// Its NULLs must be stored. One that is added later is no danger: rows read its default for this column alone.
+unsafe fn has_missing(table: pg_sys::Relation) -> bool {
+    unsafe { (*(*table).rd_att).constr.as_ref().is_some_and(|all| !all.missing.is_null()) }
 }
 
 /// The first columns of a shape; before PostgreSQL 18, which has no function for it, all of them.

@@ -20,6 +20,8 @@ pub struct Flight {
     /// Ended by the postmaster for another's crash.
     bystander: AtomicI32,
     postmaster: AtomicI32,
+    /// When that postmaster started: in a container the next one may have its pid. A crash that it survives changes neither.
+    postmaster_since: AtomicI64,
 }
 
 /// A run whose process ended in it.
@@ -35,7 +37,8 @@ pub struct Ended {
     pub started_at: i64,
 }
 
-const FILE: &str = "jittask.flights";
+/// The layout of [`Flight`] is that of the file: another one gets another name.
+const FILE: &str = "jittask.flights.2";
 
 static FLIGHTS: AtomicPtr<Flight> = AtomicPtr::new(std::ptr::null_mut());
 static MINE: AtomicPtr<Flight> = AtomicPtr::new(std::ptr::null_mut());
@@ -65,13 +68,20 @@ fn all() -> &'static [Flight] {
     if place.is_null() { &[] } else { unsafe { std::slice::from_raw_parts(place, EXECUTOR_SLOTS) } }
 }
 
+/// The pid of this process's postmaster, and when it started.
+fn postmaster() -> (i32, i64) {
+    unsafe { (pg_sys::PostmasterPid, pg_sys::PgStartTime) }
+}
+
 /// Takes the slot for this executor.
 pub fn enter(index: usize, database: u32) {
     let Some(flight) = all().get(index) else { return };
     flight.entry.store(0, Release);
     flight.bystander.store(0, Release);
     flight.database.store(database, Release);
-    flight.postmaster.store(unsafe { pg_sys::PostmasterPid }, Release);
+    let (postmaster, since) = postmaster();
+    flight.postmaster.store(postmaster, Release);
+    flight.postmaster_since.store(since, Release);
     MINE.store(std::ptr::from_ref(flight).cast_mut(), Release);
     super::worker::on_quit(quit);
 }
@@ -97,10 +107,11 @@ extern "C-unwind" fn quit(_signal: i32) {
 /// Runs that were executing in a process that died under this same postmaster; asked once, after its restart. Those
 /// of another postmaster ended with it, by a power cut or a kill: nobody's fault.
 pub fn take_crashes(is_running: impl Fn(usize) -> bool) -> Vec<Ended> {
-    let postmaster = unsafe { pg_sys::PostmasterPid };
+    let postmaster = postmaster();
     let crashed = |(_, flight): (usize, &Flight)| {
         let entry = flight.entry.swap(0, AcqRel);
-        let ours = flight.postmaster.load(Acquire) == postmaster && flight.bystander.load(Acquire) == 0;
+        let noted = (flight.postmaster.load(Acquire), flight.postmaster_since.load(Acquire));
+        let ours = noted == postmaster && flight.bystander.load(Acquire) == 0;
         (entry != 0 && ours).then(|| Ended {
             database: flight.database.load(Acquire),
             entry,

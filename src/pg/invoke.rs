@@ -20,9 +20,13 @@ impl Function {
     /// Looks the function up; all of it is gone with the current memory context.
     ///
     /// It must be an ordinary function of the one argument, or of none, that it will be given; whether the current role
-    /// may execute it is for the caller to see to.
+    /// may execute it is for the caller to see to. An extension that wants to know of executions (pgaudit, sepgsql) is
+    /// told, as of one in a statement.
     pub fn look_up(oid: Oid, has_argument: bool) -> Function {
         unsafe {
+            if { pg_sys::object_access_hook }.is_some() {
+                pg_sys::RunFunctionExecuteHook(oid);
+            }
             let home = pg_sys::CurrentMemoryContext;
             let memory = pg_sys::AllocSetContextCreateInternal(
                 home,
@@ -82,9 +86,4 @@ impl Function {
             text
         }
     }
-}
-
-/// Does an extension want to be asked at each call of a function? Then calls have to go through a statement.
-pub fn is_watched() -> bool {
-    unsafe { pg_sys::object_access_hook }.is_some()
 }

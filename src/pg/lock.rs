@@ -9,25 +9,31 @@ pub fn timeout() -> i64 {
 
 /// Tries to take the right to plan a task, until the transaction ends. False: another executor plans it.
 pub fn try_plan(catalog: Oid, task: i32) -> bool {
-    acquire(catalog, task as u32, PLAN, false)
+    acquire(catalog, task as u32, PLAN, pg_sys::ExclusiveLock, false)
 }
 
 /// Tries to take a name for a new task, until the transaction ends. False: another transaction is just using it. `hash`
 /// is the name's.
 pub fn try_name(catalog: Oid, hash: u32) -> bool {
-    acquire(catalog, hash, NAME, false)
+    acquire(catalog, hash, NAME, pg_sys::ExclusiveLock, false)
 }
 
 /// The same, and waits for the other one's end.
 pub fn wait_for_name(catalog: Oid, hash: u32) {
-    acquire(catalog, hash, NAME, true);
+    acquire(catalog, hash, NAME, pg_sys::ExclusiveLock, true);
+}
+
+/// The right to make one more task of a role, until the transaction ends.
+pub fn wait_for_quota(catalog: Oid, owner: Oid) {
+    acquire(catalog, owner.to_u32(), QUOTA, pg_sys::ExclusiveLock, true);
 }
 
 /// What of a task is locked.
 const PLAN: u16 = 0;
 const NAME: u16 = 1;
+const QUOTA: u16 = 2;
 
-fn acquire(catalog: Oid, object: u32, part: u16, waits: bool) -> bool {
+fn acquire(catalog: Oid, object: u32, part: u16, mode: u32, waits: bool) -> bool {
     let tag = pg_sys::LOCKTAG {
         locktag_field1: unsafe { pg_sys::MyDatabaseId }.to_u32(),
         locktag_field2: catalog.to_u32(),
@@ -36,9 +42,27 @@ fn acquire(catalog: Oid, object: u32, part: u16, waits: bool) -> bool {
         locktag_type: pg_sys::LockTagType::LOCKTAG_OBJECT as u8,
         locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
     };
-    let mode = pg_sys::ExclusiveLock as i32;
-    let taken = unsafe { pg_sys::LockAcquire(&tag, mode, false, !waits) };
+    let taken = unsafe { pg_sys::LockAcquire(&tag, mode as i32, false, !waits) };
     taken != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
+}
+
+/// Something in the system catalogs: the OID of its catalog, and its own.
+pub type Object = (Oid, Oid);
+
+/// Takes the lock of a reader on an object until the transaction ends: whoever alters it or gives it away waits. What was
+/// changed until then is known from here on. False: somebody is changing it, and this `waits` for nobody.
+pub fn read(object: Object, waits: bool) -> bool {
+    let (class, oid) = object;
+    if class == pg_sys::RelationRelationId && waits {
+        unsafe { pg_sys::LockRelationOid(oid, pg_sys::AccessShareLock as i32) };
+        return true;
+    }
+    if class == pg_sys::RelationRelationId {
+        return try_read(oid);
+    }
+    let is_taken = acquire(class, oid.to_u32(), 0, pg_sys::AccessShareLock, waits);
+    unsafe { pg_sys::AcceptInvalidationMessages() };
+    is_taken
 }
 
 /// Takes the lock of a reader on a user's table until the transaction ends, unless that would have to wait: for somebody

@@ -1,5 +1,6 @@
 //! The row that fired a trigger, and its key. What the key's columns are is looked up once for many rows of a statement.
 
+use super::genuine;
 use super::tuple::{join_key, key_json_of_base};
 use super::{boundary, value};
 use pgrx::pg_sys::{self, Datum, Oid};
@@ -54,7 +55,7 @@ pub fn forget_source() {
 }
 
 impl Row {
-    /// The row that fired the trigger. None where anybody has put the function into a trigger of another kind.
+    /// The row that fired the trigger. None where anybody has put the function into a trigger of his own.
     ///
     /// # Safety
     /// `call` must be the call information of a trigger function.
@@ -122,6 +123,7 @@ unsafe fn source(data: &pg_sys::TriggerData, shape: pg_sys::TupleDesc) -> Option
     }
     if IS_STALE.take() {
         forget_source();
+        genuine::forget();
     }
     let last = LAST.with_borrow(Clone::clone);
     if let Some(last) = last.filter(|last| last.trigger == trigger.tgoid && last.relation == relation) {
@@ -129,6 +131,9 @@ unsafe fn source(data: &pg_sys::TriggerData, shape: pg_sys::TupleDesc) -> Option
     }
     let mut arguments = (0..trigger.tgnargs as usize).map(|i| unsafe { CStr::from_ptr(*trigger.tgargs.add(i)) });
     let token = arguments.next()?.to_string_lossy().parse().ok()?;
+    if !unsafe { genuine::is_ours(trigger, relation, token) } {
+        return None;
+    }
     let number = |name: &CStr| unsafe { Some(pg_sys::SPI_fnumber(shape, name.as_ptr())).filter(|number| *number > 0) };
     let kind = |number: i32| unsafe { pg_sys::SPI_gettypeid(shape, number) };
     let column = |name: &CStr| number(name).map(|number| (number, kind(number)));

@@ -2,17 +2,19 @@
 //! is filled again from the tables. Only atomics, so no lock is ever held across anything that can raise.
 
 use super::clock;
-pub use super::slots::{Database, DatabaseState, Death, DeathSlot, Executor, Interruption, Limit, Process};
+pub use super::process::Process;
+use super::slots::RESERVED;
+pub use super::slots::{Database, DatabaseState, Death, DeathSlot, Executor, Interruption, Limit};
 use crate::settings::EXECUTOR_SLOTS;
 use pgrx::pg_sys;
-use std::sync::atomic::{AtomicPtr, Ordering::*};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering::*};
 
 /// Databases that can have a scheduler at the same time.
 pub const DATABASE_SLOTS: usize = 128;
-/// Date-field tasks whose planning limit is shared; further ones are planned without it.
+/// Date-field tasks whose planning limit is shared; further ones are planned without it, at each scan.
 pub const LIMIT_SLOTS: usize = 16_384;
-/// In place of a token while its slot is being made; tokens have other bits set.
-const RESERVED: u64 = 3;
 /// How far a token may lie from its home slot.
 const PROBES: usize = 64;
 /// What takes longer is not quick. Microseconds.
@@ -30,6 +32,8 @@ pub struct Shared {
     /// After a crash filled by the launcher when it starts, which is before any scheduler does.
     pub deaths: [DeathSlot; EXECUTOR_SLOTS],
     limits: [Limit; LIMIT_SLOTS],
+    /// How many limits were made.
+    limits_made: AtomicU64,
 }
 
 static SHARED: AtomicPtr<Shared> = AtomicPtr::new(std::ptr::null_mut());
@@ -129,16 +133,18 @@ impl Shared {
     }
 
     /// The same, made if need be; None when there is no room.
-    pub fn limit_or_new(&self, token: i64) -> Option<&Limit> {
+    pub fn limit_or_new(&self, token: i64, owner: u32) -> Option<&Limit> {
         if let Some(known) = self.limit(token) {
             return Some(known);
         }
         let free = |slot: &&Limit| {
             [0, 1].iter().any(|free| slot.token.compare_exchange(*free, RESERVED, AcqRel, Acquire).is_ok())
         };
-        let slot = probes(token).map(|i| &self.limits[i]).find(free)?;
+        let slot = probes(token).map(|i| &self.limits[i]).find(free).or_else(|| self.evict(token, owner))?;
         slot.clear();
         slot.database.store(unsafe { pg_sys::MyDatabaseId }.to_u32(), Release);
+        slot.owner.store(owner, Release);
+        slot.serial.store(self.limits_made.fetch_add(1, AcqRel) + 1, Release);
         slot.token.store(token as u64, Release);
         // Another process may have made one in the same moment: the first counts.
         let first = self.limit(token)?;
@@ -148,16 +154,67 @@ impl Shared {
         Some(first)
     }
 
+    /// Takes a slot from an owner who has more of them than this one, and the most: nobody has all. Reserved.
+    fn evict(&self, token: i64, owner: u32) -> Option<&Limit> {
+        let counts = shares(&self.limits);
+        let share = |owner: u32| counts.get(&owner).copied().unwrap_or_default();
+        let slot = probes(token).map(|i| &self.limits[i]).max_by_key(|slot| share(slot.owner.load(Acquire)))?;
+        let held = slot.token.load(Acquire);
+        if share(slot.owner.load(Acquire)) <= share(owner) + 1
+            || held <= RESERVED
+            || slot.token.compare_exchange(held, RESERVED, AcqRel, Acquire).is_err()
+        {
+            return None;
+        }
+        self.leave_captures(slot);
+        Some(slot)
+    }
+
     /// Gives back the slots of a database that is gone.
     pub fn forget_limits_of(&self, database: u32) {
         let is_of = |slot: &&Limit| slot.token.load(Acquire) > RESERVED && slot.database.load(Acquire) == database;
-        self.limits.iter().filter(is_of).for_each(Limit::free);
+        self.limits.iter().filter(is_of).for_each(|slot| self.forget(slot));
+    }
+
+    /// Nothing is known any more of how far a task is planned, but what was captured.
+    pub fn renew_limit(&self, token: i64, owner: u32) -> Option<&Limit> {
+        let old = self.limit(token);
+        let captured = old.and_then(|old| old.captures.waiting());
+        if let (Some(old), Some(captured)) = (old, captured) {
+            old.captures.taken(captured, None);
+        }
+        self.forget_limit(token);
+        let new = self.limit_or_new(token, owner);
+        match (new, captured.and_then(|captured| captured.blocks())) {
+            (Some(new), Some(blocks)) => new.captures.note(blocks),
+            (None, Some(_)) => self.survey_again(unsafe { pg_sys::MyDatabaseId }.to_u32()),
+            _ => {}
+        }
+        new
+    }
+
+    fn survey_again(&self, database: u32) {
+        let home = self.databases.iter().find(|home| home.oid.load(Acquire) == database);
+        home.into_iter().for_each(|home| home.has_unknown_captures.store(true, Release));
+    }
+
+    /// Frees a slot.
+    fn forget(&self, slot: &Limit) {
+        self.leave_captures(slot);
+        slot.free();
+    }
+
+    /// What a slot knew to be captured is in its table still: the scheduler looks where.
+    fn leave_captures(&self, slot: &Limit) {
+        if slot.captures.waiting().is_some() {
+            self.survey_again(slot.database.load(Acquire));
+        }
     }
 
     /// Gives a token's slot back; rows written afterwards count as unknown, that is, as perhaps due.
     pub fn forget_limit(&self, token: i64) {
         let slots = probes(token).map(|i| &self.limits[i]);
-        slots.filter(|slot| slot.is_of(token)).for_each(Limit::free);
+        slots.filter(|slot| slot.is_of(token)).for_each(|slot| self.forget(slot));
     }
 
     /// The clock was set: instants from before say nothing about how long something takes.
@@ -209,10 +266,32 @@ impl Shared {
     /// One whose process died is left alone until the scheduler has counted that.
     pub fn in_hand(&self, database: u32, except: Option<&Executor>) -> Vec<i64> {
         let is_other = |slot: &&Executor| except.is_none_or(|except| !std::ptr::eq(*slot, except));
-        let claimed = self.executors_of(database).filter(is_other).map(|slot| slot.entry.load(Acquire));
+        let kept = |slot: &Executor| -> Vec<i64> {
+            std::iter::once(&slot.entry).chain(&slot.unnoted).map(|entry| entry.load(Acquire)).collect()
+        };
+        let claimed = self.executors_of(database).filter(is_other).flat_map(kept);
         let died = self.deaths.iter().filter(|died| died.database.load(Acquire) == database);
         claimed.chain(died.map(|died| died.entry.load(Acquire))).filter(|entry| *entry > 0).collect()
     }
+}
+
+/// How many slots each owner has, as it was within the last second.
+fn shares(limits: &[Limit]) -> HashMap<u32, usize> {
+    let now = clock::monotonic();
+    SHARES.with_borrow_mut(|(at, counts)| {
+        if now - *at > 1_000_000 {
+            *at = now;
+            counts.clear();
+            for slot in limits.iter().filter(|slot| slot.is_used()) {
+                *counts.entry(slot.owner.load(Acquire)).or_default() += 1;
+            }
+        }
+        counts.clone()
+    })
+}
+
+thread_local! {
+    static SHARES: RefCell<(i64, HashMap<u32, usize>)> = RefCell::new((i64::MIN / 2, HashMap::new()));
 }
 
 fn probes(token: i64) -> impl Iterator<Item = usize> {

@@ -1,20 +1,11 @@
 //! What shared memory is made of: processes, databases, executors, runs that died, planning limits. All zeros is the
 //! empty state of each; only atomics, so no lock is ever held across anything that can raise.
 
-use pgrx::pg_sys;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
+use super::process::Process;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU32, AtomicU64, Ordering::*};
 
-/// A process of ours, or pid 0.
-#[repr(C)]
-pub struct Process {
-    /// 0 while the slot is free.
-    pub pid: AtomicI32,
-    pub(super) latch: AtomicUsize,
-    /// Microseconds since 1970.
-    pub since: AtomicI64,
-    /// Microseconds since 1970.
-    pub heartbeat: AtomicI64,
-}
+/// In place of a token while its slot is being made; tokens have other bits set.
+pub(super) const RESERVED: u64 = 3;
 
 /// What a database's slot says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,6 +35,10 @@ pub struct Database {
     pub schema_changed: AtomicBool,
     /// Set by a PREPARE TRANSACTION of one that changed tasks or objects.
     pub has_prepared_changes: AtomicBool,
+    /// The role that has tasks here, if it is one alone; 0: none, `u32::MAX`: several.
+    pub task_owner: AtomicU32,
+    /// Set where rows were captured and no limit knows of them: the scheduler looks through all that was.
+    pub has_unknown_captures: AtomicBool,
     /// Set while another owner waits for an executor slot.
     pub slot_wanted: AtomicBool,
     /// An owner's work has been waiting for long behind the executors that he has.
@@ -63,6 +58,9 @@ pub struct Database {
     /// The scheduler.
     pub scheduler: Process,
 }
+
+/// So many entries of one executor are left alone because their failed attempts could not be noted.
+pub const UNNOTED: usize = 4;
 
 /// One executor.
 #[repr(C)]
@@ -89,6 +87,8 @@ pub struct Executor {
     pub task: AtomicI32,
     /// The claimed agenda entry, 0 for none. Claims leave it alone even while no transaction holds it.
     pub entry: AtomicI64,
+    /// Entries, 0 for none, whose failed attempt it could not note: others leave them alone as they do the claimed one.
+    pub unnoted: [AtomicI64; UNNOTED],
     /// 1-based position in the entry of the row now executing; 0: the whole entry.
     pub position: AtomicI32,
     /// Keys in the entry.
@@ -106,6 +106,11 @@ pub struct Executor {
 }
 
 impl Limit {
+    /// Is it somebody's now?
+    pub(super) fn is_used(&self) -> bool {
+        self.token.load(Acquire) > RESERVED
+    }
+
     /// Nothing is known of when it was looked through: the clock was set.
     pub(super) fn forget_times(&self) {
         self.scanned_at.store(0, Release);
@@ -117,6 +122,11 @@ impl Limit {
     pub fn is_of(&self, token: i64) -> bool {
         self.token.load(Acquire) == token as u64
             && self.database.load(Acquire) == unsafe { pgrx::pg_sys::MyDatabaseId }.to_u32()
+    }
+
+    /// Which one it is of all that were made.
+    pub fn serial(&self) -> u64 {
+        self.serial.load(Acquire)
     }
 
     pub(super) fn free(&self) {
@@ -137,6 +147,7 @@ impl Limit {
             &self.resume_at,
         ];
         self.is_swept.store(false, Release);
+        self.captures.clear();
         fields.iter().for_each(|field| field.store(0, Release));
         self.closing_xid.store(0, Release);
     }
@@ -228,6 +239,10 @@ pub struct Limit {
     pub(super) token: AtomicU64,
     /// The task's database.
     pub(super) database: AtomicU32,
+    /// Whose task it is.
+    pub(super) owner: AtomicU32,
+    /// Which one it is of all that were made: one that was forgotten and made anew is another.
+    pub(super) serial: AtomicU64,
     /// Column values above this are not due before the horizon: days or microseconds since 2000, as in the datum.
     pub limit: AtomicI64,
     /// Everything due before this is in the agenda or being captured. Microseconds since 1970.
@@ -250,6 +265,8 @@ pub struct Limit {
     pub resume_at: AtomicI64,
     /// A sweep has come to its end: the next ones need not hurry.
     pub is_swept: AtomicBool,
+    /// What the triggers have captured.
+    pub captures: super::captures::Captures,
 }
 
 /// How a process that was executing came to its end.
@@ -288,69 +305,6 @@ impl DeathSlot {
             2 => Death::Timeout,
             _ => Death::Crash,
         }
-    }
-}
-
-impl Process {
-    /// Enters the calling process.
-    pub fn enter(&self) {
-        let now = super::clock::now().0;
-        self.since.store(now, Relaxed);
-        self.heartbeat.store(now, Relaxed);
-        self.latch.store(unsafe { pg_sys::MyLatch } as usize, Release);
-        self.pid.store(unsafe { pg_sys::MyProcPid }, Release);
-    }
-
-    /// Reserves the slot for a process that is about to start. False if it is taken.
-    pub fn reserve(&self) -> bool {
-        let reserved = self.pid.compare_exchange(0, -1, AcqRel, Acquire).is_ok();
-        if reserved {
-            self.since.store(super::clock::now().0, Relaxed);
-        }
-        reserved
-    }
-
-    /// Frees a reservation from before `limit` whose process was never seen.
-    pub fn leave_if_never_came(&self, limit: i64) {
-        if self.since.load(Relaxed) < limit {
-            let _ = self.pid.compare_exchange(-1, 0, AcqRel, Acquire);
-        }
-    }
-
-    /// Takes the calling process out.
-    pub fn leave(&self) {
-        self.latch.store(0, Release);
-        self.pid.store(0, Release);
-    }
-
-    /// Wakes the process if there is one. A process that ended leaves its latch in shared memory: a stray wake.
-    pub fn wake(&self) -> bool {
-        let latch = self.latch.load(Acquire) as *mut pg_sys::Latch;
-        if !latch.is_null() {
-            unsafe { pg_sys::SetLatch(latch) };
-        }
-        !latch.is_null()
-    }
-
-    /// Sends a signal if there is a process.
-    pub fn signal(&self, signal: i32) {
-        let pid = self.pid.load(Acquire);
-        if pid > 0 {
-            unsafe extern "C" {
-                fn kill(pid: i32, signal: i32) -> i32;
-            }
-            unsafe { kill(pid, signal) };
-        }
-    }
-
-    /// Is there a process?
-    pub fn is_alive(&self) -> bool {
-        self.pid.load(Acquire) != 0
-    }
-
-    /// Marks a sign of life.
-    pub fn beat(&self) {
-        self.heartbeat.store(super::clock::now().0, Relaxed);
     }
 }
 

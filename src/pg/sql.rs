@@ -1,6 +1,9 @@
 //! SPI with plans that are kept: one call to run a statement with bound values, one way to read its rows.
 //! Every statement takes its own snapshot and sees what the transaction did before.
 
+use super::guc::Settings;
+use super::meaning::{self, Meaning};
+use super::privileged::is_privileged;
 use super::{boundary, clock, raw};
 use pgrx::datum::{FromDatum, IntoDatum};
 use pgrx::pg_sys::{self, Datum, Oid};
@@ -78,23 +81,9 @@ pub fn values(kind: Oid, values: Vec<Datum>) -> Arg {
     array(kind, unsafe { pg_sys::get_array_type(kind) }, values, length.into(), by_value, align as u8)
 }
 
-/// Binds `uuid[]` from 128-bit values.
-pub fn uuids(values: impl Iterator<Item = u128>) -> Arg {
-    let values: Vec<Datum> = values.map(uuid_datum).collect();
-    array(pg_sys::UUIDOID, pg_sys::UUIDARRAYOID, values, 16, false, b'c')
-}
-
 /// Binds an array of rows.
 pub fn row_array(row: Oid, kind: Oid, values: Vec<Datum>) -> Arg {
     array(row, kind, values, -1, false, b'd')
-}
-
-fn uuid_datum(value: u128) -> Datum {
-    unsafe {
-        let place = pg_sys::palloc(16).cast::<[u8; 16]>();
-        place.write(value.to_be_bytes());
-        Datum::from(place)
-    }
 }
 
 fn array(element: Oid, kind: Oid, mut values: Vec<Datum>, size: i32, by_value: bool, align: u8) -> Arg {
@@ -116,6 +105,8 @@ struct Statement {
     privileged: bool,
     /// Its parameters: the text is the same after a column has changed its type.
     types: Vec<Oid>,
+    /// What it was checked to mean.
+    meaning: Meaning,
 }
 
 thread_local! {
@@ -162,14 +153,14 @@ pub fn session<T>(body: impl FnOnce() -> T) -> T {
 
 /// Runs a statement whose plan is kept: bookkeeping's for the life of the process, a user's for some seconds.
 pub fn run(sql: &str, args: &[Arg]) -> Rows {
-    execute(kept(sql, args, 0), args, 0)
+    execute(sql, kept(sql, args, 0), args, 0)
 }
 
 /// The same for a statement that looks rows up by keys. One plan serves for few and for many, and goes by an index also
 /// where the table is small now, since it may grow while the plan is kept.
 pub fn run_by_keys(sql: &str, args: &[Arg]) -> Rows {
     let plan = kept(sql, args, pg_sys::CURSOR_OPT_GENERIC_PLAN as c_int);
-    let settings = super::user::Settings::begin();
+    let settings = Settings::begin();
     settings.set(c"enable_seqscan", c"off");
     // Made here, if there is none. It runs under the settings that users' functions in it expect.
     let make = || unsafe {
@@ -179,14 +170,15 @@ pub fn run_by_keys(sql: &str, args: &[Arg]) -> Rows {
             raw_release_plan(made, owner);
         }
     };
-    in_memory(|| unsafe { boundary::catch(make) }).unwrap_or_else(|failure| failure.raise());
+    watched(sql, || in_memory(|| unsafe { boundary::catch(make) })).0.unwrap_or_else(|failure| failure.raise());
     settings.end();
-    execute(plan, args, 0)
+    execute(sql, plan, args, 0)
 }
 
 fn kept(sql: &str, args: &[Arg], options: c_int) -> pg_sys::SPIPlanPtr {
-    let privileged = super::user::is_privileged();
-    let statement = Statement { text: sql.to_string(), privileged, types: args.iter().map(|arg| arg.0).collect() };
+    let privileged = is_privileged();
+    let types = args.iter().map(|arg| arg.0).collect();
+    let statement = Statement { text: sql.to_string(), privileged, types, meaning: meaning::expected() };
     let plan = PLANS.with_borrow(|plans| plans.get(&statement).copied());
     plan.unwrap_or_else(|| {
         let plan = prepare(sql, args, options);
@@ -203,7 +195,7 @@ fn kept(sql: &str, args: &[Arg], options: c_int) -> pg_sys::SPIPlanPtr {
 /// Runs a statement once, without keeping its plan.
 pub fn once(sql: &str, args: &[Arg]) -> Rows {
     let plan = prepare(sql, args, 0);
-    let rows = execute(plan, args, 0);
+    let rows = execute(sql, plan, args, 0);
     unsafe { pg_sys::SPI_freeplan(plan) };
     rows
 }
@@ -213,11 +205,12 @@ pub struct Cursor(pg_sys::Portal);
 
 /// Opens a cursor on a query that only reads, with a snapshot taken now. Bookkeeping's plans are kept.
 pub fn cursor(sql: &str, args: &[Arg]) -> Cursor {
-    let plan = if super::user::is_privileged() { kept(sql, args, 0) } else { prepare(sql, args, 0) };
+    let plan = if is_privileged() { kept(sql, args, 0) } else { prepare(sql, args, 0) };
     let values: Vec<Datum> = args.iter().map(|arg| arg.1.unwrap_or(Datum::from(0))).collect();
     let nulls: Vec<u8> = args.iter().map(|arg| if arg.1.is_none() { b'n' } else { b' ' }).collect();
     let (data, flags) = (values.as_ptr().cast_mut(), nulls.as_ptr().cast::<c_char>());
-    let portal = unsafe { boundary::catch(|| raw_cursor_open(std::ptr::null(), plan, data, flags, false)) };
+    let open = || unsafe { boundary::catch(|| raw_cursor_open(std::ptr::null(), plan, data, flags, false)) };
+    let (portal, _) = watched(sql, open);
     Cursor(portal.unwrap_or_else(|failure| failure.raise()))
 }
 
@@ -262,8 +255,12 @@ fn prepare(sql: &str, args: &[Arg], options: c_int) -> pg_sys::SPIPlanPtr {
     };
     let types: Vec<Oid> = args.iter().map(|arg| arg.0).collect();
     let (source, count, kinds) = (text.as_ptr(), types.len() as c_int, types.as_ptr());
-    let plan = in_memory(|| unsafe { boundary::catch(|| raw_prepare(source, count, kinds.cast_mut(), options)) })
-        .unwrap_or_else(|failure| failure.raise());
+    let make = || unsafe { boundary::catch(|| raw_prepare(source, count, kinds.cast_mut(), options)) };
+    let (plan, was_checked) = watched(sql, || in_memory(make));
+    let plan = plan.unwrap_or_else(|failure| failure.raise());
+    if !was_checked && !is_privileged() {
+        pgrx::error!("another library keeps jittask from checking what its statements mean");
+    }
     if plan.is_null() {
         pgrx::error!("SPI_prepare failed with code {} for: {sql}", unsafe { pg_sys::SPI_result });
     }
@@ -280,12 +277,17 @@ fn in_memory<T>(body: impl FnOnce() -> T) -> T {
     }
 }
 
-fn execute(plan: pg_sys::SPIPlanPtr, args: &[Arg], limit: c_long) -> Rows {
+/// What has a user's rights is checked whenever it is analysed, which may be at any use. And was it?
+fn watched<T>(sql: &str, body: impl FnOnce() -> T) -> (T, bool) {
+    if is_privileged() { (body(), false) } else { meaning::watch(sql, body) }
+}
+
+fn execute(sql: &str, plan: pg_sys::SPIPlanPtr, args: &[Arg], limit: c_long) -> Rows {
     let values: Vec<Datum> = args.iter().map(|arg| arg.1.unwrap_or(Datum::from(0))).collect();
     let nulls: Vec<u8> = args.iter().map(|arg| if arg.1.is_none() { b'n' } else { b' ' }).collect();
     let (data, flags) = (values.as_ptr().cast_mut(), nulls.as_ptr().cast::<c_char>());
-    let code = in_memory(|| unsafe { boundary::catch(|| raw_execute(plan, data, flags, false, limit)) })
-        .unwrap_or_else(|failure| failure.raise());
+    let run = || unsafe { boundary::catch(|| raw_execute(plan, data, flags, false, limit)) };
+    let code = watched(sql, || in_memory(run)).0.unwrap_or_else(|failure| failure.raise());
     if code < 0 {
         pgrx::error!("SPI_execute_plan failed with code {code}");
     }

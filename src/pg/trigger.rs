@@ -5,13 +5,16 @@ use pgrx::pg_sys;
 use std::cell::Cell;
 use std::ffi::CStr;
 
+/// Is told the tag of a command, and whether it is about what was dropped.
+type CommandHandler = fn(&str, bool);
+
 thread_local! {
     static HANDLER: Cell<Option<fn(&Row)>> = const { Cell::new(None) };
-    static COMMAND_HANDLER: Cell<Option<fn(&str)>> = const { Cell::new(None) };
+    static COMMAND_HANDLER: Cell<Option<CommandHandler>> = const { Cell::new(None) };
 }
 
-/// Who handles commands that changed objects, by their tag.
-pub fn set_command_handler(handler: fn(&str)) {
+/// Who handles commands that changed objects, by their tag; true: at sql_drop.
+pub fn set_command_handler(handler: fn(&str, bool)) {
     COMMAND_HANDLER.set(Some(handler));
 }
 
@@ -57,21 +60,22 @@ pub extern "C" fn pg_finfo_schema_changed() -> &'static pg_sys::Pg_finfo_record 
 #[pgrx::pg_guard]
 pub unsafe extern "C-unwind" fn schema_changed(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     row::forget_source();
-    let tag = unsafe { command_tag(call) };
-    if let (Some(tag), Some(handler)) = (tag, COMMAND_HANDLER.get()) {
-        handler(&tag);
+    let command = unsafe { command(call) };
+    if let (Some((tag, is_drop)), Some(handler)) = (command, COMMAND_HANDLER.get()) {
+        handler(&tag, is_drop);
     }
     pg_sys::Datum::from(0)
 }
 
-/// `ALTER TABLE`; None where nobody but an event trigger should call.
-unsafe fn command_tag(call: pg_sys::FunctionCallInfo) -> Option<String> {
+/// `ALTER TABLE`, and whether this is about what was dropped; None where nobody but an event trigger should call.
+unsafe fn command(call: pg_sys::FunctionCallInfo) -> Option<(String, bool)> {
     unsafe {
         let data = (*call).context.cast::<pg_sys::EventTriggerData>();
         if data.is_null() || (*data).type_ != pg_sys::NodeTag::T_EventTriggerData {
             return None;
         }
         let name = pg_sys::GetCommandTagName((*data).tag);
-        Some(CStr::from_ptr(name).to_string_lossy().into_owned())
+        let is_drop = CStr::from_ptr((*data).event) == c"sql_drop";
+        Some((CStr::from_ptr(name).to_string_lossy().into_owned(), is_drop))
     }
 }

@@ -1,6 +1,7 @@
 //! Row keys out of tuples, rows into heaps. A key value is rendered the same way in a trigger and in a scan,
 //! whatever the session's settings are: as JSON, times in UTC and ISO 8601.
 
+use super::shape::{self, Shape};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::ffi::{CStr, c_char};
 
@@ -95,20 +96,23 @@ pub fn join_key(values: &[String]) -> String {
 }
 
 /// Appends a row to one of our heaps that has no index and no trigger. Needs no privilege, no snapshot and no
-/// search_path, which is why a user's transaction may do it at any moment.
-pub fn append(relation: Oid, values: &[Option<Datum>]) {
+/// search_path, which is why a user's transaction may do it at any moment. The block where it lies now. None, and nothing done,
+/// if somebody has given it an index, a trigger or what else it was not made with.
+pub fn append(relation: Oid, made: &Shape, values: &[Option<Datum>]) -> Option<u32> {
     unsafe {
         let heap = pg_sys::table_open(relation, pg_sys::RowExclusiveLock as i32);
-        // A library that is newer or older than the tables: the safety net finds the rows.
-        if (*(*heap).rd_att).natts as usize != values.len() {
-            return pg_sys::table_close(heap, pg_sys::NoLock as i32);
+        if shape::table_differs(heap, made).is_err() || !pg_sys::RelationGetIndexList(heap).is_null() {
+            pg_sys::table_close(heap, pg_sys::NoLock as i32);
+            return None;
         }
         let mut data: Vec<Datum> = values.iter().map(|value| value.unwrap_or(Datum::from(0))).collect();
         let mut nulls: Vec<bool> = values.iter().map(Option::is_none).collect();
         let tuple = pg_sys::heap_form_tuple((*heap).rd_att, data.as_mut_ptr(), nulls.as_mut_ptr());
         pg_sys::simple_heap_insert(heap, tuple);
+        let place = (*tuple).t_self.ip_blkid;
         pg_sys::heap_freetuple(tuple);
         pg_sys::table_close(heap, pg_sys::NoLock as i32);
+        Some(u32::from(place.bi_hi) << 16 | u32::from(place.bi_lo))
     }
 }
 
@@ -128,4 +132,10 @@ pub fn type_name(kind: Oid) -> String {
         let written = pg_sys::format_type_extended(kind, -1, pg_sys::FORMAT_TYPE_FORCE_QUALIFY as u16);
         CStr::from_ptr(written).to_string_lossy().into_owned()
     }
+}
+
+/// A type's name for people: those of PostgreSQL without their schema.
+pub fn shown_type(kind: Oid) -> String {
+    let name = type_name(kind);
+    name.strip_prefix("pg_catalog.").map(str::to_string).unwrap_or(name)
 }

@@ -1,22 +1,20 @@
 //! Who is acting: the switch to the extension's owner for bookkeeping, and the settings that user code may not shape.
 
+pub use super::guc::Settings;
+use super::privileged::{Privileged, is_privileged};
 use pgrx::pg_sys::{self, Oid};
 use std::cell::Cell;
 use std::ffi::CStr;
 
 /// From miscadmin.h: the user id is switched locally, session commands that would undo it are refused.
 const LOCAL_USERID_CHANGE: i32 = 0x0001;
+/// Likewise: no SET ROLE, no temporary tables, no cursors that outlive the transaction, deferred triggers run at once.
+const RESTRICTED_OPERATION: i32 = 0x0002;
 
 thread_local! {
-    static PRIVILEGED: Cell<bool> = const { Cell::new(false) };
     /// Extension OID and its owner, looked up once for each incarnation of the extension, and after roles have changed.
     static OWNER: Cell<(Oid, Oid)> = const { Cell::new((Oid::INVALID, Oid::INVALID)) };
     static LISTENS: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Is bookkeeping going on, as the extension's owner?
-pub fn is_privileged() -> bool {
-    PRIVILEGED.get()
 }
 
 /// The extension's OID, or None where it is not installed.
@@ -98,14 +96,6 @@ pub fn name_of(role: Oid) -> Option<String> {
     }
 }
 
-struct Reset(bool);
-
-impl Drop for Reset {
-    fn drop(&mut self) {
-        PRIVILEGED.set(self.0);
-    }
-}
-
 /// Bookkeeping: runs `body` as the extension's owner under pinned settings. Only our own fixed SQL may go in here.
 /// An ERROR needs no cleaning up: the abort of the (sub)transaction restores the user and the settings.
 pub fn as_extension_owner<T>(body: impl FnOnce() -> T) -> T {
@@ -113,7 +103,7 @@ pub fn as_extension_owner<T>(body: impl FnOnce() -> T) -> T {
         return body();
     }
     let owner = extension_owner();
-    let _reset = Reset(PRIVILEGED.replace(true));
+    let _privileged = Privileged::begin();
     let (mut user, mut context) = (Oid::INVALID, 0);
     unsafe { pg_sys::GetUserIdAndSecContext(&mut user, &mut context) };
     let settings = Settings::begin();
@@ -134,6 +124,22 @@ pub fn as_extension_owner<T>(body: impl FnOnce() -> T) -> T {
     result
 }
 
+/// What evaluates somebody's code in a session that may be more than the current role, after SET ROLE: code in it can
+/// neither go back to that session's role nor leave anything behind that runs later.
+pub fn restricted<T>(body: impl FnOnce() -> T) -> T {
+    if session() == current() {
+        return body();
+    }
+    let (mut user, mut context) = (Oid::INVALID, 0);
+    unsafe { pg_sys::GetUserIdAndSecContext(&mut user, &mut context) };
+    let restriction = LOCAL_USERID_CHANGE | RESTRICTED_OPERATION;
+    // An ERROR needs no cleaning up, as below.
+    unsafe { pg_sys::SetUserIdAndSecContext(user, context | restriction) };
+    let result = body();
+    unsafe { pg_sys::SetUserIdAndSecContext(user, context) };
+    result
+}
+
 /// Statements of ours as the caller, with no search_path that could lend an operator or a function.
 pub fn with_pinned_path<T>(body: impl FnOnce() -> T) -> T {
     let settings = Settings::begin();
@@ -141,43 +147,4 @@ pub fn with_pinned_path<T>(body: impl FnOnce() -> T) -> T {
     let result = body();
     settings.end();
     result
-}
-
-/// A nest level of settings: whatever is set inside, by us or by user code, is gone at its end.
-pub struct Settings(i32);
-
-impl Settings {
-    /// Opens the level.
-    pub fn begin() -> Self {
-        Settings(unsafe { super::raw::new_guc_nest_level() })
-    }
-
-    /// Sets one inside the level.
-    pub fn set(&self, name: &CStr, value: &CStr) {
-        unsafe {
-            pg_sys::set_config_option(
-                name.as_ptr(),
-                value.as_ptr(),
-                pg_sys::GucContext::PGC_USERSET,
-                pg_sys::GucSource::PGC_S_SESSION,
-                pg_sys::GucAction::GUC_ACTION_SAVE,
-                true,
-                0,
-                false,
-            );
-        }
-    }
-
-    /// What statements of ours are parsed under: pg_catalog alone, and one way to read literals.
-    pub fn pin(&self) {
-        self.set(c"search_path", c"pg_catalog, pg_temp");
-        self.set(c"datestyle", c"ISO, YMD");
-        self.set(c"intervalstyle", c"postgres");
-        self.set(c"standard_conforming_strings", c"on");
-    }
-
-    /// Closes it. "Not committed", so that even a plain SET of user code is undone.
-    pub fn end(self) {
-        unsafe { super::raw::end_of_guc_nest_level(false, self.0) };
-    }
 }

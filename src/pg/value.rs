@@ -97,6 +97,22 @@ pub fn raw(kind: ColumnKind, at: chrono::NaiveDateTime) -> i64 {
     }
 }
 
+/// `-infinity` as the datum of a column of this kind.
+pub fn minus_infinity(kind: ColumnKind) -> Datum {
+    match kind {
+        ColumnKind::Date => Datum::from(i32::MIN),
+        ColumnKind::Local | ColumnKind::Instant => Datum::from(i64::MIN),
+    }
+}
+
+/// Does PostgreSQL itself turn all values of one type into another, without being asked to?
+pub fn widens(from: Oid, to: Oid) -> bool {
+    let mut function = Oid::INVALID;
+    let context = pg_sys::CoercionContext::COERCION_IMPLICIT;
+    let way = unsafe { pg_sys::find_coercion_pathway(to, from, context, &mut function) };
+    way != pg_sys::CoercionPathType::COERCION_PATH_NONE && function.to_u32() < pg_sys::FirstNormalObjectId
+}
+
 /// The type of a column of this kind.
 pub fn type_of(kind: ColumnKind) -> Oid {
     match kind {

@@ -3,6 +3,7 @@
 use super::shmem::{Database, DatabaseState, shared};
 use pgrx::pg_sys;
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::ffi::c_void;
 use std::sync::atomic::Ordering::*;
 
@@ -11,6 +12,8 @@ thread_local! {
     static LOOK_AGAIN: Cell<bool> = const { Cell::new(false) };
     static SCHEMA_CHANGED: Cell<bool> = const { Cell::new(false) };
     static FORGOTTEN: RefCell<Vec<i64>> = const { RefCell::new(Vec::new()) };
+    /// Tasks of which rows were captured, and the blocks of `jittask.capture` between which they lie; None: nobody knows.
+    static CAPTURED: RefCell<HashMap<i64, Option<(u32, u32)>>> = RefCell::new(HashMap::new());
     static REGISTERED: Cell<bool> = const { Cell::new(false) };
     static BEFORE_COMMIT: Cell<Option<fn()>> = const { Cell::new(None) };
     static AFTER_ABORT: Cell<Option<fn()>> = const { Cell::new(None) };
@@ -25,6 +28,15 @@ pub fn at_commit() {
 /// At this transaction's commit, forget how far the task of this token is planned: by then planners see its new state.
 pub fn forget_limit_at_commit(token: i64) {
     FORGOTTEN.with_borrow_mut(|tokens| tokens.push(token));
+    at_commit();
+}
+
+/// At this transaction's commit, tell that a row of the task of this token was captured, and in which block.
+pub fn captured_at_commit(token: i64, block: Option<u32>) {
+    CAPTURED.with_borrow_mut(|captured| {
+        let known = captured.entry(token).or_insert(block.map(|block| (block, block)));
+        *known = known.zip(block).map(|((from, to), block)| (from.min(block), to.max(block)));
+    });
     at_commit();
 }
 
@@ -97,6 +109,15 @@ fn committed() {
     for token in FORGOTTEN.take() {
         shared().into_iter().for_each(|shared| shared.forget_limit(token));
     }
+    for (token, blocks) in CAPTURED.take() {
+        let noted = shared()
+            .and_then(|shared| shared.limit(token))
+            .zip(blocks)
+            .map(|(limit, blocks)| limit.captures.note(blocks));
+        if let (None, Some(database)) = (noted, here()) {
+            database.has_unknown_captures.store(true, Release);
+        }
+    }
     // The scheduler is woken once until it has looked, however many temporary tables are made meanwhile.
     let is_first = schema_changed && here().is_some_and(|database| !database.schema_changed.swap(true, AcqRel));
     if WANTED.take() || is_first {
@@ -123,6 +144,7 @@ pub fn committed_prepared() {
         shared.forget_limits_of(database.oid.load(Acquire));
         database.schema_changed.store(true, Release);
     }
+    database.has_unknown_captures.store(true, Release);
     notify(is_changed);
 }
 
@@ -144,6 +166,7 @@ fn undone() {
     LOOK_AGAIN.set(false);
     SCHEMA_CHANGED.set(false);
     FORGOTTEN.take();
+    CAPTURED.take();
     BEFORE_COMMIT.set(None);
     if let Some(forget) = AFTER_ABORT.take() {
         forget();

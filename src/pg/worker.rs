@@ -109,22 +109,28 @@ pub fn connect_as(database: Oid, role: Oid) {
     be_called(c"jittask executor");
 }
 
-/// Sets application_name as a client does when it connects, so that RESET ALL comes back to it. It is seen from the end
-/// of the next transaction on.
+/// Sets application_name. It is seen from the end of the next transaction on.
 fn be_called(name: &CStr) {
-    unsafe {
-        pg_sys::SetConfigOption(
-            c"application_name".as_ptr(),
-            name.as_ptr(),
-            pg_sys::GucContext::PGC_USERSET,
-            pg_sys::GucSource::PGC_S_CLIENT,
-        )
-    };
+    set_as_client(c"application_name", name);
+}
+
+/// A setting as a client gives it when it connects: RESET ALL comes back to it.
+pub fn set_as_client(setting: &CStr, value: &CStr) {
+    let (context, source) = (pg_sys::GucContext::PGC_USERSET, pg_sys::GucSource::PGC_S_CLIENT);
+    unsafe { pg_sys::SetConfigOption(setting.as_ptr(), value.as_ptr(), context, source) };
 }
 
 /// The database this process is connected to.
 pub fn database() -> Oid {
     unsafe { pg_sys::MyDatabaseId }
+}
+
+/// The database's encoding, if it is not UTF8.
+pub fn other_encoding() -> Option<String> {
+    if unsafe { pg_sys::GetDatabaseEncoding() } == pg_sys::pg_enc::PG_UTF8 as i32 {
+        return None;
+    }
+    Some(unsafe { CStr::from_ptr(pg_sys::GetDatabaseEncodingName()) }.to_string_lossy().into_owned())
 }
 
 /// Its name.

@@ -3,16 +3,40 @@
 
 use super::events;
 use crate::catalog::agenda::{self, Entry};
+use crate::catalog::owed;
 use crate::catalog::record::{self, Outcome, Record};
 use crate::catalog::tally::{self, Counts, Writer};
 use crate::catalog::task;
 use crate::pg::boundary::Failure;
-use crate::pg::clock;
-use crate::pg::shmem::Death;
+use crate::pg::shmem::{Death, Interruption};
+use crate::pg::{clock, xact};
 use schedule::Instant;
 
 /// The message of an attempt that took too long.
 pub const TIMED_OUT: &str = "the attempt took longer than the task's timeout";
+
+/// What the server says of one that was cancelled.
+const CANCELLED: &str = "canceling statement due to user request";
+
+/// An attempt that failed, or was interrupted by one of us.
+pub fn ended(entry: &Entry, failure: &Failure, interruption: Interruption, started_at: Instant, writer: Writer) {
+    match interruption {
+        // Also where it failed by itself in the same moment: nobody wants it any more. That it would not wait any longer for a
+        // lock is no failure of its own, but how executors keep several rows together.
+        Interruption::Cancelled if failure.is_lock() => {
+            let (sqlstate, message) = ("57014".to_string(), CANCELLED.to_string());
+            cancelled(entry, &Failure { sqlstate, message, ..Default::default() }, started_at, writer);
+        }
+        Interruption::Cancelled => cancelled(entry, failure, started_at, writer),
+        // Meant for a row that had just ended: this one is not at fault.
+        Interruption::Another if failure.is_cancel() => {}
+        Interruption::Timeout if failure.is_cancel() => {
+            let failure = Failure { message: TIMED_OUT.to_string(), ..failure.clone() };
+            failed(entry, &failure, started_at, writer);
+        }
+        _ => failed(entry, failure, started_at, writer),
+    }
+}
 
 /// Notes that the attempt of this single-key entry, held by the transaction, failed.
 pub fn failed(entry: &Entry, failure: &Failure, started_at: Instant, writer: Writer) {
@@ -34,15 +58,17 @@ pub fn failed(entry: &Entry, failure: &Failure, started_at: Instant, writer: Wri
 }
 
 /// Ends a single-key entry that cancel_record interrupted.
-pub fn cancelled(entry: &Entry, failure: &Failure, started_at: Instant, writer: Writer) {
+fn cancelled(entry: &Entry, failure: &Failure, started_at: Instant, writer: Writer) {
     if !drop_if_recorded(entry, writer) {
         end(entry, Some(started_at), entry.attempt + 1, Outcome::Interrupted(failure.clone()), writer);
     }
 }
 
-/// Another run was first: what was rolled back leaves nothing, and does not count as an attempt.
+/// Another run was first: what was rolled back leaves nothing, and does not count as an attempt. Where that cannot be read,
+/// for an index that is broken, the attempt counts.
 fn drop_if_recorded(entry: &Entry, writer: Writer) -> bool {
-    let is_recorded = record::recorded(entry.task, entry.occurrence.nominal_at, &entry.keys) == [true];
+    let look = || record::recorded(entry.task, entry.occurrence.nominal_at, &entry.keys) == [true];
+    let is_recorded = bearable(xact::savepoint(look)).unwrap_or(false);
     if is_recorded {
         tally::add(entry.task, writer, Counts { entered: -1, ..Default::default() }, None);
         agenda::delete(entry.id);
@@ -50,13 +76,48 @@ fn drop_if_recorded(entry: &Entry, writer: Writer) -> bool {
     is_recorded
 }
 
+/// Writes the record, or notes that it is owed: whatever refuses it, the function is not called again for that.
 fn end(entry: &Entry, started_at: Option<Instant>, attempt: i32, outcome: Outcome, writer: Writer) {
     let status = outcome.status();
     let records = [Record { started_at, attempt, ..Record::of(entry, 0, outcome) }];
-    record::insert(entry.task, &records);
-    events::remember(&records);
-    tally::add(entry.task, writer, Counts::of(&records), started_at.map(|at| (at, status)));
-    agenda::delete(entry.id);
+    let written = xact::savepoint(|| {
+        record::insert(entry.task, &records);
+        tally::add(entry.task, writer, Counts::of(&records), started_at.map(|at| (at, status)));
+        xact::settle_deferred();
+    });
+    match bearable(written) {
+        Ok(()) => {
+            events::remember(&records);
+            // Not under the savepoint: an index scan could not tell that it is dead.
+            agenda::delete(entry.id);
+        }
+        Err(refusal) => {
+            owed::owe(entry.id, status, started_at, attempt, record::failure(&records[0]), &refusal.message);
+        }
+    }
+}
+
+/// An interruption is no fault of what was interrupted.
+fn bearable<T>(result: Result<T, Failure>) -> Result<T, Failure> {
+    match result {
+        Err(failure) if failure.is_cancel() => failure.raise(),
+        result => result,
+    }
+}
+
+/// Tries to write what an entry, held by the transaction, owes: its record alone.
+pub fn pay(entry: &Entry, writer: Writer) {
+    if drop_if_recorded(entry, writer) {
+        return;
+    }
+    let Some(owed) = owed::owed(entry.id) else { return };
+    let outcome = match task::by_id(entry.task) {
+        None => Outcome::Cancelled("dropped"),
+        Some(task) if task.is_dropped => Outcome::Cancelled("dropped"),
+        Some(_) if owed.status == "cancelled" => Outcome::Interrupted(owed.failure),
+        Some(_) => Outcome::Failed(owed.failure),
+    };
+    end(entry, owed.started_at, entry.attempt, outcome, writer);
 }
 
 /// An attempt whose process died. The others of its entry did nothing: they run alone from now on, so that a next

@@ -17,6 +17,9 @@ const HELP_AFTER: i64 = 30_000;
 /// And another owner's executor that is idle, and not his only one, leaves for it. One that waits this long, of an owner whose
 /// rows are quick, may have the last slot, lent.
 const LEND_AFTER: i64 = 1_000_000;
+/// A row that has run for this long makes its owner slow, for so long.
+const LONG: i64 = 60_000_000;
+const SLOW_FOR: i64 = 3_600_000_000;
 /// How soon to look again where there was no slot.
 const SLOT_PAUSE: i64 = 100_000;
 /// A lent slot is taken back when somebody has waited for it this long: a batch is to be over by then.
@@ -31,6 +34,10 @@ pub struct Starts {
     failures: HashMap<Oid, (u32, i64)>,
     /// Since when an owner waits who has no executor and finds no slot.
     wanted_since: Option<i64>,
+    /// Owners of whom a row ran for long not long ago, and until when they count as slow. By the monotonic clock.
+    slow: HashMap<u32, i64>,
+    /// Who has tasks in this database.
+    task_owners: Vec<Oid>,
 }
 
 impl Starts {
@@ -53,6 +60,35 @@ impl Starts {
     }
 }
 
+impl Starts {
+    /// Sees whose rows run for long, in all databases.
+    fn note_slow(&mut self, shared: &Shared) {
+        let (now, long_ago) = (clock::monotonic(), clock::now().0 - LONG);
+        let is_long = |slot: &&Executor| (1..long_ago).contains(&slot.started_at.load(Acquire));
+        let slow = shared.alive_executors().filter(is_long);
+        self.slow.extend(slow.map(|slot| (slot.owner.load(Acquire), now + SLOW_FOR)));
+        self.slow.retain(|_, until| *until > now);
+    }
+
+    /// Could somebody else come, who has no executor now?
+    fn may_others_come(&self, shared: &Shared, database: u32, owner: Oid) -> bool {
+        let is_other = |other: u32| other != 0 && other != owner.to_u32();
+        self.task_owners
+            .iter()
+            .any(|other| is_other(other.to_u32()) && shared.executors_for(other.to_u32()).next().is_none())
+            || shared
+                .databases
+                .iter()
+                .any(|slot| slot.oid.load(Acquire) != database && is_other(slot.task_owner.load(Acquire)))
+    }
+
+    /// Slots that an owner leaves free for those who may come: the last one is for what is quick.
+    fn kept_free(&self, shared: &Shared, database: u32, owner: Oid) -> usize {
+        let most = settings::MAX_EXECUTORS.get();
+        if most > 2 && self.may_others_come(shared, database, owner) { 2 } else { 1 }
+    }
+}
+
 /// No event trigger tells of a role that was dropped, locked out or let in again: that executors connect or not does.
 fn look_at_roles(slot: &Database) {
     slot.schema_changed.store(true, Release);
@@ -72,8 +108,19 @@ enum Next {
 
 /// Wakes or starts executors for those who have work now, and says whether there may be something to plan; when to try
 /// again, at the latest. Nothing that is due was due before `since`.
-pub fn all(shared: &Shared, slot: &Database, owners: &[(Oid, bool)], since: Instant, starts: &mut Starts) -> i64 {
+pub fn all(
+    shared: &Shared,
+    slot: &Database,
+    owners: &[(Oid, bool)],
+    task_owners: &[Oid],
+    since: Instant,
+    starts: &mut Starts,
+) -> i64 {
     starts.note(slot);
+    starts.note_slow(shared);
+    starts.task_owners = task_owners.to_vec();
+    let only = if task_owners.len() > 1 { u32::MAX } else { task_owners.first().map_or(0, |owner| owner.to_u32()) };
+    slot.task_owner.store(only, Release);
     let mut owners = owners.to_vec();
     owners.sort_by_key(|(owner, look)| (owner.to_u32(), !look));
     owners.dedup_by_key(|(owner, _)| *owner);
@@ -125,9 +172,11 @@ fn one(shared: &Shared, slot: &Database, owner: Oid, look: bool, since: Instant,
         // hours. For batches, of which none takes long, it is lent, and for rows that were quick till now.
         let waits_long = waiting.since.is_some_and(|since| now - since.0 >= LEND_AFTER);
         let is_short = waiting.is_flood() || waits_long && shared.is_quick(database, owner.to_u32());
-        let may_lend = lent.is_empty() && is_short && !shared.is_slot_wanted();
+        let kept = starts.kept_free(shared, database, owner);
+        let may_lend = lent.len() < kept && is_short && !shared.is_slot_wanted();
         match free_slots(shared) {
-            free if free > usize::from(!may_lend) => start(shared, database, owner, free == 1, false, starts),
+            free if free > kept => start(shared, database, owner, false, false, starts),
+            free if free > 0 && may_lend => start(shared, database, owner, true, false, starts),
             _ if lent.is_empty() && has_spare(shared, owner) => Next::NoHelp,
             _ => Next::At(now + SLOT_PAUSE),
         }
@@ -136,10 +185,16 @@ fn one(shared: &Shared, slot: &Database, owner: Oid, look: bool, since: Instant,
         // Nobody has all slots, not even with an executor in each of many databases.
         let is_elsewhere = |slot: &&Executor| slot.database.load(Acquire) != database;
         let mut elsewhere = shared.executors_for(owner.to_u32()).filter(is_elsewhere).peekable();
-        if elsewhere.peek().is_some() && free_slots(shared) < 2 {
+        let kept = starts.kept_free(shared, database, owner);
+        if elsewhere.peek().is_some() && free_slots(shared) <= kept {
             // One of his own that is idle makes room.
             let is_busy = elsewhere.all(|slot| slot.busy.load(Acquire));
             return if is_busy { Next::At(clock::now().0 + SLOT_PAUSE) } else { Next::NoSlot };
+        }
+        // What runs for long never takes the last one, if somebody could come who finds none then.
+        let is_slow = starts.slow.contains_key(&owner.to_u32()) && settings::MAX_EXECUTORS.get() > 1;
+        if is_slow && free_slots(shared) < 2 && starts.may_others_come(shared, database, owner) {
+            return Next::NoSlot;
         }
         let started = start(shared, database, owner, false, look, starts);
         // A lot is coming: the second is there when it begins.

@@ -108,6 +108,7 @@ fn forget_dropped(shared: &Shared, found: &[databases::Found]) {
         if gone && !slot.scheduler.is_alive() && shared.executors_of(oid).next().is_none() {
             shared.forget_limits_of(oid);
             slot.failures.store(0, Relaxed);
+            slot.task_owner.store(0, Release);
             slot.keep_out_until.store(0, Relaxed);
             slot.set_state(DatabaseState::Unknown);
             slot.oid.store(0, Release);

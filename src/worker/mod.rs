@@ -9,7 +9,9 @@ mod launcher;
 mod need;
 mod retention;
 mod scheduler;
+mod survey;
 mod watch;
+mod watched;
 
 /// Registers the launcher; only while shared_preload_libraries are loaded.
 pub fn init() {

@@ -44,8 +44,23 @@ pub fn asks_for_changes(limit: &Limit, now: Instant) -> bool {
     now.0 >= limit.scanned_at.load(Acquire) + scan_interval()
 }
 
+/// Are there captured rows to be planned, now?
+pub fn is_captured(limit: &Limit, now: Instant) -> bool {
+    limit.captures.waiting().is_some() && now.0 >= limit.retry_at.load(Acquire)
+}
+
 /// `signature` is None where the change counters say nothing (views, foreign tables), or need not be asked.
 pub fn of(limit: &Limit, signature: Option<i64>, now: Instant) -> Need {
+    of_time(limit, signature, asks_for_changes(limit, now), now)
+}
+
+/// The same where it is known that the table has not changed, or too early to ask.
+pub fn without_scan(limit: &Limit, now: Instant) -> Need {
+    let signature = limit.signature.load(Acquire);
+    of_time(limit, Some(signature), asks_for_changes(limit, now), now)
+}
+
+fn of_time(limit: &Limit, signature: Option<i64>, is_scan_time: bool, now: Instant) -> Need {
     let retry_at = limit.retry_at.load(Acquire);
     if now.0 < retry_at {
         return Need::Nothing(Instant(retry_at));
@@ -54,7 +69,6 @@ pub fn of(limit: &Limit, signature: Option<i64>, now: Instant) -> Need {
     if scanned_at == 0 {
         return Need::Everything;
     }
-    let is_scan_time = asks_for_changes(limit, now);
     if is_scan_time && signature.is_none_or(|signature| signature != limit.signature.load(Acquire)) {
         return Need::Everything;
     }

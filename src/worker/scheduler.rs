@@ -6,16 +6,18 @@
 use super::compaction::Compaction;
 use super::dispatch::{self, EARLY, Starts};
 use super::events;
-use super::need::{self, Need};
+use super::need;
 use super::retention::Retention;
+use super::survey;
 use super::watch;
+use super::watched;
 use crate::catalog::due::{self, Floor};
 use crate::catalog::enter::{self, New};
 use crate::catalog::tally::{self, Counts, Writer};
-use crate::catalog::task::{self, Task, Watched};
+use crate::catalog::task::{self, Task};
 use crate::catalog::{capture, health, home, series};
 use crate::pg::shmem::{self, Database, DatabaseState, Shared};
-use crate::pg::{clock, counters, user, worker, xact};
+use crate::pg::{clock, user, worker, xact};
 use crate::settings;
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
@@ -26,31 +28,29 @@ use std::sync::atomic::Ordering::*;
 const SLEEP_AFTER: i64 = 600_000_000;
 /// It comes once a day in any case: records grow old.
 const LONGEST_SLEEP: i64 = 86_400_000_000;
-/// How soon to look again for captured rows that nobody has planned. Microseconds.
-const CAPTURED_PAUSE: i64 = 500_000;
 /// From pass to pass at least: who writes often calls often. Milliseconds.
 const REST: i64 = 5;
-/// Occurrences of one scheduled task that are planned in one pass.
-const TOP_UP: usize = 5000;
-/// And so many times in one pass, where more than that was missed.
-const TOP_UPS: usize = 60;
-/// No further task is planned in a pass after this long. Microseconds.
-const TOP_UP_TIME: i64 = 100_000;
+/// Occurrences of one scheduled task that are planned at a time.
+const TOP_UP: usize = 2000;
+/// And for how long, in one pass. Microseconds.
+const TOP_UP_TIME: i64 = 50_000;
 
 /// What a pass found.
-struct Pass {
+pub(super) struct Pass {
     /// The extension is not here.
     is_absent: bool,
     /// Nothing may run here, or nothing has to.
     is_asleep: bool,
     /// When to look again.
-    next: i64,
+    pub(super) next: i64,
     /// Who has work now, and whether there may be something to plan.
-    owners: Vec<(Oid, bool)>,
+    pub(super) owners: Vec<(Oid, bool)>,
     /// There are date-field tasks, whose tables are watched.
-    watches: bool,
+    pub(super) watches: bool,
     /// Deaths that it has counted; entries.
     counted: Vec<i64>,
+    /// Who has tasks at all.
+    task_owners: Vec<Oid>,
 }
 
 #[unsafe(no_mangle)]
@@ -88,6 +88,7 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
                 owners: Vec::new(),
                 watches: true,
                 counted: Vec::new(),
+                task_owners: Vec::new(),
             }
         });
         watch::forget(shared, &pass.counted);
@@ -97,7 +98,7 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
             end(slot, DatabaseState::Absent, i64::MAX);
         }
         slot.failures.store(0, Release);
-        let retry = dispatch::all(shared, slot, &pass.owners, floor.since(), &mut starts);
+        let retry = dispatch::all(shared, slot, &pass.owners, &pass.task_owners, floor.since(), &mut starts);
         let next_check = if pass.is_asleep { i64::MAX } else { watch::next_check(shared, database.to_u32()) };
         let next = pass.next.min(retry).min(watch::deadlines(shared, database.to_u32()));
         let next = next.min(watch::next_death(shared, database.to_u32())).min(next_check);
@@ -125,6 +126,9 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
 /// Ends the process on purpose. What was changed since the pass is for the next scheduler.
 fn end(slot: &Database, state: DatabaseState, wake_at: i64) -> ! {
     slot.wake_at.store(wake_at, Release);
+    if state == DatabaseState::Absent {
+        slot.task_owner.store(0, Release);
+    }
     slot.set_state(if slot.changed.load(Acquire) { DatabaseState::Unknown } else { state });
     worker::exit(0)
 }
@@ -149,6 +153,7 @@ fn pass(shared: &Shared, floor: &mut Floor) -> Pass {
         owners: Vec::new(),
         watches: false,
         counted: Vec::new(),
+        task_owners: Vec::new(),
     };
     if user::extension().is_none() {
         return Pass { is_absent: true, ..asleep };
@@ -181,57 +186,62 @@ fn pass(shared: &Shared, floor: &mut Floor) -> Pass {
             pass.next = pass.next.min(run_at.0 - EARLY);
         }
     }
-    let captured = capture::waiting();
-    if captured.iter().any(|(_, owner)| owner.is_none()) {
-        capture::discard_orphans();
-        pass.next = pass.next.min(now.0 + CAPTURED_PAUSE / 10);
+    watched::find_planning(shared, now, &mut pass);
+    pass.task_owners = task::owners();
+    // Limits are there by now, to note in them what is found.
+    if survey::go_on(shared, database) {
+        pass.next = now.0;
     }
-    for owner in captured.into_iter().filter_map(|(_, owner)| owner) {
-        pass.owners.push((owner, true));
-        // They may have to wait, for a lock on their table: nobody says when it is gone.
-        pass.next = pass.next.min(now.0 + CAPTURED_PAUSE);
-    }
-    find_planning(shared, now, &mut pass);
     settings.end();
     pass
 }
 
-/// Keeps each scheduled task's series in the agenda up to beyond the horizon.
+/// Keeps each scheduled task's series in the agenda up to beyond the horizon. Those that have missed something come last:
+/// it may be very much, of one owner, and the others' must not run out meanwhile.
 fn top_up(now: Instant, pass: &mut Pass) {
     let horizon = need::horizon();
     let Some(mut end) = series::earliest_end() else { return };
     if end.0 < now.0 + horizon / 2 {
-        let (begun, mut last) = (clock::monotonic(), None);
-        loop {
-            let some = task::to_top_up(Instant(now.0 + horizon), last);
-            let Some((end, task)) = some.last() else { break };
-            last = Some((*end, *task));
-            for (_, task) in &some {
-                // What is due now waits for this. The rest comes with the next pass, which is at once.
-                if clock::monotonic() - begun > TOP_UP_TIME {
-                    pass.next = now.0;
-                    return;
-                }
-                top_up_one(*task, now, Instant(now.0 + horizon));
-            }
+        let is_done = top_up_some(now, Some((now, i32::MIN)), Instant(now.0 + horizon)) & top_up_some(now, None, now);
+        if !is_done {
+            // What is due now waits for this. The rest comes with the next pass, which is at once.
+            pass.next = now.0;
+            return;
         }
         end = series::earliest_end().unwrap_or(Instant(i64::MAX));
     }
     pass.next = pass.next.min((end.0 - horizon / 2).max(now.0 + 1_000_000));
 }
 
-/// All that was missed at once, where that is possible: executors are to know which one is the last.
-fn top_up_one(task: i32, now: Instant, horizon: Instant) {
+/// Those whose planned series end after `last` and before `until`, for a moment. False if there are more.
+fn top_up_some(now: Instant, mut last: Option<(Instant, i32)>, until: Instant) -> bool {
+    let stop_at = clock::monotonic() + TOP_UP_TIME;
+    loop {
+        let some = task::to_top_up(until, last);
+        let Some(end) = some.last() else { return true };
+        last = Some(*end);
+        for (_, task) in &some {
+            if clock::monotonic() > stop_at || !top_up_one(*task, now, stop_at) {
+                return false;
+            }
+        }
+    }
+}
+
+/// False if there is more of it that was missed. Executors know then that what they find is not the last (`executor::late`).
+fn top_up_one(task: i32, now: Instant, stop_at: i64) -> bool {
     // As it is now that its series is locked: whoever alters it waits.
-    let Some(task) = task::by_id(task).filter(|task| task.enabled && !task.is_dropped) else { return };
-    for _ in 0..TOP_UPS {
+    let Some(task) = task::by_id(task).filter(|task| task.enabled && !task.is_dropped) else { return true };
+    let horizon = Instant(now.0 + need::horizon());
+    loop {
         // Under a savepoint: one task's trouble is not the others'.
         match xact::savepoint(|| plan_series(&task, now, horizon)) {
+            Ok(true) if clock::monotonic() > stop_at => return false,
             Ok(true) => {}
-            Ok(false) => break,
+            Ok(false) => return true,
             Err(failure) => {
                 warning!("jittask cannot plan task \"{}\": {}", task.name, failure.message);
-                break;
+                return true;
             }
         }
     }
@@ -269,27 +279,4 @@ fn plan_series(task: &Task, now: Instant, horizon: Instant) -> bool {
         task::set_looked_through(task.id, asked);
     }
     is_behind
-}
-
-/// Which owners' date-field tasks must be planned, and when the next must.
-fn find_planning(shared: &Shared, now: Instant, pass: &mut Pass) {
-    let tasks = task::at_work();
-    pass.watches = !tasks.is_empty();
-    let asks = |task: &&Watched| shared.limit(task.token).is_some_and(|limit| need::asks_for_changes(limit, now));
-    let signatures = counters::of(tasks.iter().filter(asks).filter_map(|task| task.relation));
-    for task in &tasks {
-        let Some(limit) = shared.limit_or_new(task.token) else {
-            // No room in shared memory: planned at every scan.
-            pass.owners.push((task.owner, true));
-            continue;
-        };
-        let signature = task.relation.and_then(|relation| signatures.get(&relation.to_u32()).copied());
-        match need::of(limit, signature, now) {
-            Need::Nothing(next) => pass.next = pass.next.min(next.0),
-            Need::Window | Need::Everything | Need::Sweep => {
-                pass.owners.push((task.owner, true));
-                pass.next = pass.next.min(now.0 + 1_000_000);
-            }
-        }
-    }
 }

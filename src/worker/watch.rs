@@ -2,9 +2,9 @@
 //! is served at all.
 
 use super::attempt;
-use crate::catalog::{follow, health};
-use crate::pg::clock;
+use crate::catalog::health;
 use crate::pg::shmem::{Database, Death, Interruption, Shared};
+use crate::pg::{clock, xact};
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use schedule::Instant;
@@ -20,8 +20,14 @@ const GRACE: i64 = 4_000_000;
 /// The least time between two looks at the schema, and the most while a task waits for what nobody tells of. Microseconds.
 const CHECK_EVERY: i64 = 1_000_000;
 const CHECK_MISSING_EVERY: i64 = 10_000_000;
+/// A look at the schema takes this much of a pass; it goes on in the next one, when what is due has been sent to executors.
+const CHECK_TIME: i64 = 30_000;
 
 thread_local! {
+    /// A look is under way: all tasks up to this one have been looked at.
+    static LOOKED_TO: Cell<Option<i32>> = const { Cell::new(None) };
+    /// What it has found so far.
+    static FOUND_WANTS: Cell<bool> = const { Cell::new(false) };
     static CHECKED_AT: Cell<i64> = const { Cell::new(0) };
     static WANTS_LOOKS: Cell<bool> = const { Cell::new(false) };
 }
@@ -71,12 +77,36 @@ pub fn came_up(shared: &Shared, database: u32, now: Instant) -> Vec<Oid> {
     if !is_new && now.0 < next_check(shared, database) {
         return Vec::new();
     }
-    slot.schema_changed.store(false, Release);
-    CHECKED_AT.set(now.0);
-    follow::all();
-    let found = health::check();
-    WANTS_LOOKS.set(found.wants_looks);
-    found.to_adopt
+    if LOOKED_TO.get().is_none() {
+        slot.schema_changed.store(false, Release);
+        CHECKED_AT.set(now.0);
+        FOUND_WANTS.set(false);
+        LOOKED_TO.set(Some(i32::MIN));
+    }
+    look_at_tasks()
+}
+
+/// Goes on with the look at the tasks, portion by portion, for a moment.
+fn look_at_tasks() -> Vec<Oid> {
+    let until = clock::monotonic() + CHECK_TIME;
+    let mut to_adopt = Vec::new();
+    while let Some(after) = LOOKED_TO.get() {
+        // Under a savepoint: what one task brings about must not end everybody's pass.
+        let found = xact::savepoint(|| health::check(after)).unwrap_or_else(|failure| {
+            warning!("jittask cannot see whether tasks have what they need: {}", failure.message);
+            health::after_portion(after)
+        });
+        FOUND_WANTS.set(FOUND_WANTS.get() || found.wants_looks);
+        to_adopt.extend(found.to_adopt);
+        LOOKED_TO.set(found.last);
+        if clock::monotonic() > until {
+            break;
+        }
+    }
+    if LOOKED_TO.get().is_none() {
+        WANTS_LOOKS.set(FOUND_WANTS.get());
+    }
+    to_adopt
 }
 
 /// Counts the attempts of runs whose process died, and gives their entries, to be forgotten once that is committed: until
@@ -104,6 +134,9 @@ pub fn forget(shared: &Shared, counted: &[i64]) {
 
 /// When to see again whether tasks have what they need: at once after a change of the schema, but once a second at most.
 pub fn next_check(shared: &Shared, database: u32) -> i64 {
+    if LOOKED_TO.get().is_some() {
+        return CHECKED_AT.get();
+    }
     let is_changed = shared.database(database).is_some_and(|slot| slot.schema_changed.load(Acquire));
     let pause = match (is_changed, WANTS_LOOKS.get()) {
         (true, _) => CHECK_EVERY,

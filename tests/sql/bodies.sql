@@ -93,6 +93,17 @@ select definition ? 'body', definition ? 'language' from jittask.tasks where nam
 select jittask.create_scheduled_task('raises', '2100-01-01', body => $$raise exception 'never at creation'$$);
 select refused_scheduled($$body => 'insert into effect (what) values (1', language => 'sql'$$);
 select refused_scheduled($$body => 'insert into nowhere values (1)', language => 'sql'$$);
+-- Any trusted language will do, whoever made its validator.
+reset role;
+create function inner_test.look(function oid) returns void language plpgsql as $$ begin if (select prosrc = 'bad' from pg_proc where oid = function) then raise 'a bad body'; end if; end $$;
+create trusted language another handler plpgsql_call_handler validator inner_test.look;
+set role regress_owner;
+select jittask.create_scheduled_task('another', '2100-01-01', body => 'begin null; end', language => 'another');
+select refused_scheduled($$body => 'bad', language => 'another'$$);
+select jittask.drop_task('another');
+reset role;
+drop language another;
+set role regress_owner;
 
 -- outside a run
 select * from jittask.current_run();

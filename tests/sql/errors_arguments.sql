@@ -117,6 +117,24 @@ select refused_scheduled($$'tick', rule => 'every 1 day 2 hours'$$);
 select refused_scheduled($$'tick', repeat => 'daily', rule => 'FREQ=MONTHLY'$$);
 select refused_scheduled($$'tick', calendar => 'china'$$);
 
+-- Functions under the interface, called directly.
+select jittask.define_task(null, 0, '{}');
+select jittask.define_task('scheduled', 0, null);
+select * from jittask.preview_definition(null, 7, null);
+-- JSON that cannot be read.
+select jittask.import_task((repeat('[', 200) || repeat(']', 200))::jsonb);
+select jittask.import_task(('{"title": ' || repeat('{"a":', 130) || '1' || repeat('}', 130) || '}')::jsonb);
+select jittask.alter_task('any', (repeat('[', 2000) || repeat(']', 2000))::jsonb);
+select jittask.run_task('any', (repeat('[', 200) || repeat(']', 200))::jsonb);
+-- Numbers that no record has, and the last days.
+select jittask.cancel_record(-9223372036854775808), jittask.retry_record(0);
+select jittask.next_working_day('5874897-12-31'), jittask.next_working_day('4714-11-24 BC'), jittask.next_working_day('0001-12-31 BC'),
+    jittask.next_working_day('10000-01-01');
+select jittask.next_working_day('infinity');
+select jittask.create_calendar('last'), jittask.add_holiday('last', '5874897-12-31', 'last day');
+select jittask.next_working_day('5874897-12-31', 'last');
+select jittask.drop_calendar('last');
+
 -- An explicit null means the default.
 select jittask.create_date_task('All null', 'contract', 'due_on', 'remind', repeat => null, calendar => null, holiday_shift => null,
     skip_holidays => null, existing_rows => null, catch_up => null, catch_up_window => null, capture => null, max_attempts => null,

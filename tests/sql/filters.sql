@@ -133,6 +133,21 @@ select row_key from jittask.preview('again');
 select refused($$select jittask.alter_task('again', '{"filter": "id = 2) or (true"}')$$);
 select jittask.alter_task('again', '{"filter": null}');
 select row_key from jittask.preview('again');
+-- Names of columns may look like parts of the call; system columns, and types that hold less than the column, are no part of a filter.
+create table named (id int primary key, due_on date, "a, jittask_row.b" int, "c""d" text, "e.*)" smallint, f int);
+create index on named (due_on);
+select jittask.create_date_task('named', 'named', 'due_on', body => 'null', filter => '"a, jittask_row.b" = 1 and "c""d" = ''x'' and "e.*)" = 2');
+insert into named values (1, current_date + 10, 1, 'x', 2, 3), (2, current_date + 10, 1, 'y', 2, 3);
+select row_key from jittask.preview('named');
+select refused($$select jittask.create_date_task('t', 'named', 'due_on', body => 'null', filter => 'ctid is not null')$$);
+alter table named alter "c""d" type varchar(9), alter f type bigint;
+select row_key from jittask.preview('named');
+alter table named alter "e.*)" type int;
+select refused($$select * from jittask.preview('named')$$);
+select jittask.alter_task('named', '{"filter": "\"e.*)\" = 2"}');
+select row_key from jittask.preview('named');
+select jittask.drop_task('named');
+drop table named;
 -- What somebody's code raises while his filter is read keeps its SQLSTATE, whatever that is, and says where it came from.
 create function strict(text) returns boolean language plpgsql as $$ begin raise 'not so odd: %', $1 using errcode = 'JT001', hint = 'Be odd.'; end $$;
 create domain odd as text check (sieve.strict(value));

@@ -39,6 +39,12 @@ const BATCH_MICROS: i64 = 100_000;
 thread_local! {
     static STARTED_AT: Cell<Instant> = const { Cell::new(Instant(0)) };
     static MARKED: Cell<bool> = const { Cell::new(false) };
+    static HAS_RUN: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Did the last run come to a row at all? What is skipped or cancelled does not.
+pub fn has_run() -> bool {
+    HAS_RUN.get()
 }
 
 /// When the row that ran last started.
@@ -50,7 +56,7 @@ pub fn started_at() -> Instant {
 /// nobody would look again. In a transaction of the caller's.
 pub fn look_again(me: &Me, entry: &Entry) {
     let prepared = prepare::task(me, entry.task).filter(|prepared| prepared.task.problem.is_some());
-    if prepared.is_some_and(|prepared| prepared.plan().is_ok())
+    if prepared.is_some_and(|prepared| prepared.try_hold() && prepared.plan().is_ok())
         && !health::heal(entry.task)
         && let Some(home) = me.home()
     {
@@ -106,6 +112,8 @@ pub fn run(me: &Me, entry: &Entry, mode: Mode, try_: Try) {
     let (records, aside, retries) = Default::default();
     let mut batch = Batch { me, entry, mode, try_, records, aside, retries, last: None, timeout: i64::MAX };
     STARTED_AT.set(clock::now());
+    HAS_RUN.set(false);
+    record::begin();
     let prepared = prepare::task(me, entry.task);
     match prepared.as_ref().map(|prepared| &prepared.task) {
         None => batch.all(|| Outcome::Cancelled("dropped")),
@@ -190,7 +198,7 @@ impl Batch<'_> {
 
     fn execute(mut self, prepared: Option<Rc<Prepared>>, last_before: Option<Instant>) {
         let Some(prepared) = prepared else { return };
-        if prepared.task.relation.is_some_and(|relation| !lock::try_read(relation)) {
+        if prepared.task.relation.is_some_and(|relation| !lock::try_read(relation)) || !prepared.try_hold() {
             // The entry stays as it is.
             return self.me.locked.note(prepared.task.id);
         }
@@ -295,6 +303,7 @@ impl Batch<'_> {
     fn show(&self, position: usize) -> Instant {
         let now = clock::now();
         STARTED_AT.set(now);
+        HAS_RUN.set(true);
         let slot = self.me.slot;
         flight::note(self.entry.id, position as i32, now.0);
         slot.position.store(position as i32, Release);

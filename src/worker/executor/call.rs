@@ -9,7 +9,7 @@ use crate::catalog::function::Takes;
 use crate::catalog::places;
 use crate::catalog::record::Outcome;
 use crate::catalog::resolved::Resolved;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::pg::current_run::{self, Run};
 use crate::pg::tid::Tid;
 use crate::pg::{invoke, sql, user, xact};
@@ -45,11 +45,11 @@ pub struct Call {
     last_answer: Cell<Option<Answer>>,
 }
 
-/// How the function is called.
+/// How the function is called: by its OID, for its name may be another's by now.
 enum Way {
-    Direct(invoke::Function),
-    /// By a statement, where the server has to say something to each call: that it is not allowed, for example.
-    Statement(String),
+    Call(invoke::Function),
+    /// Not at all: the owner may not execute it any more. Its name, for the error.
+    Denied(String),
 }
 
 impl Call {
@@ -57,10 +57,9 @@ impl Call {
     pub fn prepare(prepared: Rc<Prepared>, entry: &Entry, last_before: Option<Instant>) -> Result<Call> {
         let plan = prepared.plan()?;
         let has_argument = plan.statements.is_some();
-        let function = if plan.callable.is_allowed && !invoke::is_watched() {
-            Way::Direct(invoke::Function::look_up(plan.callable.oid, has_argument))
-        } else {
-            Way::Statement(format!("select {}({})", plan.callable.name, if has_argument { "$1" } else { "" }))
+        let function = match plan.callable.is_allowed {
+            true => Way::Call(invoke::Function::look_up(plan.callable.oid, has_argument)),
+            false => Way::Denied(plan.callable.name.clone()),
         };
         Ok(Call {
             reader: plan.statements.as_ref().map(Reader::new),
@@ -232,11 +231,8 @@ impl Call {
         // What the function sets is undone at the end of the level, before the next row.
         let settings = user::Settings::begin();
         let result = match &self.function {
-            Way::Direct(function) => function.call(argument.and_then(|argument| argument.value())),
-            Way::Statement(statement) => {
-                let rows = sql::run(statement, argument.as_slice());
-                if rows.kind(1) == pgrx::pg_sys::VOIDOID { None } else { rows.text(0, 1) }
-            }
+            Way::Call(function) => function.call(argument.and_then(|argument| argument.value())),
+            Way::Denied(name) => Error::new(Kind::Denied, format!("permission denied for function {name}")).raise(),
         };
         settings.end();
         current_run::leave();
@@ -245,7 +241,7 @@ impl Call {
 
     /// After a call that failed: what the function's language keeps between calls may be in disorder.
     pub fn renew(&mut self) {
-        if let Way::Direct(function) = &mut self.function {
+        if let Way::Call(function) = &mut self.function {
             function.renew();
         }
     }

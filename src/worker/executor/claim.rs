@@ -7,16 +7,18 @@ use super::batch::{self, Mode, Try};
 use super::fault;
 use super::prepare;
 use super::turns::Turns;
+use super::unnoted::Attempt;
 use crate::catalog::agenda::{self, Entry};
 use crate::catalog::definition::TaskKind;
 use crate::catalog::home;
+use crate::catalog::owed;
+use crate::catalog::record;
 use crate::catalog::tally::Writer;
 use crate::pg::boundary::Failure;
 use crate::pg::shmem::{Interruption, QUICK};
 use crate::pg::{clock, current_run, session, user, worker, xact};
 use crate::worker::{attempt, events};
 use pgrx::prelude::*;
-use schedule::Instant;
 use std::cell::RefCell;
 use std::sync::atomic::Ordering::*;
 
@@ -145,6 +147,9 @@ fn more(me: &Me, first: Entry, begun: i64) {
 
 /// The entry as it was claimed. Together, but for rows that were put aside, and tasks whose last entry had some that fail.
 fn first_try(me: &Me, entry: &Entry) {
+    if entry.owes {
+        return attempt::pay(entry, Writer::Executor(me.index));
+    }
     if entry.alone {
         put_aside_before(me, entry, Try::UnderSavepoint);
         return;
@@ -238,7 +243,9 @@ fn after_failure(me: &Me, entry: Entry, failure: Failure) {
     }
     let position = usize::try_from(me.slot.position.load(Acquire)).unwrap_or_default();
     let locked = position.checked_sub(1).filter(|_| failure.is_lock());
-    let done = settle(me, &entry, &failure).unwrap_or_else(|| {
+    let started_at = batch::started_at();
+    let mut interruption = Interruption::None;
+    let done = settle(me, &entry, &failure, &mut interruption).unwrap_or_else(|| {
         let again = xact::run(|| {
             if let Some(entry) = agenda::hold(entry.id) {
                 batch::run(me, &entry, Mode::Savepoints, Try::Again(locked));
@@ -247,35 +254,38 @@ fn after_failure(me: &Me, entry: Entry, failure: Failure) {
         again.or_else(|failure| {
             events::forget();
             // The COMMIT failed although each row went well under its savepoint: all of them alone.
-            settle(me, &entry, &failure).unwrap_or_else(|| xact::run(|| put_all_aside(entry.id)))
+            settle(me, &entry, &failure, &mut interruption)
+                .unwrap_or_else(|| xact::undisturbed(|| agenda::put_all_aside(entry.id)))
         })
     });
     me.slot.rest();
     // A retry may be due while this executor is busy with something else.
     me.wake_scheduler();
-    if let Err(failure) = done {
-        warning!("jittask cannot note a failed attempt: {}", failure.message);
-        worker::wait_until(Instant(clock::now().0 + 200_000));
+    if let Err(why) = done {
+        me.unnoted.remember(me, Attempt::new(entry, failure, interruption, started_at), &why);
     }
 }
 
 /// What the failure is counted as, where it is clear which row is at fault: one that ran alone, or the one that was
-/// interrupted. None: the rows have to be tried one by one.
-fn settle(me: &Me, entry: &Entry, failure: &Failure) -> Option<Result<(), Failure>> {
+/// interrupted, which `interruption` says. None: the rows have to be tried one by one.
+fn settle(me: &Me, entry: &Entry, failure: &Failure, interruption: &mut Interruption) -> Option<Result<(), Failure>> {
     let position = me.slot.position.load(Acquire);
     if position == 0 && failure.is_cancel() && entry.keys.len() > 1 && !entry.alone {
         return settle_call(me, entry, failure);
     }
-    let interruption = me.slot.take_interruption(entry.id, position);
+    *interruption = me.slot.take_interruption(entry.id, position);
     me.slot.rest();
-    if entry.alone || entry.keys.len() == 1 {
-        return Some(xact::run(|| note(me, entry.id, failure, interruption)));
+    if is_refused_unrun(failure) {
+        return Some(xact::undisturbed(|| owed::wait(entry.id, entry.occurrence.due_at, &failure.message)));
     }
-    let is_interrupted = failure.is_cancel() || interruption == Interruption::Cancelled;
+    if entry.alone || entry.keys.len() == 1 {
+        return Some(xact::undisturbed(|| note(me, entry.id, failure, *interruption)));
+    }
+    let is_interrupted = failure.is_cancel() || *interruption == Interruption::Cancelled;
     (is_interrupted && position > 0).then(|| {
-        xact::run(|| {
-            put_all_aside(entry.id);
-            note(me, entry.id + i64::from(position - 1), failure, interruption);
+        xact::undisturbed(|| {
+            agenda::put_all_aside(entry.id);
+            note(me, entry.id + i64::from(position - 1), failure, *interruption);
         })
     })
 }
@@ -292,31 +302,28 @@ fn settle_call(me: &Me, entry: &Entry, failure: &Failure) -> Option<Result<(), F
         // It took too long: the rows are tried one by one, as after an error.
         _ => return None,
     };
-    Some(xact::run(|| {
-        put_all_aside(entry.id);
+    Some(xact::undisturbed(|| {
+        agenda::put_all_aside(entry.id);
         rows.for_each(|row| note(me, entry.id + i64::from(row), failure, why));
     }))
 }
 
-fn put_all_aside(entry: i64) {
-    if let Some(entry) = agenda::hold(entry) {
-        agenda::put_aside(&entry, &(0..entry.keys.len()).collect::<Vec<_>>());
-    }
+/// Was it a record that could not be written, of something that did not run: skipped, or cancelled?
+fn is_refused_unrun(failure: &Failure) -> bool {
+    record::was_refused() && !batch::has_run() && !failure.is_cancel()
 }
 
-/// The failure of a row that ran alone is an attempt.
+/// The failure of a row that ran alone is an attempt, also if it was its record that failed.
 fn note(me: &Me, entry: i64, failure: &Failure, interruption: Interruption) {
     let Some(entry) = agenda::hold(entry) else { return };
     let writer = Writer::Executor(me.index);
-    match interruption {
-        // Also where it failed by itself in the same moment: nobody wants it any more.
-        Interruption::Cancelled => attempt::cancelled(&entry, failure, batch::started_at(), writer),
-        // Meant for a row that had just ended: this one is not at fault.
-        Interruption::Another if failure.is_cancel() => {}
-        Interruption::Timeout if failure.is_cancel() => {
-            let failure = Failure { message: attempt::TIMED_OUT.to_string(), ..failure.clone() };
-            attempt::failed(&entry, &failure, batch::started_at(), writer);
-        }
-        _ => attempt::failed(&entry, failure, batch::started_at(), writer),
+    if is_refused_unrun(failure) {
+        return owed::wait(entry.id, entry.occurrence.due_at, &failure.message);
     }
+    if record::was_refused() && !failure.is_cancel() && interruption != Interruption::Cancelled {
+        let message = format!("its record cannot be written: {}", failure.message);
+        attempt::failed(&entry, &Failure { message, ..failure.clone() }, batch::started_at(), writer);
+        return owed::note(entry.id, &failure.message);
+    }
+    attempt::ended(&entry, failure, interruption, batch::started_at(), writer);
 }

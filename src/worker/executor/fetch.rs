@@ -1,9 +1,9 @@
 //! Reading the rows of an entry as they are at the moment of running: many in one statement, since one by one costs more
 //! than many a function; but what was read ahead counts only while the row version is the newest.
 
+use crate::catalog::filter::ROW_ALIAS;
 use crate::catalog::key;
 use crate::catalog::resolved::Resolved;
-use crate::catalog::task::ROW_ALIAS;
 use crate::pg::tid::{self, Tid};
 use crate::pg::version::{Place, Versions};
 use crate::pg::{sql, tuple};
@@ -112,7 +112,8 @@ impl Statements {
 
     /// Reads one row by its key, now.
     pub fn one(&self, resolved: &Resolved, key: &str) -> sql::Rows {
-        sql::run(&self.one, &key::values_of(key, &resolved.key))
+        let values = key::values_of(key, &resolved.key);
+        resolved.meaning().during(|| sql::run(&self.one, &values))
     }
 }
 
@@ -197,7 +198,8 @@ impl Ahead {
         let placed = places.iter().enumerate().filter_map(|(position, place)| Some(((*place)?, position)));
         let mut placed: Vec<(Tid, usize)> = placed.collect();
         placed.sort_unstable();
-        let rows = sql::run_by_keys(statement, &[tid::tids(placed.iter().map(|(place, _)| *place))]);
+        let places = [tid::tids(placed.iter().map(|(place, _)| *place))];
+        let rows = resolved.meaning().during(|| sql::run_by_keys(statement, &places));
         for row in 0..rows.len() {
             let at = Tid::of(&rows, row, PLACE).and_then(|place| placed.binary_search_by_key(&place, |at| at.0).ok());
             let Some((_, position)) = at.map(|at| placed[at]) else { continue };
@@ -217,7 +219,7 @@ impl Ahead {
         let portion: Vec<&str> = missing.iter().map(|position| keys[*position].as_str()).collect();
         let mut arguments = key::columns_of(&portion, &resolved.key);
         arguments.push(sql::arg(missing.iter().map(|position| *position as i32).collect::<Vec<i32>>()));
-        let rows = sql::run_by_keys(statement, &arguments);
+        let rows = resolved.meaning().during(|| sql::run_by_keys(statement, &arguments));
         for row in 0..rows.len() {
             let position = rows.get::<i32>(row, POSITION).and_then(|at| usize::try_from(at).ok());
             if let Some(position) = position.filter(|position| *position < keys.len()) {

@@ -18,7 +18,7 @@ const PER_ROW: usize = 10_000;
 #[derive(Clone)]
 pub struct Candidate {
     key: String,
-    hash: u128,
+    mark: u128,
     place: Option<Tid>,
 }
 
@@ -47,8 +47,8 @@ impl Scan<'_> {
         let Some((base, end)) = resolved.base_and_end(rows, row, columns + 1) else { return };
         let Some(key) = key::from_row(rows, row, 1, &resolved.key) else { return };
         let (schedule, zone) = (&resolved.timing.schedule, &resolved.timing.zone);
-        let hash = key::hash(resolved.task.id, &key);
-        let row = Candidate { key, hash, place: Tid::of(rows, row, columns + 3) };
+        let mark = key::mark(&key);
+        let row = Candidate { key, mark, place: Tid::of(rows, row, columns + 3) };
         let until = self.until;
         let mut due = schedule.occurrences(base, zone, end, from).take_while(|next| next.due_at < until).peekable();
         if seen != Seen::Scanned && due.peek().is_none_or(|next| next.due_at >= self.now) {
@@ -106,7 +106,7 @@ impl Scan<'_> {
     }
 
     fn note(&mut self, occurrence: Occurrence, row: &Candidate, verdict: Verdict) {
-        if !self.known.contains(&key::identity(row.hash, occurrence.nominal_at)) {
+        if !self.known.contains(&key::occurrence(row.mark, occurrence.nominal_at)) {
             self.found.push(Found { occurrence, row: row.clone(), verdict });
         }
     }
@@ -117,24 +117,24 @@ impl Scan<'_> {
         let task = &self.resolved.task;
         let mut late = Vec::new();
         let found = std::mem::take(&mut self.found);
-        let wanted: Vec<(u128, Instant)> =
-            found.iter().map(|found| (found.row.hash, found.occurrence.nominal_at)).collect();
+        let wanted: Vec<(&str, Instant)> =
+            found.iter().map(|found| (found.row.key.as_str(), found.occurrence.nominal_at)).collect();
         let known = record::known(task.id, &wanted);
         for (index, found) in found.into_iter().enumerate() {
-            let identity = key::identity(found.row.hash, found.occurrence.nominal_at);
-            if self.known.contains(&identity) {
+            let mark = key::occurrence(found.row.mark, found.occurrence.nominal_at);
+            if self.known.contains(&mark) {
                 continue;
             }
             match (known.get(&index), found.verdict) {
                 (None, Verdict::Enter) => {
                     self.counts.entered += 1;
-                    self.known.insert(identity);
+                    self.known.insert(mark);
                     let Candidate { key, place, .. } = found.row;
                     self.ready.push(New { occurrence: found.occurrence, key, place, made_up: false });
                 }
                 (Some(record), Verdict::Enter) if record.may_return => self.revive(record.id, found),
                 (None, Verdict::SkipLate) => {
-                    self.known.insert(identity);
+                    self.known.insert(mark);
                     late.push(found);
                 }
                 (None, Verdict::PassOver) => self.counts.passed_over += 1,
@@ -152,7 +152,7 @@ impl Scan<'_> {
         let task = &self.resolved.task;
         if record::take_back(id) {
             self.counts.skipped -= 1;
-            self.known.insert(key::identity(found.row.hash, found.occurrence.nominal_at));
+            self.known.insert(key::occurrence(found.row.mark, found.occurrence.nominal_at));
             enter::insert_revived(task, id, found.occurrence, &found.row.key);
         }
     }

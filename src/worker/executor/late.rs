@@ -4,13 +4,14 @@
 use super::Me;
 use crate::catalog::agenda::{self, Entry};
 use crate::catalog::definition::TaskKind;
-use crate::catalog::key::{self, NO_ROW};
+use crate::catalog::key::NO_ROW;
 use crate::catalog::record::{self, Outcome, Record};
+use crate::catalog::series;
 use crate::catalog::tally::{self, Counts, Writer};
 use crate::catalog::task::Task;
 use crate::pg::clock;
 use crate::worker::events;
-use schedule::{CatchUp, Cycle, Instant};
+use schedule::{Base, CatchUp, Cycle, Instant};
 use std::sync::atomic::Ordering::*;
 
 /// What becomes of an entry.
@@ -54,9 +55,19 @@ pub fn judge(me: &Me, entry: &Entry, task: &Task) -> Lateness {
         }
         CatchUp::Last => match agenda::last_due_before(task.id, up_since) {
             Some(last) if last > entry.occurrence.due_at => Lateness::Skipped,
+            _ if is_behind(task, up_since) => Lateness::Skipped,
             _ => run(true),
         },
     }
+}
+
+/// Will the scheduler enter more that was due before `until`? It does so a portion at a time, where very much was missed.
+fn is_behind(task: &Task, until: Instant) -> bool {
+    let (Some(planned), Ok(timing)) = (series::get(task.id), task.timing()) else { return false };
+    let (Some(base), true) = (timing.start_at, planned.due_at < until) else { return false };
+    let from = Instant(planned.due_at.0 + 1);
+    let next = timing.schedule.occurrences(Base::Instant(base), &timing.zone, timing.end_at, from).next();
+    next.is_some_and(|next| next.due_at < until)
 }
 
 /// Since when somebody is there.
@@ -85,14 +96,14 @@ pub fn pass_over(me: &Me, entry: &Entry, task: &Task) {
 pub fn skip_others(me: &Me, entry: &Entry, task: &Task) {
     let Ok(timing) = task.timing() else { return };
     let until = match timing.catch_up {
-        CatchUp::Last => agenda::last_due_before(task.id, up_since(me)),
+        CatchUp::Last if !is_behind(task, up_since(me)) => agenda::last_due_before(task.id, up_since(me)),
         _ => Some(up_since(me)),
     };
     if let Some(until) = until.filter(|_| task.kind == TaskKind::Scheduled) {
         let from = Instant(entry.occurrence.due_at.0 + 1);
         let others = agenda::take_due(task.id, from, until, AT_ONCE);
-        let identity = |other: &Entry| (key::hash(task.id, NO_ROW), other.occurrence.nominal_at);
-        let recorded = record::known(task.id, &others.iter().map(identity).collect::<Vec<_>>());
+        let wanted = |other: &Entry| (NO_ROW, other.occurrence.nominal_at);
+        let recorded = record::known(task.id, &others.iter().map(wanted).collect::<Vec<_>>());
         let open = (0..others.len()).filter(|index| !recorded.contains_key(index));
         let records: Vec<Record> =
             open.map(|index| Record::of(&others[index], 0, Outcome::Skipped("catch_up"))).collect();

@@ -16,7 +16,12 @@ pub struct Locked(RefCell<Vec<(i32, Instant)>>);
 impl Locked {
     /// The task's table is locked.
     pub fn note(&self, task: i32) {
-        self.0.borrow_mut().push((task, Instant(clock::now().0 + PAUSE)));
+        self.leave(task, Instant(clock::now().0 + PAUSE));
+    }
+
+    /// For another reason it is left alone until then.
+    pub fn leave(&self, task: i32, until: Instant) {
+        self.0.borrow_mut().push((task, until));
     }
 
     /// Those to leave alone now.

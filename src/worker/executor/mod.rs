@@ -13,8 +13,9 @@ mod plan;
 mod prepare;
 mod scan;
 mod turns;
+mod unnoted;
 
-use crate::catalog::due;
+use crate::catalog::{due, path};
 use crate::pg::shmem::{self, Database, Death, Executor, Interruption, Shared};
 use crate::pg::{clock, flight, invalidation, sql, user, worker, xact};
 use crate::settings;
@@ -55,8 +56,12 @@ pub struct Me {
     wake_at_end: Cell<bool>,
     /// While it is busy, no sweep before this. Microseconds since 1970.
     sweep_after: Cell<i64>,
+    /// When it planned tasks for which shared memory has no room. Microseconds since 1970.
+    unlimited: RefCell<HashMap<i64, i64>>,
     /// Tasks that it leaves alone for a moment.
     pub locked: locked::Locked,
+    /// Failed attempts that it could not note.
+    unnoted: unnoted::Unnoted,
 }
 
 #[unsafe(no_mangle)]
@@ -75,6 +80,9 @@ extern "C-unwind" fn jittask_executor(argument: pgrx::pg_sys::Datum) {
     if user::current() != owner || user::session() != owner {
         error!("jittask executor is not connected as its owner; check ALTER ROLE … SET role");
     }
+    if let Err(failure) = xact::run(path::keep_to_superusers) {
+        error!("jittask executor cannot set its search_path: {}", failure.message);
+    }
     slot.connected.store(true, Release);
     invalidation::listen();
     let me = Me {
@@ -90,7 +98,9 @@ extern "C-unwind" fn jittask_executor(argument: pgrx::pg_sys::Datum) {
         is_entry_done: Cell::new(false),
         wake_at_end: Cell::new(false),
         sweep_after: Cell::new(clock::now().0 + 500_000),
+        unlimited: Default::default(),
         locked: Default::default(),
+        unnoted: Default::default(),
     };
     work(&me);
     worker::exit(0)
@@ -121,6 +131,7 @@ extern "C-unwind" fn leave(_code: i32, argument: pgrx::pg_sys::Datum) {
     }
     slot.rest();
     slot.entry.store(0, Release);
+    slot.unnoted.iter().for_each(|entry| entry.store(0, Release));
     slot.task.store(0, Release);
     slot.busy.store(false, Release);
     slot.process.leave();
@@ -193,6 +204,7 @@ fn work(me: &Me) {
         if worked {
             me.wake_scheduler();
         }
+        me.unnoted.note(me);
         worked |= claim::one(me, &mut turns, was_idle);
         was_idle = !worked;
         had_nothing = !worked;
@@ -204,6 +216,9 @@ fn work(me: &Me) {
             continue;
         }
         if me.slot.look.load(Acquire) {
+            if must_yield(me, true) {
+                return;
+            }
             continue;
         }
         me.slot.busy.store(false, Release);

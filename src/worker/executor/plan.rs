@@ -6,18 +6,19 @@
 use super::Me;
 use super::prepare;
 use super::scan::{self, Scan, Seen};
+use crate::catalog::capture::{self, Candidates};
 use crate::catalog::resolved::Resolved;
 use crate::catalog::task::{self, Task, Watched};
-use crate::catalog::{adopt, capture, home, tally};
+use crate::catalog::{adopt, home, tally};
 use crate::error::OrRaise;
 use crate::pg::boundary::Failure;
+use crate::pg::captures;
 use crate::pg::shmem::Limit;
 use crate::pg::{clock, counters, lock, user, worker, xact};
 use crate::worker::events;
 use crate::worker::need::{self, Need};
 use pgrx::prelude::*;
 use schedule::Instant;
-use std::collections::HashSet;
 use std::sync::atomic::Ordering::*;
 
 /// A table that somebody has locked is tried again after this; microseconds.
@@ -25,6 +26,8 @@ const LOCKED_PAUSE: i64 = 500_000;
 
 /// What was due this long ago is looked through at once, what was due earlier in a sweep. Microseconds.
 const RECENT: i64 = 60_000_000;
+/// A round over the tasks begins no further one after this long. Microseconds.
+const ROUND: i64 = 100_000;
 /// Sweeps take this much of one pass over all tasks, and a step of one about this much. Microseconds.
 const SWEEP: i64 = 200_000;
 const STEP: i64 = 50_000;
@@ -42,6 +45,11 @@ pub fn all(me: &Me, was_idle: bool) -> bool {
     let begun = clock::now().0;
     let sweep_until = if was_idle || begun >= me.sweep_after.get() { begun + SWEEP } else { 0 };
     for task in tasks {
+        // The rest comes in the next round, when what is due has had its turn, and whoever waits for this slot his.
+        if clock::now().0 - begun > ROUND {
+            me.slot.look.store(true, Release);
+            break;
+        }
         events::forget();
         match xact::run(|| one(me, &task, sweep_until)) {
             Ok(done) => {
@@ -51,8 +59,7 @@ pub fn all(me: &Me, was_idle: bool) -> bool {
             }
             Err(failure) if is_passing(&failure) => {
                 // Nothing is known any more of how far it is planned: it may have been by an older definition.
-                me.shared.forget_limit(task.token);
-                if let Some(limit) = me.shared.limit_or_new(task.token) {
+                if let Some(limit) = me.shared.renew_limit(task.token, me.owner.to_u32()) {
                     limit.retry_at.store(clock::now().0 + LOCKED_PAUSE, Release);
                 }
             }
@@ -64,11 +71,18 @@ pub fn all(me: &Me, was_idle: bool) -> bool {
                     limit.scanned_at.store(0, Release);
                 }
                 // A candidate that cannot be read must not stop the task for good: the next scan finds the good ones.
+                let captured = me.shared.limit(task.token).and_then(|limit| limit.captures.waiting());
                 let noted = xact::run(|| {
-                    capture::discard(task.token);
+                    if let Some(captured) = captured {
+                        capture::discard(task.token, captured.blocks());
+                    }
                     task::set_plan_problem(task.id, Some(&failure.message));
                 });
-                noted.unwrap_or_else(|failure| warning!("jittask cannot note a problem: {}", failure.message));
+                match (noted, me.shared.limit(task.token), captured) {
+                    (Ok(()), Some(limit), Some(captured)) => limit.captures.taken(captured, None),
+                    (Err(failure), ..) => warning!("jittask cannot note a problem: {}", failure.message),
+                    _ => {}
+                }
             }
         }
     }
@@ -94,15 +108,19 @@ fn in_need(me: &Me) -> Vec<Watched> {
         return Vec::new();
     }
     let (now, mut tasks) = (clock::now(), task::planned_for(me.owner));
-    let captured: HashSet<i64> = capture::waiting().into_iter().map(|(token, _)| token).collect();
     let limit = |task: &Watched| me.shared.limit(task.token);
+    let is_captured = |task: &Watched| limit(task).is_some_and(|limit| need::is_captured(limit, now));
     let asks = |task: &&Watched| limit(task).is_some_and(|limit| need::asks_for_changes(limit, now));
     let signatures = counters::of(tasks.iter().filter(asks).filter_map(|task| task.relation));
+    let unlimited = me.unlimited.borrow();
     tasks.retain(|task| {
         let signature = task.relation.and_then(|relation| signatures.get(&relation.to_u32()).copied());
         task.has_new_table
-            || captured.contains(&task.token)
-            || limit(task).is_none_or(|limit| !matches!(need::of(limit, signature, now), Need::Nothing(_)))
+            || is_captured(task)
+            || match limit(task) {
+                Some(limit) => !matches!(need::of(limit, signature, now), Need::Nothing(_)),
+                None => now.0 >= unlimited.get(&task.token).map_or(0, |planned_at| planned_at + need::scan_interval()),
+            }
     });
     tasks
 }
@@ -112,8 +130,11 @@ fn in_need(me: &Me) -> Vec<Watched> {
 struct Done {
     /// So many occurrences came into the agenda.
     entered: i64,
-    /// Which limit it was planned by: it may have been forgotten meanwhile, and made anew for another definition.
-    closing_xid: u64,
+    /// What was captured and taken, and where the rest of it begins.
+    captured: Option<(captures::Waiting, Option<u32>)>,
+    /// By which limit it was planned: it may have been forgotten meanwhile, and made anew for another definition or for rows
+    /// that were not seen. None: there was no room for one, or nothing to plan.
+    limit: Option<u64>,
     /// The window was, up to there: whom the scan's snapshot saw as running, and when it began.
     scan: Option<(u64, Instant)>,
     until: i64,
@@ -142,20 +163,30 @@ fn one(me: &Me, task: &Watched, sweep_until: i64) -> Done {
         return done;
     }
     let now = clock::now();
+    // Not waited for, or the owner's other tasks would wait too.
+    let is_locked = || {
+        let limit = me.shared.limit(task.token);
+        limit.into_iter().for_each(|limit| limit.retry_at.store(now.0 + LOCKED_PAUSE, Release));
+    };
     if task.relation.is_some_and(|relation| !lock::try_read(relation)) {
-        // Not waited for, or the owner's other tasks would wait too.
-        if let Some(limit) = me.shared.limit(task.token) {
-            limit.retry_at.store(now.0 + LOCKED_PAUSE, Release);
-        }
+        is_locked();
         return done;
     }
     // Under these locks it is as it is looked up now. Whoever changed it meanwhile has the scheduler look again.
     let Some(prepared) = prepare::task(me, task.id).filter(|prepared| is_unchanged(&prepared.task, task)) else {
         return done;
     };
+    if !prepared.try_hold() {
+        is_locked();
+        return done;
+    }
     xact::commit_without_waiting();
     let (id, token) = (task.id, task.token);
-    let limit = me.shared.limit_or_new(token);
+    let limit = me.shared.limit_or_new(token, me.owner.to_u32());
+    done.limit = limit.map(Limit::serial);
+    if limit.is_none() {
+        me.unlimited.borrow_mut().insert(token, clock::now().0);
+    }
     // Counters and need before anything is read: what is written from here on shows at the next pass.
     let asked = task.relation.filter(|_| limit.is_some_and(|limit| need::asks_for_changes(limit, now)));
     let signature = asked.and_then(|relation| counters::of(std::iter::once(relation)).into_values().next());
@@ -174,7 +205,14 @@ fn one(me: &Me, task: &Watched, sweep_until: i64) -> Done {
     let xmin = xact::snapshot_xmin();
     let until = limit.map_or(now.0 + need::horizon(), |limit| limit.planned_to.load(Acquire));
     let mut scan = Scan::begin(resolved, now, until);
-    let candidates = capture::take(token, resolved.target.relation);
+    // Before the snapshot that sees it. Without a limit nobody knows where anything lies.
+    let captured = limit.and_then(|limit| limit.captures.waiting());
+    let candidates = match (limit, captured) {
+        (Some(_), None) => Candidates::default(),
+        (_, captured) => {
+            capture::take(token, resolved.target.relation, captured.and_then(|captured| captured.blocks()))
+        }
+    };
     let need = if candidates.everything { Need::Everything } else { need };
     let behind_to = limit.map_or(0, |limit| limit.behind_to.load(Acquire));
     look_through(&mut scan, need, limit, now);
@@ -191,9 +229,10 @@ fn one(me: &Me, task: &Watched, sweep_until: i64) -> Done {
     scan.rows(&candidates.others, Seen::Changed);
     let counts = scan.finish();
     settings.end();
-    if candidates.are_more {
+    if candidates.rest.is_some() {
         me.slot.look.store(true, Release);
     }
+    done.captured = captured.map(|captured| (captured, candidates.rest));
     // What was planned by an older definition would not be withdrawn by whoever changes it just now. From here on he waits.
     if !prepare::hold(&prepared) {
         Failure::changed("the task was changed while it was planned").raise();
@@ -212,15 +251,17 @@ fn one(me: &Me, task: &Watched, sweep_until: i64) -> Done {
     }
     done.entered = counts.entered;
     done.until = until;
-    done.closing_xid = limit.map_or(0, |limit| limit.closing_xid.load(Acquire));
     done
 }
 
 impl Done {
     /// After the commit.
     fn note(self, me: &Me, token: i64) {
-        let is_same = |limit: &&Limit| limit.closing_xid.load(Acquire) == self.closing_xid;
+        let is_same = |limit: &&Limit| Some(limit.serial()) == self.limit;
         let Some(limit) = me.shared.limit(token).filter(is_same) else { return };
+        if let Some((captured, rest)) = self.captured {
+            limit.captures.taken(captured, rest);
+        }
         if let Some(from) = self.sweep_from {
             limit.behind_to.store(from, Release);
         }
@@ -296,7 +337,8 @@ fn sweep(scan: &mut Scan, limit: &Limit, mut to: i64, until: i64) -> Option<Swep
 
 /// Moves the horizon on, in shared memory, where the triggers read it.
 fn publish(limit: &Limit, resolved: &Resolved, now: Instant) {
-    if !need::must_extend(limit, now) {
+    // Somebody may have taken the slot for another task.
+    if !limit.is_of(resolved.task.token) || !need::must_extend(limit, now) {
         return;
     }
     let until = Instant(now.0 + need::horizon());

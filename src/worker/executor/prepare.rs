@@ -9,8 +9,11 @@ use crate::catalog::function::Callable;
 use crate::catalog::resolved::Resolved;
 use crate::catalog::task::{self, Task, Version};
 use crate::error::{Error, Kind, Result};
+use crate::pg::lock::{self, Object};
 use crate::pg::{invalidation, user, xact};
+use crate::settings;
 use std::cell::OnceCell;
+use std::collections::HashSet;
 use std::rc::Rc;
 
 /// So many tasks are kept.
@@ -22,6 +25,7 @@ pub struct Prepared {
     generation: u64,
     /// The task.
     pub task: Task,
+    held: OnceCell<HashSet<Object>>,
     resolved: OnceCell<Resolved>,
     plan: OnceCell<Plan>,
 }
@@ -42,15 +46,17 @@ pub struct Plan {
 
 /// The task, as it is now; None if it is gone.
 pub fn task(me: &Me, id: i32) -> Option<Rc<Prepared>> {
+    // What must not change between now and its use is held first.
+    let kept = me.prepared.borrow().get(&id).filter(|kept| kept.hold_again()).cloned();
     // Before anything is looked up: a change from now on shows at the next entry.
     let generation = invalidation::generation();
     let version = task::version(id)?;
-    let kept = me.prepared.borrow().get(&id).cloned();
     if let Some(kept) = kept.filter(|kept| kept.generation == generation && kept.version == version) {
         return Some(kept);
     }
     let task = task::by_id(id)?;
-    let prepared = Rc::new(Prepared { version, generation, task, resolved: OnceCell::new(), plan: OnceCell::new() });
+    let (held, resolved, plan) = Default::default();
+    let prepared = Rc::new(Prepared { version, generation, task, held, resolved, plan });
     let mut all = me.prepared.borrow_mut();
     if all.len() >= MOST {
         all.clear();
@@ -67,6 +73,19 @@ pub fn hold(prepared: &Prepared) -> bool {
 }
 
 impl Prepared {
+    /// Holds what a superuser's task calls and reads, so that it is the same when it is used as when it is looked up. Before
+    /// [`Prepared::plan`] and [`Prepared::resolved`]; false: somebody is just changing it, and it is to be left for a moment.
+    pub fn try_hold(&self) -> bool {
+        if self.held.get().is_some() {
+            return self.hold_again();
+        }
+        self.task.try_hold().is_some_and(|held| self.held.set(held).is_ok())
+    }
+
+    fn hold_again(&self) -> bool {
+        self.held.get().is_none_or(|held| held.iter().all(|object| lock::read(*object, false)))
+    }
+
     /// Looks up function and table; what is wrong with them is looked at again the next time.
     pub fn plan(&self) -> Result<&Plan> {
         look_up_once(&self.plan, || Plan::look_up(self))
@@ -91,8 +110,10 @@ impl Plan {
         let task = &prepared.task;
         check_owner(task)?;
         let callable = task.function.callable().map_err(|problem| Error::new(Kind::NoFunction, problem))?;
-        task.check_superuser(None)?;
-        let timeout = schedule::span_micros(task.timing()?.timeout);
+        task.check_superuser(None, None)?;
+        // The setting may have been lowered since the task was made.
+        let longest = i64::from(settings::MAX_TIMEOUT.get()) * 1_000_000;
+        let timeout = schedule::span_micros(task.timing()?.timeout).min(longest);
         let resolved = task.relation.is_some().then(|| prepared.resolved()).transpose()?;
         if task.kind == TaskKind::DateField && resolved.is_none() {
             return Err(Error::new(

@@ -5,10 +5,10 @@
 use super::found::Found;
 use crate::catalog::agenda;
 use crate::catalog::enter::New;
+use crate::catalog::filter::ROW_ALIAS;
 use crate::catalog::key;
 use crate::catalog::resolved::Resolved;
 use crate::catalog::tally::Counts;
-use crate::catalog::task::ROW_ALIAS;
 use crate::pg::{clock, memory, sql, value};
 use schedule::{BaseRange, ColumnKind, Instant};
 use std::collections::HashSet;
@@ -38,7 +38,7 @@ pub struct Scan<'a> {
     /// Oldest due time that a captured row may still have.
     captured_floor: Instant,
     /// What is in the agenda with a nominal instant in this range.
-    pub(super) known: HashSet<u128>,
+    pub(super) known: HashSet<key::Occurrence>,
     known_range: Option<(Instant, Instant)>,
     pub(super) found: Vec<Found>,
     pub(super) ready: Vec<New>,
@@ -96,7 +96,7 @@ impl<'a> Scan<'a> {
         }
         self.know_all();
         let (statement, arguments) = self.window_statement(&ranges);
-        let mut cursor = sql::cursor(&statement, &arguments);
+        let mut cursor = self.resolved.meaning().during(|| sql::cursor(&statement, &arguments));
         while memory::scratch(|| {
             let rows = cursor.fetch(PORTION as i64);
             for row in 0..rows.len() {
@@ -136,11 +136,14 @@ impl<'a> Scan<'a> {
 
     fn lowest(&self) -> Option<chrono::NaiveDateTime> {
         let statement = format!(
-            "select pg_catalog.min({}) from {} as {ROW_ALIAS} where {0} operator(pg_catalog.>) '-infinity'",
+            "select pg_catalog.min({}) from {} as {ROW_ALIAS} where {0} operator(pg_catalog.>) $1",
             self.resolved.column_sql(),
             self.resolved.target.sql_name
         );
-        let rows = sql::once(&statement, &[]);
+        // Not as a literal, which would be read as of whatever type the column is: somebody's code, perhaps.
+        let infinity = value::minus_infinity(self.resolved.column_kind);
+        let infinity = sql::datum(value::type_of(self.resolved.column_kind), Some(infinity));
+        let rows = self.resolved.meaning().during(|| sql::once(&statement, &[infinity]));
         match value::base(self.resolved.column_kind, rows.datum(0, 1)?)? {
             schedule::Base::Date(date) => date.and_hms_opt(0, 0, 0),
             schedule::Base::Local(local) => Some(local),
@@ -221,10 +224,11 @@ impl<'a> Scan<'a> {
             resolved.target.sql_name,
             equal.join(" and ")
         );
-        for portion in keys.chunks(PORTION) {
+        for portion in key::portions(keys, PORTION, String::as_str) {
             let portion: Vec<&str> = portion.iter().map(String::as_str).collect();
             memory::scratch(|| {
-                let rows = sql::run_by_keys(&statement, &key::columns_of(&portion, &resolved.key));
+                let columns = key::columns_of(&portion, &resolved.key);
+                let rows = resolved.meaning().during(|| sql::run_by_keys(&statement, &columns));
                 for row in 0..rows.len() {
                     self.consider(&rows, row, self.captured_floor, seen);
                 }

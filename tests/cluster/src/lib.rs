@@ -25,6 +25,7 @@ mod clock;
 mod command;
 mod contracts;
 mod lifecycle;
+mod load;
 mod options;
 mod page;
 pub mod processes;
@@ -37,6 +38,7 @@ mod tree;
 
 pub use contracts::{CONTRACTS, fall_due};
 pub use lifecycle::{Cluster, Mode};
+pub use load::Load;
 pub use options::Options;
 pub use postgres;
 pub use processes::Process;

@@ -5,12 +5,23 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use postgres::Client;
 
 use crate::lifecycle::Cluster;
+use crate::load::Load;
 use crate::ready::one;
 
 /// How long anything that should happen now may take on a slow machine.
 pub const SOON: Duration = Duration::from_secs(30);
 
 impl Cluster {
+    /// Waits until the query, run by the superuser, gives true, for so many seconds of an idle machine ([`Load`]).
+    ///
+    /// # Panics
+    /// When it takes longer.
+    pub fn wait_within(&self, limit: f64, query: &str) {
+        let load = Load::watch();
+        self.wait_for(SOON, query);
+        load.assert_over_within(limit, query);
+    }
+
     /// Waits until this many occurrences have ended, whatever the end.
     ///
     /// # Panics

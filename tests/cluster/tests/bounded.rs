@@ -3,12 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use cluster::Cluster;
 use cluster::postgres::Client;
 use cluster::postgres::error::SqlState;
+use cluster::{Cluster, Load};
 
-/// The bound for one evaluation in a release build, beside what a session and a busy machine add.
-const BOUND: Duration = Duration::from_millis(50);
+/// The bound for one evaluation in a release build, beside what a session adds. Seconds.
+const BOUND: f64 = 0.05;
 /// The best of so many counts: the bound is for the evaluation, not for the machine's other work.
 const TRIES: usize = 5;
 
@@ -89,7 +89,7 @@ fn every_evaluation_is_bounded() {
              do $$ begin perform jittask.add_holiday('closed', date '2026-01-03' + day, 'Closed') from generate_series(0, 390) day; end $$",
         )
         .unwrap();
-    let mut slow = Vec::new();
+    let (load, mut slow) = (Load::watch(), Vec::new());
     for (start, rule, rest) in NASTY {
         let comma = if rest.is_empty() { "" } else { ", " };
         let query =
@@ -102,9 +102,9 @@ fn every_evaluation_is_bounded() {
         };
         println!("{best:>9.1?} {shown:>8}: {start} {rule} {rest}");
         assert!(found.is_ok() || found == Err(SqlState::INVALID_PARAMETER_VALUE), "{query}: {shown}");
-        slow.extend((best > BOUND).then(|| format!("{best:.1?}: {query}")));
+        slow.extend((best.as_secs_f64() > load.allows(BOUND)).then(|| format!("{best:.1?}: {query}")));
     }
-    assert!(slow.is_empty(), "slower than {BOUND:?}: {slow:#?}");
+    assert!(slow.is_empty(), "slower than {BOUND} s: {slow:#?}");
 }
 
 /// A million members, each worked out: the statement ends soon after it is told to, in whatever the search is.
@@ -127,10 +127,10 @@ fn long_previews_are_interrupted() {
             '2026-01-01'::timestamptz + g * interval '1 day', 'custom'";
         let query = format!("{many}, '{rule}', count => 100000{rest}) offset 0) p");
         session.batch_execute("set statement_timeout = '300ms'").unwrap();
+        let load = Load::watch();
         let (taken, found) = timed(&mut session, &query);
         assert_eq!(found, Err(SqlState::QUERY_CANCELED), "{rule}");
-        assert!(taken < Duration::from_secs(3), "{rule} went on for {taken:?}");
-        println!("{taken:>9.1?}: {rule}{rest}");
+        load.assert_within(3.0, taken.as_secs_f64(), rule);
         // The session goes on as if nothing had been.
         session.batch_execute("reset statement_timeout").unwrap();
         let (_, found) = timed(

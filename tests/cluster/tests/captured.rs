@@ -179,3 +179,30 @@ fn a_task_that_is_altered_while_it_is_planned() {
     assert_eq!(one::<String>(&mut session, end), "completed 00:00:04");
     nothing_unaccounted(&mut session);
 }
+
+#[test]
+fn a_task_that_is_forgotten_while_it_is_planned_is_planned_again() {
+    let cluster = Cluster::ready(&[("jittask.scan_interval", "1h")]);
+    cluster.app_sql(OUTBOX);
+    cluster.app_sql(
+        "create table contract (id int primary key, due timestamptz);
+         create function run(contract) returns void language sql as $$ insert into public.outbox values ($1.id) $$;
+         create function slowly(int) returns boolean immutable language plpgsql as $$ begin perform pg_sleep(0.5); return true; end $$;
+         select jittask.create_date_task('t', 'contract', 'due', 'run', filter => 'slowly(id)')",
+    );
+    // So that nothing can be noted: each write has the task planned anew.
+    cluster
+        .connect("postgres")
+        .batch_execute(
+            "create function public.no() returns trigger language plpgsql as $$ begin raise 'no'; end $$;
+         create trigger no before insert on jittask.capture for each row execute function public.no()",
+        )
+        .unwrap();
+    cluster.app_sql("insert into contract select id, now() from generate_series(1, 4) id");
+    cluster.wait_for(
+        SOON,
+        "select exists (select from pg_stat_activity where wait_event = 'PgSleep' and backend_type like 'jittask%')",
+    );
+    cluster.app_sql("insert into contract values (5, now())");
+    cluster.wait_for(SOON, "select count(distinct id) = 5 and count(*) = 5 from outbox");
+}

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use cluster::postgres::Client;
-use cluster::{Cluster, all, one};
+use cluster::{Cluster, Load, all, one};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -240,6 +240,7 @@ fn a_locked_row_delays_only_itself() {
              $$ insert into outbox values ($1.id); update contract set n = n + 1 where id = $1.id $$;",
         ", max_attempts => 1",
     );
+    let load = Load::watch();
     let mut locker = cluster.app();
     let mut locking = locker.transaction().unwrap();
     locking.execute("select from contract where id = 50 for update", &[]).unwrap();
@@ -249,8 +250,7 @@ fn a_locked_row_delays_only_itself() {
         &mut session,
         "select extract(epoch from max(started_at - due_at))::float8 from jittask.records where status = 'completed'",
     );
-    println!("99 rows beside a locked one started at most {late:.3} s late");
-    assert!(late < 0.5, "99 rows beside a locked one started up to {late:.3} s late");
+    load.assert_within(0.5, late, "the lateness of 99 rows beside a locked one");
     // It waits by itself, alone.
     cluster.wait_for(
         SOON,

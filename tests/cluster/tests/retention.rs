@@ -55,6 +55,10 @@ fn a_plain_role_finds_records_by_an_index() {
     let cluster = Cluster::ready(&[("jittask.record_retention", "0")]);
     let records = records();
     filled(&cluster, records);
+    let pages: i64 = one(
+        &mut cluster.connect("postgres"),
+        "select relpages::bigint from pg_class where oid = 'jittask.record'::regclass",
+    );
     let mut session = cluster.app();
     for (what, condition) in QUESTIONS {
         let query = format!("select * from jittask.records where {condition}");
@@ -64,9 +68,16 @@ fn a_plain_role_finds_records_by_an_index() {
         let found = session.query(&query, &[]).unwrap().len();
         assert!(found > 0, "{what}: nothing found");
         let best = (0..3).map(|_| timed(&mut session, &query)).min().unwrap();
-        println!("{what}: {found} of {records} records in {best:?}");
-        assert!(best < Duration::from_millis(50), "{what} took {best:?}: {plan:#?}");
+        let read = pages_read(&plan);
+        println!("{what}: {found} of {records} records in {best:?}, {read} of {pages} pages");
+        assert!(read < pages / 50, "{what} reads {read} of {pages} pages: {plan:#?}");
     }
+}
+
+/// By the whole statement: its first line of buffers, `Buffers: shared hit=254 read=2`.
+fn pages_read(plan: &[String]) -> i64 {
+    let line = plan.iter().find(|line| line.contains("Buffers: shared")).unwrap();
+    line.split([' ', '=']).filter_map(|word| word.parse::<i64>().ok()).sum()
 }
 
 /// Older than record_retention and than the task's own window, in portions that keep nobody waiting.

@@ -2,12 +2,7 @@
 
 mod attack;
 
-use attack::{attempt, cluster, code, loot, number, session, text, wait_for};
-
-/// Code that notes as whom it runs. `note` is SECURITY INVOKER: whoever runs it lends it his rights.
-const NOTE: &str = "create function mallory.note(what text) returns boolean language plpgsql as
-    $$ begin insert into public.loot values (what, current_user, session_user); return true; end $$;
-    grant usage on schema mallory to public";
+use attack::{NOTE, attempt, cluster, code, loot, number, session, text, wait_for};
 
 #[test]
 fn the_function_is_its_owner_and_stays_it() {

@@ -4,12 +4,8 @@ mod attack;
 
 use std::time::Duration;
 
-use attack::{attempt, cluster, code, loot, session, wait_for};
+use attack::{NOTE, attempt, cluster, code, loot, session, wait_for};
 use cluster::{Cluster, SOON};
-
-const NOTE: &str = "create function mallory.note(what text) returns boolean language plpgsql as
-    $$ begin insert into public.loot values (what, current_user, session_user); return true; end $$;
-    grant usage on schema mallory to public";
 
 fn assert_alive(cluster: &Cluster) {
     cluster.wait_until("a new session", SOON, || cluster.try_connect("postgres", "bob").ok());
@@ -71,7 +67,8 @@ fn a_key_changes_its_type_while_it_is_waited_for() {
     assert_alive(&cluster);
 }
 
-/// Nobody makes a function that a filter's call could mean as well, not even for a type that its column has only later.
+/// Nobody makes a function that a filter's call could mean as well, and a column that becomes longer and short again is as
+/// it was.
 #[test]
 fn a_second_function_of_a_filters_name() {
     let cluster = cluster(&[("jittask.scan_interval", "500ms")]);
@@ -93,16 +90,17 @@ fn a_second_function_of_a_filters_name() {
         let create = format!(
             "create function jittask_filter.{name}({parameters}) returns boolean language sql as $$ select mallory.note('filter') $$"
         );
-        assert_eq!(code(mallory.batch_execute(&create)), "42710", "{parameters}");
+        assert_eq!(code(mallory.batch_execute(&create)), "42501", "{parameters}");
     }
-    mallory
-        .batch_execute("create function jittask_filter.other(bigint) returns boolean language sql as $$ select mallory.note('filter') $$")
-        .unwrap();
-    let rename = format!("alter function jittask_filter.other(bigint) rename to {name}");
-    assert_eq!(code(mallory.batch_execute(&rename)), "42710");
     let procedure = format!("create procedure jittask_filter.{name}(bigint) language sql as ''");
-    assert_eq!(code(mallory.batch_execute(&procedure)), "42710");
-    // A longer integer is still what the filter takes.
+    assert_eq!(code(mallory.batch_execute(&procedure)), "42501");
+    mallory
+        .batch_execute(&format!(
+            "create function mallory.{name}(bigint) returns boolean language sql as $$ select mallory.note('filter') $$"
+        ))
+        .unwrap();
+    let moved = format!("alter function mallory.{name}(bigint) set schema jittask_filter");
+    assert_eq!(code(mallory.batch_execute(&moved)), "42501");
     bob.batch_execute("alter table bob.bill alter amount type bigint; alter table bob.bill alter amount type int")
         .unwrap();
     bob.batch_execute("insert into bob.bill values (1, now(), 10), (2, now(), 1)").unwrap();

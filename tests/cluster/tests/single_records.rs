@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use cluster::postgres::Client;
-use cluster::{Cluster, SOON, all, ends, nothing_unaccounted, one};
+use cluster::{Cluster, SOON, all, ends, nothing_unaccounted, now, one};
 
 /// A function that fails while the switch is off, waits at the gate of its row, and leaves an effect.
 const CONTRACTS: &str = "
@@ -28,6 +28,19 @@ fn states(session: &mut Client) -> Vec<String> {
 
 fn id_of(session: &mut Client, row: i32) -> i64 {
     one(session, &format!("select id from jittask.records where row_key ->> 'id' = '{row}'"))
+}
+
+/// Rows that run together in a second; the session holds the gate of row 5.
+fn ten_rows_of_which_the_fifth_waits() -> (Cluster, Client) {
+    let cluster = Cluster::ready(&[]);
+    cluster.app_sql(CONTRACTS);
+    let mut gate = cluster.app();
+    gate.batch_execute("select pg_advisory_lock(5)").unwrap();
+    cluster.app_sql(
+        "select jittask.create_date_task('rows', 'contract', 'due', 'run');
+         insert into contract select id, now() + interval '1 second' from generate_series(1, 10) id;",
+    );
+    (cluster, gate)
 }
 
 #[test]
@@ -71,17 +84,31 @@ fn ten_thousand_failed_records_are_retried_in_one_statement() {
     nothing_unaccounted(&mut session);
 }
 
+/// Whoever cancels a row in the moment in which its batch would wait no longer for what it waits for, has cancelled it.
+#[test]
+fn a_row_that_is_cancelled_as_its_batch_ceases_to_wait() {
+    let (cluster, _gate) = ten_rows_of_which_the_fifth_waits();
+    let waits = "select pid from pg_stat_activity where wait_event = 'advisory' and backend_type like 'jittask%'";
+    cluster.wait_for(SOON, &format!("select exists ({waits})"));
+    let mut session = cluster.app();
+    let executor: i32 = one(&mut session, waits);
+    cluster.stand_still(executor, true);
+    cluster.wait_past(now() + 0.3);
+    let id = id_of(&mut session, 5);
+    assert!(one::<bool>(&mut session, &format!("select jittask.cancel_record({id})")));
+    cluster.stand_still(executor, false);
+    cluster.ended(10);
+    let row =
+        "select concat_ws(' ', status, reason, error_code, error) from jittask.records where row_key ->> 'id' = '5'";
+    assert_eq!(one::<String>(&mut session, row), "cancelled cancelled 57014 canceling statement due to user request");
+    assert_eq!(one::<i64>(&mut session, "select count(*) from outbox"), 9);
+    nothing_unaccounted(&mut session);
+}
+
 #[test]
 fn a_cancelled_row_of_a_batch_harms_no_other() {
-    let cluster = Cluster::ready(&[]);
-    cluster.app_sql(CONTRACTS);
-    let mut gate = cluster.app();
-    gate.batch_execute("select pg_advisory_lock(5)").unwrap();
-    cluster.app_sql(
-        "select jittask.create_date_task('rows', 'contract', 'due', 'run');
-         insert into contract select id, now() + interval '1 second' from generate_series(1, 10) id;
-         insert into contract select id, now() + interval '30 minutes' from generate_series(11, 20) id;",
-    );
+    let (cluster, mut gate) = ten_rows_of_which_the_fifth_waits();
+    cluster.app_sql("insert into contract select id, now() + interval '30 minutes' from generate_series(11, 20) id");
     cluster.wait_for(
         SOON,
         "select exists (select from jittask.records where row_key ->> 'id' = '5' and status = 'executing')",

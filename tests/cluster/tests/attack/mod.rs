@@ -9,6 +9,11 @@ use cluster::postgres::{Client, Error};
 /// How long something that must happen may take.
 pub const SOON: Duration = Duration::from_secs(20);
 
+/// Code of mallory's that notes as whom it runs. SECURITY INVOKER: whoever runs it lends it his rights.
+pub const NOTE: &str = "create function mallory.note(what text) returns boolean language plpgsql as
+    $$ begin insert into public.loot values (what, current_user, session_user); return true; end $$;
+    grant usage on schema mallory to public";
+
 /// A cluster with the extension in database `postgres`, the roles `bob` and `mallory`, and each one's own schema. Both
 /// may create in schema `public`, as everybody could up to PostgreSQL 14.
 pub fn cluster(settings: &[(&str, &str)]) -> Cluster {
@@ -62,6 +67,11 @@ pub fn text(client: &mut Client, query: &str) -> Option<String> {
 pub fn loot(cluster: &Cluster) -> Vec<(String, String, String)> {
     let rows = cluster.connect("postgres").query("select what, who, session from public.loot", &[]).unwrap();
     rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
+}
+
+/// What of it ran as this role, or in a session of its.
+pub fn caught(cluster: &Cluster, role: &str) -> Vec<(String, String, String)> {
+    loot(cluster).into_iter().filter(|(_, who, session)| who == role || session == role).collect()
 }
 
 /// Waits until a task has so many records of a status.

@@ -5,12 +5,12 @@
 use std::time::{Duration, Instant};
 
 use cluster::postgres::Client;
-use cluster::{CONTRACTS, Cluster, all, fall_due, one};
+use cluster::{CONTRACTS, Cluster, Load, all, fall_due, one};
 
 const SOON: Duration = Duration::from_secs(30);
 /// A statement may wait for our processes to leave, no longer.
-const NO_HANG: Duration = Duration::from_secs(6);
-const SERVED: Duration = Duration::from_secs(5);
+const NO_HANG: f64 = 6.0;
+const SERVED: f64 = 5.0;
 
 /// What is done to database `target`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,10 +120,11 @@ fn check(cluster: &Cluster, what: What, is_done: bool) {
         if what == CreateExtension {
             install(&mut session);
         }
+        let load = Load::watch();
         fall_due(&mut session, 1001, 1005, 0);
         let ran = "select count(*) = 5 from outbox where id > 1000";
-        cluster
-            .wait_until(&format!("{what:?}: new rows to run"), SERVED, || one::<bool>(&mut session, ran).then_some(()));
+        cluster.wait_until("new rows to run", SOON, || one::<bool>(&mut session, ran).then_some(()));
+        load.assert_over_within(SERVED, &format!("new rows after {what:?}"));
         let all_ran = "select not exists (select from contract where id not in (select id from outbox))";
         cluster.wait_until("all rows to run", SOON, || one::<bool>(&mut session, all_ran).then_some(()));
         let twice: Vec<i64> = all(&mut session, "select id from outbox group by id having count(*) > 1");
@@ -135,9 +136,11 @@ fn check(cluster: &Cluster, what: What, is_done: bool) {
          where backend_type in ('jittask scheduler', 'jittask executor') and datname is distinct from '{}'",
         served.unwrap_or_default()
     );
-    cluster.wait_until(&format!("{what:?}: no process where nothing of ours is"), SERVED, || {
+    let load = Load::watch();
+    cluster.wait_until(&format!("{what:?}: no process where nothing of ours is"), SOON, || {
         all::<String>(&mut admin, &stale).is_empty().then_some(())
     });
+    load.assert_over_within(SERVED, "the last process where nothing of ours is");
 }
 
 fn clean_up(cluster: &Cluster) {
@@ -155,11 +158,12 @@ fn cells(is_busy: bool) {
     for what in ALL {
         for is_done in [true, false] {
             set_up(&cluster, what, is_busy);
+            let load = Load::watch();
             let took = run(&cluster, what, is_done);
-            check(&cluster, what, is_done);
             let (end, state) = (if is_done { "done" } else { "undone" }, if is_busy { "busy" } else { "idle" });
-            println!("{what:?} {end}, {state}: {took:.1?}");
-            assert!(took < NO_HANG, "{what:?} {end}, {state} took {took:?}");
+            load.assert_within(NO_HANG, took.as_secs_f64(), &format!("{what:?} {end}, {state}"));
+            drop(load);
+            check(&cluster, what, is_done);
             clean_up(&cluster);
         }
     }
@@ -193,7 +197,7 @@ fn nothing_of_a_dropped_task_reaches_the_new_one_of_its_name() {
          insert into contract select id, now() + interval '1 second' from generate_series(1, 3) id;",
     );
     cluster.wait_for(SOON, "select count(distinct task) = 2 from jittask.progress");
-    let begun = Instant::now();
+    let load = Load::watch();
     cluster.app_sql(
         "select jittask.drop_task('rows'), jittask.drop_task('ticks');
          select jittask.create_date_task('rows', 'contract', 'due', 'run', name => 'rows', capture => 'scan');
@@ -201,7 +205,7 @@ fn nothing_of_a_dropped_task_reaches_the_new_one_of_its_name() {
              rule => 'every 1 second');
          insert into contract select id, now() + interval '1 second' from generate_series(11, 13) id;",
     );
-    assert!(begun.elapsed() < Duration::from_secs(1), "it waited {:?} for the runs", begun.elapsed());
+    load.assert_over_within(1.0, "dropping tasks while they run");
     let mut session = cluster.connect("postgres");
     cluster.wait_for(SOON, "select count(*) = 5 from outbox where id > 0");
     cluster

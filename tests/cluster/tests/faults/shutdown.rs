@@ -1,10 +1,10 @@
 //! Ending what runs from outside: a fast shutdown, pg_cancel_backend, pg_terminate_backend. Quickly, and counted as the
 //! attempt that it was, or was not.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use cluster::postgres::Client;
-use cluster::{Cluster, Mode, all, fall_due, one};
+use cluster::{Cluster, Load, Mode, all, fall_due, one};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -43,10 +43,9 @@ fn mend(cluster: &Cluster) {
 fn a_fast_shutdown_with_four_running_functions_ends_within_three_seconds() {
     let mut cluster = Cluster::ready(&[("jittask.max_executors", "5")]);
     endless(&cluster, 4, "");
-    let begun = Instant::now();
+    let load = Load::watch();
     cluster.stop(Mode::Fast);
-    println!("stopped after {:?}", begun.elapsed());
-    assert!(begun.elapsed() < Duration::from_secs(3), "it took {:?}", begun.elapsed());
+    load.assert_over_within(3.0, "a fast shutdown with four running functions");
     cluster.start_again();
     mend(&cluster);
     // What began again before the function was mended is told to stop; that is an attempt, the shutdown was none.
@@ -62,14 +61,13 @@ fn a_fast_shutdown_with_four_running_functions_ends_within_three_seconds() {
 
 /// Ends the only run by `statement`, and waits until that is recorded as attempt `attempt`; what the record says.
 fn end(cluster: &Cluster, session: &mut Client, attempt: i32, statement: &str) -> String {
-    let begun = Instant::now();
+    let load = Load::watch();
     assert!(one::<bool>(session, statement));
     let query = format!(
         "select format('%s %s', status, error_code) from jittask.records where status <> 'executing' and attempt = {attempt}"
     );
     let state = cluster.wait_until("the end to be recorded", SOON, || all::<String>(session, &query).pop());
-    println!("{statement}: {state}, after {:?}", begun.elapsed());
-    assert!(begun.elapsed() < Duration::from_secs(1), "{statement} took {:?}", begun.elapsed());
+    load.assert_over_within(1.0, statement);
     state
 }
 

@@ -1,0 +1,46 @@
+//! Settings for a while: what our statements rely on, whatever the session has set.
+
+use super::raw;
+use pgrx::pg_sys;
+use std::ffi::CStr;
+
+/// A nest level of settings: whatever is set inside, by us or by user code, is gone at its end.
+pub struct Settings(i32);
+
+impl Settings {
+    /// Opens the level.
+    pub fn begin() -> Self {
+        Settings(unsafe { raw::new_guc_nest_level() })
+    }
+
+    /// Sets one inside the level.
+    pub fn set(&self, name: &CStr, value: &CStr) {
+        unsafe {
+            pg_sys::set_config_option(
+                name.as_ptr(),
+                value.as_ptr(),
+                pg_sys::GucContext::PGC_USERSET,
+                pg_sys::GucSource::PGC_S_SESSION,
+                pg_sys::GucAction::GUC_ACTION_SAVE,
+                true,
+                0,
+                false,
+            );
+        }
+    }
+
+    /// What statements of ours are parsed under: pg_catalog alone, and one way to read literals.
+    pub fn pin(&self) {
+        self.set(c"search_path", c"pg_catalog, pg_temp");
+        self.set(c"datestyle", c"ISO, YMD");
+        self.set(c"intervalstyle", c"postgres");
+        self.set(c"standard_conforming_strings", c"on");
+        // Names are compared as text: each is quoted in one way.
+        self.set(c"quote_all_identifiers", c"off");
+    }
+
+    /// Closes it. "Not committed", so that even a plain SET of user code is undone.
+    pub fn end(self) {
+        unsafe { raw::end_of_guc_nest_level(false, self.0) };
+    }
+}

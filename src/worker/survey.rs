@@ -1,0 +1,33 @@
+//! Finding captured rows of which shared memory does not say where they lie: after a start or a crash, after a prepared
+//! transaction, and where a task's limit was forgotten. In the scheduler, in its pass's transaction, a portion a pass: there
+//! may be very many of one owner, and others' work waits.
+
+use crate::catalog::capture;
+use crate::pg::shmem::Shared;
+use std::cell::Cell;
+use std::sync::atomic::Ordering::*;
+
+thread_local! {
+    /// The next block; None: no survey is under way.
+    static NEXT: Cell<Option<u32>> = const { Cell::new(Some(0)) };
+}
+
+/// Looks through the next portion, if there is one to look through. True if it is to go on.
+pub fn go_on(shared: &Shared, database: u32) -> bool {
+    let Some(home) = shared.database(database) else { return false };
+    let begins = NEXT.get().is_none_or(|next| next == 0);
+    if begins && home.has_unknown_captures.swap(false, AcqRel) {
+        NEXT.set(Some(0));
+    }
+    let Some(from) = NEXT.get() else { return false };
+    let surveyed = capture::survey(from);
+    let is_found = !surveyed.waiting.is_empty();
+    for (token, blocks) in surveyed.waiting {
+        // A task for which there is no room finds its rows when it looks through its table.
+        if let Some(limit) = shared.limit(token) {
+            limit.captures.note(blocks);
+        }
+    }
+    NEXT.set(surveyed.next);
+    is_found || surveyed.next.is_some() || home.has_unknown_captures.load(Acquire)
+}
