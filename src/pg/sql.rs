@@ -279,7 +279,24 @@ fn in_memory<T>(body: impl FnOnce() -> T) -> T {
 
 /// What has a user's rights is checked whenever it is analysed, which may be at any use. And was it?
 fn watched<T>(sql: &str, body: impl FnOnce() -> T) -> (T, bool) {
+    let _planned = Uncompiled::begin();
     if is_privileged() { (body(), false) } else { meaning::watch(sql, body) }
+}
+
+/// What is planned meanwhile is not compiled. The planner guesses thousands of rows where our questions to the catalogs find
+/// three: compiling such a question takes seconds, in which the task's table is locked, and running it a millisecond.
+struct Uncompiled(bool);
+
+impl Uncompiled {
+    fn begin() -> Uncompiled {
+        Uncompiled(unsafe { std::mem::replace(&mut *(&raw mut pg_sys::jit_enabled), false) })
+    }
+}
+
+impl Drop for Uncompiled {
+    fn drop(&mut self) {
+        unsafe { pg_sys::jit_enabled = self.0 };
+    }
 }
 
 fn execute(sql: &str, plan: pg_sys::SPIPlanPtr, args: &[Arg], limit: c_long) -> Rows {
