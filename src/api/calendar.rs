@@ -283,6 +283,8 @@ fn drop(name: Option<String>) -> Result<()> {
         }
     }
     calendar::delete(&name);
+    // A task may just be made that names it.
+    wake::schema_changed_at_commit();
     wake::at_commit();
     Ok(())
 }

@@ -108,7 +108,7 @@ pub fn changed_at(name: &str) -> Option<Instant> {
 pub fn count_of(owner: Oid) -> i64 {
     let owner = sql::datum(REGROLEOID, Some(owner.into()));
     let statement = "select count(*) from jittask.calendar where owner = $1";
-    user::as_extension_owner(|| sql::run(statement, &[owner])).get(0, 1).unwrap_or_default()
+    user::as_extension_owner(|| sql::look(statement, &[owner])).get(0, 1).unwrap_or_default()
 }
 
 /// May one more day be set in it?
@@ -180,7 +180,7 @@ pub fn lock(name: &str, to_drop: bool) -> Option<(Oid, Vec<i32>)> {
 /// How many tasks skip this calendar's holidays, or name it for when they do.
 pub fn uses(name: &str) -> i64 {
     user::as_extension_owner(|| {
-        sql::run(
+        sql::look(
             "select count(*) from jittask.task where dropped_at is null and (definition ->> 'calendar' = $1
                  or definition ->> 'skip_holidays' = 'true' and coalesce(definition ->> 'calendar', 'default') = $1)",
             &[sql::arg(name)],

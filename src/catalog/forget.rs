@@ -11,37 +11,76 @@ pub struct Gone {
     pub count: i64,
     /// The ranges of blocks that they lay in.
     pub ranges: Vec<i64>,
+    /// Where the next portion begins; None: it was the last one.
+    pub rest: Option<Instant>,
 }
 
 /// Blocks in a range of the records' BRIN indexes.
 const BLOCKS: i64 = 32;
 
-/// Removes up to `most` records that ended before `cutoff` and longer ago than their task's catch_up_window; and what is
-/// left of dropped tasks that have no record any more.
-pub fn records_before(cutoff: Instant, most: i64) -> Gone {
+/// Looks at up to `most` records nominally due in `[from, cutoff)`, the oldest first, and removes those that ended before
+/// `cutoff` and longer ago than their task's catch_up_window. A portion is what is looked at, not what goes: very much may have
+/// to stay, and whoever looks has other work. An occurrence ends after it was due, so no other record is old enough.
+pub fn records_before(cutoff: Instant, from: Instant, most: i64) -> Gone {
+    let statement = "
+        with seen as (
+            select r.ctid as place, r.nominal_at, r.task_id, r.finished_at from jittask.record r
+            where r.nominal_at >= $2 and r.nominal_at < $1 order by r.nominal_at limit $3),
+        old as (
+            select s.place from seen s left join jittask.task t on t.id = s.task_id
+            where (t.looks_from is null or t.dropped_at is not null)
+                and s.finished_at < least($1, clock_timestamp() - case when t.id is null then '0'
+                    else coalesce((t.definition ->> 'catch_up_window')::interval, '1 year') end)),
+        gone as (
+            delete from jittask.record where ctid = any (array(
+                select r.ctid from jittask.record r where r.ctid = any (array(select place from old)) for update skip locked))
+            returning (ctid::text::point)[0]::bigint / $4 as range)
+        select (select count(*) from gone), (select array_agg(distinct range) from gone),
+            (select max(nominal_at) from seen having count(*) = $3)";
+    let arguments = [sql::at(cutoff), sql::at(from), sql::arg(most), sql::arg(BLOCKS)];
+    let gone = user::as_extension_owner(|| {
+        // By the index on the nominal instant, however small the table was when the plan was made.
+        let settings = user::Settings::begin();
+        settings.set(c"enable_seqscan", c"off");
+        settings.set(c"enable_sort", c"off");
+        let gone = sql::run(statement, &arguments);
+        settings.end();
+        gone
+    });
+    let (count, ranges) = (gone.get(0, 1).unwrap_or(0), gone.get(0, 2).unwrap_or_default());
+    match gone.at(0, 3) {
+        // So many of one instant that a portion does not come to its end.
+        Some(last) if last == from => records_before(cutoff, from, most * 2).after(count, ranges),
+        rest => Gone { count, ranges, rest },
+    }
+}
+
+impl Gone {
+    /// Together with what had gone before.
+    fn after(mut self, count: i64, ranges: Vec<i64>) -> Gone {
+        self.count += count;
+        self.ranges.extend(ranges);
+        self
+    }
+}
+
+/// Removes what is left of dropped tasks, of which nothing runs any more: of up to `most` with ids greater than `after`, once
+/// all records from before `cutoff` were looked through. A record that is left even so goes without its task. The last id that
+/// was looked at; None: there is none.
+pub fn tasks_before(cutoff: Instant, after: i32, most: i64) -> Option<i32> {
     user::as_extension_owner(|| {
-        // An occurrence ends after it was due, so the oldest are the first in the index by time.
-        let gone = sql::run(
-            "with gone as (
-                 delete from jittask.record where ctid = any (array(
-                     select r.ctid from jittask.record r join jittask.task t on t.id = r.task_id
-                     where r.nominal_at < least($1, clock_timestamp() - (
-                             select min(coalesce((w.definition ->> 'catch_up_window')::interval, '1 year')) from jittask.task w))
-                         and t.looks_from is null and r.finished_at < least($1,
-                         clock_timestamp() - coalesce((t.definition ->> 'catch_up_window')::interval, '1 year'))
-                     order by r.nominal_at limit $2 for update of r skip locked))
-                 returning (ctid::text::point)[0]::bigint / $3 as range)
-             select count(*), array_agg(distinct range) from gone",
-            &[sql::at(cutoff), sql::arg(most), sql::arg(BLOCKS)],
+        let rows = sql::run(
+            "with seen as (select t.id, t.definition from jittask.task t where t.id > $2 and t.dropped_at < $1 order by t.id limit $3),
+                 ended as (
+                     select s.id from seen s join jittask.task t on t.id = s.id
+                     where t.dropped_at < clock_timestamp() - coalesce((s.definition ->> 'catch_up_window')::interval, '1 year')
+                         and not exists (select 1 from jittask.agenda a where a.task_id = s.id)),
+                 counts as (delete from jittask.tally y using ended e where y.task_id = e.id),
+                 gone as (delete from jittask.task t using ended e where t.id = e.id)
+             select max(id) from seen",
+            &[sql::at(cutoff), sql::arg(after), sql::arg(most)],
         );
-        let ended = "t.dropped_at < $1 and not exists (select 1 from jittask.record r where r.task_id = t.id)
-             and not exists (select 1 from jittask.agenda a where a.task_id = t.id)";
-        sql::run(
-            &format!("delete from jittask.tally y using jittask.task t where t.id = y.task_id and {ended}"),
-            &[sql::at(cutoff)],
-        );
-        sql::run(&format!("delete from jittask.task t where {ended}"), &[sql::at(cutoff)]);
-        Gone { count: gone.get(0, 1).unwrap_or(0), ranges: gone.get(0, 2).unwrap_or_default() }
+        rows.get(0, 1)
     })
 }
 

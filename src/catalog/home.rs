@@ -2,6 +2,7 @@
 //! copy without being known as one, in whatever order a dump is restored.
 
 use crate::pg::{sql, user, worker};
+use pgrx::pg_sys::Oid;
 use schedule::Instant;
 
 /// This database among all: the server's system identifier, the database's OID and the extension's, which is another one
@@ -31,6 +32,17 @@ pub fn is_database_owner() -> bool {
         sql::run("select pg_has_role(datdba, 'USAGE') from pg_database where datname = current_database()", &[])
     });
     rows.get(0, 1).unwrap_or(false)
+}
+
+/// An owner of tasks, if any, for whom this role may not act.
+pub fn first_stranger(role: Oid) -> Option<String> {
+    user::as_extension_owner(|| {
+        let statement = "select r.rolname::text from pg_roles r
+             where not pg_has_role($1, r.oid, 'USAGE')
+                 and exists (select 1 from jittask.task t where t.owner = r.oid::regrole and t.dropped_at is null)
+             order by r.rolname limit 1";
+        sql::run(statement, &[sql::arg(role)]).get(0, 1)
+    })
 }
 
 /// Makes this database the tasks' own. Everything counts from `now`: what the copy brought along as due before is left out.

@@ -313,7 +313,7 @@ pub fn owned_by(owner: Oid) -> Vec<Task> {
 pub fn count_of(owner: Oid) -> i64 {
     let statement = "select count(*) from jittask.task where owner = $1 and dropped_at is null";
     let owner = sql::datum(REGROLEOID, Some(owner.into()));
-    user::as_extension_owner(|| sql::run(statement, &[owner])).get(0, 1).unwrap_or_default()
+    user::as_extension_owner(|| sql::look(statement, &[owner])).get(0, 1).unwrap_or_default()
 }
 
 /// Waits until no other transaction makes tasks, or calendars, of this role, and keeps others from it until this one ends.
@@ -387,7 +387,7 @@ pub fn mark_dropped(id: i32, keep_records: bool) {
     user::as_extension_owner(|| {
         sql::run("delete from jittask.series where task_id = $1", &[sql::arg(id)]);
         sql::run(
-            "update jittask.task set dropped_at = clock_timestamp(), enabled = false, keeps_records = $2 where id = $1",
+            "update jittask.task set dropped_at = clock_timestamp(), enabled = false, looks_from = null, keeps_records = $2 where id = $1",
             &[sql::arg(id), sql::arg(keep_records)],
         );
         if !keep_records {

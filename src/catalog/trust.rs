@@ -39,6 +39,8 @@ const REACHED: &str = "
             where r.class = 'pg_type'::regclass and k.contypid = r.object
             union all select 'pg_type'::regclass, t.typbasetype from pg_type t
             where r.class = 'pg_type'::regclass and t.oid = r.object and t.typbasetype <> 0
+            union all select 'pg_type'::regclass, g.rngsubtype from pg_range g
+            where r.class = 'pg_type'::regclass and r.object in (g.rngtypid, g.rngmultitypid)
             union all select 'pg_type'::regclass, t.typelem from pg_type t
             where r.class = 'pg_type'::regclass and t.oid = r.object and t.typelem <> 0
             union all select 'pg_type'::regclass, a.atttypid from pg_type t join pg_attribute a on a.attrelid = t.typrelid

@@ -153,7 +153,7 @@ pub fn session<T>(body: impl FnOnce() -> T) -> T {
 
 /// Runs a statement whose plan is kept: bookkeeping's for the life of the process, a user's for some seconds.
 pub fn run(sql: &str, args: &[Arg]) -> Rows {
-    execute(sql, kept(sql, args, 0), args, 0)
+    execute(sql, kept(sql, args, 0), args)
 }
 
 /// The same for a statement that looks rows up by keys. One plan serves for few and for many, and goes by an index also
@@ -172,7 +172,7 @@ pub fn run_by_keys(sql: &str, args: &[Arg]) -> Rows {
     };
     watched(sql, || in_memory(|| unsafe { boundary::catch(make) })).0.unwrap_or_else(|failure| failure.raise());
     settings.end();
-    execute(sql, plan, args, 0)
+    execute(sql, plan, args)
 }
 
 fn kept(sql: &str, args: &[Arg], options: c_int) -> pg_sys::SPIPlanPtr {
@@ -192,10 +192,21 @@ fn kept(sql: &str, args: &[Arg], options: c_int) -> pg_sys::SPIPlanPtr {
     })
 }
 
+/// Runs a SELECT on what is committed by now, and what this transaction has done, whatever its isolation level: for what must
+/// hold among all transactions. Its plan is kept.
+pub fn look(sql: &str, args: &[Arg]) -> Rows {
+    let plan = kept(sql, args, 0);
+    // An ERROR needs no cleaning up: the abort pops it.
+    unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot()) };
+    let rows = execute_by(sql, plan, args, true);
+    unsafe { pg_sys::PopActiveSnapshot() };
+    rows
+}
+
 /// Runs a statement once, without keeping its plan.
 pub fn once(sql: &str, args: &[Arg]) -> Rows {
     let plan = prepare(sql, args, 0);
-    let rows = execute(sql, plan, args, 0);
+    let rows = execute(sql, plan, args);
     unsafe { pg_sys::SPI_freeplan(plan) };
     rows
 }
@@ -299,11 +310,16 @@ impl Drop for Uncompiled {
     }
 }
 
-fn execute(sql: &str, plan: pg_sys::SPIPlanPtr, args: &[Arg], limit: c_long) -> Rows {
+fn execute(sql: &str, plan: pg_sys::SPIPlanPtr, args: &[Arg]) -> Rows {
+    execute_by(sql, plan, args, false)
+}
+
+/// Under the snapshot that is active, or, if not, under one of its own.
+fn execute_by(sql: &str, plan: pg_sys::SPIPlanPtr, args: &[Arg], is_active: bool) -> Rows {
     let values: Vec<Datum> = args.iter().map(|arg| arg.1.unwrap_or(Datum::from(0))).collect();
     let nulls: Vec<u8> = args.iter().map(|arg| if arg.1.is_none() { b'n' } else { b' ' }).collect();
     let (data, flags) = (values.as_ptr().cast_mut(), nulls.as_ptr().cast::<c_char>());
-    let run = || unsafe { boundary::catch(|| raw_execute(plan, data, flags, false, limit)) };
+    let run = || unsafe { boundary::catch(|| raw_execute(plan, data, flags, is_active, 0)) };
     let code = watched(sql, || in_memory(run)).0.unwrap_or_else(|failure| failure.raise());
     if code < 0 {
         pgrx::error!("SPI_execute_plan failed with code {code}");

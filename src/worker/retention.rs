@@ -1,13 +1,13 @@
 //! Old records go, in small transactions, so that nothing blocks and nothing bloats. In the scheduler.
 
-use crate::catalog::forget::{self, Gone};
+use crate::catalog::forget;
 use crate::pg::{clock, xact};
 use crate::settings;
 use pgrx::prelude::*;
 use schedule::Instant;
 use std::collections::BTreeSet;
 
-/// Records removed in one transaction.
+/// Records that are looked at in one transaction, or dropped tasks.
 const PORTION: i64 = 2000;
 /// Pause between two portions. Microseconds.
 const NEXT_PORTION: i64 = 200_000;
@@ -17,22 +17,33 @@ pub struct Retention {
     next: i64,
     /// The setting at the last look.
     seconds: i64,
-    /// The last look found no full portion any more.
-    is_done: bool,
+    /// Where the look is: at records from there on, or at dropped tasks; None: it has come to its end.
+    place: Option<Place>,
     /// Where the records lay that have gone since the indexes were summed up.
     ranges: BTreeSet<i64>,
 }
+
+/// How far a look has come.
+#[derive(Clone, Copy)]
+enum Place {
+    /// Records nominally due from this instant on come next.
+    Records(Instant),
+    /// Dropped tasks with ids greater than this come next.
+    Tasks(i32),
+}
+
+const FRONT: Option<Place> = Some(Place::Records(Instant(i64::MIN)));
 
 impl Retention {
     /// The first look comes a minute after the start, or earlier.
     pub fn new() -> Self {
         let next = clock::now().0 + next_look(seconds()).min(60_000_000);
-        Retention { next, seconds: seconds(), is_done: false, ranges: BTreeSet::new() }
+        Retention { next, seconds: seconds(), place: FRONT, ranges: BTreeSet::new() }
     }
 
     /// Is nothing left to remove for the time being?
     pub fn is_done(&self) -> bool {
-        self.is_done && self.ranges.is_empty()
+        self.place.is_none() && self.ranges.is_empty()
     }
 
     /// Removes a portion if it is time, or if the process would like to end; when to come again.
@@ -40,29 +51,41 @@ impl Retention {
         let (now, seconds) = (clock::now().0, seconds());
         if seconds != self.seconds {
             // Whoever has changed it wants to see what it does.
-            (self.seconds, self.next, self.is_done) = (seconds, now, false);
+            (self.seconds, self.next, self.place) = (seconds, now, FRONT);
         }
         if is_ending && !self.is_done() {
             self.next = self.next.min(now + NEXT_PORTION);
         }
         if seconds == 0 {
-            self.is_done = true;
+            self.place = None;
             self.ranges.clear();
             return i64::MAX;
         }
         if now >= self.next {
             // After the last portion. By now hardly a snapshot sees it; what one sees is summed up as well.
             self.sum_up();
-            let cutoff = Instant(now - seconds * 1_000_000);
-            let gone = xact::run(|| forget::records_before(cutoff, PORTION)).unwrap_or_else(|failure| {
-                warning!("jittask cannot remove old records: {}", failure.message);
-                Gone { count: 0, ranges: Vec::new() }
-            });
-            self.ranges.extend(gone.ranges);
-            self.is_done = gone.count < PORTION;
-            self.next = now + if self.is_done { next_look(seconds) } else { NEXT_PORTION };
+            self.portion(Instant(now - seconds * 1_000_000));
+            self.next = now + if self.place.is_none() { next_look(seconds) } else { NEXT_PORTION };
         }
         self.next
+    }
+
+    /// Goes on by a portion, or begins a look.
+    fn portion(&mut self, cutoff: Instant) {
+        let gone = match self.place.or(FRONT) {
+            None => return,
+            Some(Place::Records(from)) => xact::run(|| forget::records_before(cutoff, from, PORTION)).map(|gone| {
+                self.ranges.extend(gone.ranges);
+                Some(gone.rest.map_or(Place::Tasks(0), Place::Records))
+            }),
+            Some(Place::Tasks(after)) => {
+                xact::run(|| forget::tasks_before(cutoff, after, PORTION)).map(|last| last.map(Place::Tasks))
+            }
+        };
+        self.place = gone.unwrap_or_else(|failure| {
+            warning!("jittask cannot remove old records: {}", failure.message);
+            None
+        });
     }
 
     fn sum_up(&mut self) {

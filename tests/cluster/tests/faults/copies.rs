@@ -95,6 +95,10 @@ fn sleeps_until_activated(cluster: &Cluster, began: &str) {
     let refused = cluster.connect_as("copy", "app").batch_execute("select jittask.activate()").unwrap_err();
     assert_eq!(refused.code().unwrap().code(), "42501", "{refused:?}");
     cluster.sql("copy", "grant usage on schema jittask to boss");
+    // Nor by the copy's owner, unless he may act as who has tasks in it.
+    let refused = cluster.connect_as("copy", "boss").batch_execute("select jittask.activate()").unwrap_err();
+    assert_eq!(refused.code().unwrap().code(), "42501", "{refused:?}");
+    cluster.sql("copy", "grant app to boss");
     cluster.connect_as("copy", "boss").batch_execute("select jittask.activate()").unwrap();
     let activated = now(copy);
     fall_due(copy, 201, 205, 300);
