@@ -12,8 +12,29 @@ use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
 use schedule::{Base, Instant, Occurrence};
+use std::rc::Rc;
 
-type Upcoming = (Occurrence, Option<serde_json::Value>);
+/// An occurrence and its row.
+pub(super) type Upcoming = (Occurrence, Option<RowKey>);
+
+/// A row's key with the names of its columns: written out when it is shown, for it may be of a megabyte.
+pub(super) struct RowKey {
+    key: Rc<str>,
+    columns: Rc<[String]>,
+}
+
+impl RowKey {
+    /// `{"id": 42}`.
+    pub(super) fn json(self) -> pgrx::JsonB {
+        pgrx::JsonB(key::shown(&self.key, self.columns.iter().map(String::as_str)))
+    }
+}
+
+/// The same for all that was found.
+pub(super) fn shown(resolved: &Resolved, found: Vec<(Occurrence, Rc<str>)>) -> Vec<Upcoming> {
+    let columns: Rc<[String]> = resolved.key.iter().map(|column| column.name.clone()).collect();
+    found.into_iter().map(|(next, key)| (next, Some(RowKey { key, columns: columns.clone() }))).collect()
+}
 
 /// The most occurrences that are shown.
 const MOST: i32 = 1_000_000;
@@ -36,11 +57,9 @@ fn preview(
     ),
 > {
     let found = sql::session(|| upcoming(name, count.unwrap_or(7), row_key.map(|key| key.0)).or_raise());
-    let rows: Vec<_> = found
-        .into_iter()
-        .map(|(occurrence, key)| (timestamp(occurrence.nominal_at), timestamp(occurrence.due_at), key.map(pgrx::JsonB)))
-        .collect();
-    TableIterator::new(rows)
+    TableIterator::new(found.into_iter().map(|(occurrence, key)| {
+        (timestamp(occurrence.nominal_at), timestamp(occurrence.due_at), key.map(RowKey::json))
+    }))
 }
 
 /// An instant as SQL shows it; beyond PostgreSQL's range infinity.
@@ -79,7 +98,7 @@ fn rows_upcoming(task: Task, count: usize, row_key: Option<serde_json::Value>, n
         let until = Instant(now.0.saturating_add(length)).min(Instant(Instant::MAX.0 + 1));
         let found = due_between(&resolved, only.as_deref(), count, now, until);
         if found.len() >= count || until > Instant::MAX {
-            return Ok(found.into_iter().map(|(next, key)| (next, Some(resolved.row_key(&key)))).collect());
+            return Ok(shown(&resolved, found));
         }
         length = length.saturating_mul(WINDOW.1);
     }
@@ -92,10 +111,10 @@ pub(super) fn due_between(
     count: usize,
     from: Instant,
     until: Instant,
-) -> Vec<(Occurrence, String)> {
+) -> Vec<(Occurrence, Rc<str>)> {
     let (schedule, zone) = (&resolved.timing.schedule, &resolved.timing.zone);
     let Some((statement, arguments)) = rows_statement(resolved, only, from, until) else { return Vec::new() };
-    let mut found: Vec<(Occurrence, String)> = Vec::new();
+    let mut found: Vec<(Occurrence, Rc<str>)> = Vec::new();
     let mut cursor = user::restricted(|| resolved.meaning().during(|| sql::cursor(&statement, &arguments)));
     loop {
         let rows = user::restricted(|| cursor.fetch(PORTION));
@@ -105,6 +124,7 @@ pub(super) fn due_between(
         for row in 0..rows.len() {
             let Some(key) = key::from_row(&rows, row, 1, &resolved.key) else { continue };
             let Some((base, end)) = resolved.base_and_end(&rows, row, resolved.key.len() + 1) else { continue };
+            let key: Rc<str> = key.into();
             let next = schedule.occurrences(base, zone, end, from).take_while(|next| next.due_at < until).take(count);
             found.extend(next.map(|occurrence| (occurrence, key.clone())));
         }

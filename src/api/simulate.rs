@@ -1,7 +1,7 @@
 //! `simulate` and `explain_row`: what would be due, and why a row runs, ran or will not. For the owner alone, since they
 //! evaluate his filter. They read only, by the scheduler's own code.
 
-use super::preview::{due_between, timestamp};
+use super::preview::{RowKey, Upcoming, due_between, shown, timestamp};
 use crate::catalog::calendar;
 use crate::catalog::definition::TaskKind;
 use crate::catalog::filter::ROW_ALIAS;
@@ -39,20 +39,18 @@ fn simulate(
     ),
 > {
     let found = sql::session(|| simulated(name, instant(from_at), instant(until_at)).or_raise());
-    let rows: Vec<_> = found
-        .into_iter()
-        .map(|(next, key)| (key.map(pgrx::JsonB), timestamp(next.nominal_at), timestamp(next.due_at)))
-        .collect();
-    TableIterator::new(rows)
+    TableIterator::new(
+        found
+            .into_iter()
+            .map(|(next, key)| (key.map(RowKey::json), timestamp(next.nominal_at), timestamp(next.due_at))),
+    )
 }
 
 fn instant(at: Option<TimestampWithTimeZone>) -> Option<Instant> {
     at.and_then(IntoDatum::into_datum).map(|datum| clock::from_pg(datum.value() as i64))
 }
 
-type Simulated = Vec<(Occurrence, Option<serde_json::Value>)>;
-
-fn simulated(name: Option<String>, from: Option<Instant>, until: Option<Instant>) -> Result<Simulated> {
+fn simulated(name: Option<String>, from: Option<Instant>, until: Option<Instant>) -> Result<Vec<Upcoming>> {
     let task = task::find_own(name.as_deref())?;
     let required =
         |at: Option<Instant>, name: &str| at.ok_or_else(|| Error::new(Kind::Null, format!("{name} must not be null")));
@@ -65,7 +63,7 @@ fn simulated(name: Option<String>, from: Option<Instant>, until: Option<Instant>
     }
     let resolved = task.resolve()?;
     let found = due_between(&resolved, None, MOST, from, until);
-    Ok(found.into_iter().map(|(next, key)| (next, Some(resolved.row_key(&key)))).collect())
+    Ok(shown(&resolved, found))
 }
 
 /// Why this row runs, ran, or will not: one step a line.

@@ -5,16 +5,17 @@ use super::key::{self, NO_ROW};
 use super::places;
 use super::task::Task;
 use crate::pg::tid::Tid;
-use crate::pg::{sql, user};
+use crate::pg::{memory, sql, user};
 use pgrx::pg_sys::{Oid, REGROLEOID};
 use schedule::{Instant, Occurrence};
+use std::rc::Rc;
 
 /// An occurrence to be entered.
 pub struct New {
     /// When it is due.
     pub occurrence: Occurrence,
     /// Its row, or [`NO_ROW`].
-    pub key: String,
+    pub key: Rc<str>,
     /// Where the row lies.
     pub place: Option<Tid>,
     /// Made up for: it waits for other runs of its scheduled task, and is not late.
@@ -24,7 +25,7 @@ pub struct New {
 impl New {
     /// Of a scheduled task; one that is past is made up for.
     pub fn scheduled(occurrence: Occurrence, made_up: bool) -> New {
-        New { occurrence, key: NO_ROW.to_string(), place: None, made_up }
+        New { occurrence, key: NO_ROW.into(), place: None, made_up }
     }
 }
 
@@ -39,17 +40,17 @@ pub fn insert(owner: Oid, task: i32, occurrences: &[New]) {
         match news.as_slice() {
             [one] => singles.push(*one),
             many => {
-                let portions = key::portions(many, ENTRY_KEYS, |new| new.key.as_str());
+                let portions = key::portions(many, ENTRY_KEYS, |new| &new.key);
                 entries.extend(portions.into_iter().map(|portion| (*occurrence, portion)));
             }
         }
     }
     user::as_extension_owner(|| {
         for (occurrence, news) in entries {
-            insert_entry(owner, task, occurrence, news);
+            memory::scratch(|| insert_entry(owner, task, occurrence, news));
         }
-        for portion in key::portions(&singles, usize::MAX, |new| new.key.as_str()) {
-            insert_singles(owner, task, portion);
+        for portion in key::portions(&singles, usize::MAX, |new| &new.key) {
+            memory::scratch(|| insert_singles(owner, task, portion));
         }
     });
 }
@@ -63,7 +64,7 @@ fn insert_entry(owner: Oid, task: i32, occurrence: Occurrence, news: &[&New]) {
             sql::arg(task),
             sql::at(occurrence.due_at),
             sql::at(occurrence.nominal_at),
-            sql::arg(news.iter().map(|new| new.key.clone()).collect::<Vec<_>>()),
+            sql::arg(news.iter().map(|new| &*new.key).collect::<Vec<_>>()),
             sql::arg(places::encode(&news.iter().map(|new| new.place).collect::<Vec<_>>())),
         ],
     );
@@ -79,7 +80,7 @@ fn insert_singles(owner: Oid, task: i32, singles: &[&New]) {
             sql::arg(task),
             sql::ats(singles.iter().map(|new| new.occurrence.due_at)),
             sql::ats(singles.iter().map(|new| new.occurrence.nominal_at)),
-            sql::arg(singles.iter().map(|new| new.key.clone()).collect::<Vec<_>>()),
+            sql::arg(singles.iter().map(|new| &*new.key).collect::<Vec<_>>()),
             sql::arg(singles.iter().map(|new| new.made_up).collect::<Vec<_>>()),
         ],
     );

@@ -7,7 +7,7 @@ use crate::error::cut;
 use crate::pg::boundary::Failure;
 use crate::pg::bulk::{self, Order};
 use crate::pg::shape::Column;
-use crate::pg::{clock, lock, sql, user, worker};
+use crate::pg::{clock, lock, memory, sql, user, worker};
 use pgrx::IntoDatum;
 use pgrx::pg_sys::{Datum, Oid};
 use schedule::{Instant, Occurrence};
@@ -237,7 +237,7 @@ pub struct Known {
 pub fn known(task: i32, wanted: &[(&str, Instant)]) -> HashMap<usize, Known> {
     let (mut known, mut first) = (HashMap::new(), 0);
     for portion in key::portions(wanted, usize::MAX, |(key, _)| key) {
-        known.extend(known_of(task, portion).map(|(index, record)| (first + index, record)));
+        memory::scratch(|| known.extend(known_of(task, portion).map(|(index, record)| (first + index, record))));
         first += portion.len();
     }
     known

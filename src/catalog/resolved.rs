@@ -192,9 +192,4 @@ impl Resolved {
             }
         }
     }
-
-    /// `{"id": 42}`.
-    pub fn row_key(&self, key: &str) -> serde_json::Value {
-        super::key::shown(key, self.key.iter().map(|column| column.name.as_str()))
-    }
 }

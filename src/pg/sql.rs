@@ -300,7 +300,11 @@ struct Uncompiled(bool);
 
 impl Uncompiled {
     fn begin() -> Uncompiled {
-        Uncompiled(unsafe { std::mem::replace(&mut *(&raw mut pg_sys::jit_enabled), false) })
+        unsafe {
+            let before = pg_sys::jit_enabled;
+            pg_sys::jit_enabled = false;
+            Uncompiled(before)
+        }
     }
 }
 

@@ -10,14 +10,17 @@ use crate::pg::tid::Tid;
 use crate::pg::{clock, sql};
 use crate::worker::events;
 use schedule::{CatchUp, Cycle, Instant, Late, Occurrence};
+use std::rc::Rc;
 
 /// Occurrences of one row that are held at a time: with a rule of seconds there may be very many in a window.
 const PER_ROW: usize = 10_000;
+/// Keys that are held at a time have about so many bytes: one may be of a megabyte.
+const KEY_BYTES: usize = 16 << 20;
 
 /// A row with something due.
 #[derive(Clone)]
 pub struct Candidate {
-    key: String,
+    key: Rc<str>,
     mark: u128,
     place: Option<Tid>,
 }
@@ -48,7 +51,8 @@ impl Scan<'_> {
         let Some(key) = key::from_row(rows, row, 1, &resolved.key) else { return };
         let (schedule, zone) = (&resolved.timing.schedule, &resolved.timing.zone);
         let mark = key::mark(&key);
-        let row = Candidate { key, mark, place: Tid::of(rows, row, columns + 3) };
+        self.key_bytes += key.len();
+        let row = Candidate { key: key.into(), mark, place: Tid::of(rows, row, columns + 3) };
         let until = self.until;
         let mut due = schedule.occurrences(base, zone, end, from).take_while(|next| next.due_at < until).peekable();
         if seen != Seen::Scanned && due.peek().is_none_or(|next| next.due_at >= self.now) {
@@ -81,6 +85,9 @@ impl Scan<'_> {
             if self.found.len() >= PER_ROW {
                 self.settle();
             }
+        }
+        if self.key_bytes >= KEY_BYTES {
+            self.settle();
         }
     }
 
@@ -118,7 +125,7 @@ impl Scan<'_> {
         let mut late = Vec::new();
         let found = std::mem::take(&mut self.found);
         let wanted: Vec<(&str, Instant)> =
-            found.iter().map(|found| (found.row.key.as_str(), found.occurrence.nominal_at)).collect();
+            found.iter().map(|found| (&*found.row.key, found.occurrence.nominal_at)).collect();
         let known = record::known(task.id, &wanted);
         for (index, found) in found.into_iter().enumerate() {
             let mark = key::occurrence(found.row.mark, found.occurrence.nominal_at);
@@ -141,8 +148,8 @@ impl Scan<'_> {
                 _ => {}
             }
         }
-        self.skip_late(late);
-        if self.ready.len() >= 20 * agenda::ENTRY_KEYS {
+        key::portions(&late, usize::MAX, |found| &found.row.key).into_iter().for_each(|late| self.skip_late(late));
+        if self.ready.len() >= 20 * agenda::ENTRY_KEYS || self.key_bytes >= KEY_BYTES {
             self.write();
         }
     }
@@ -157,20 +164,20 @@ impl Scan<'_> {
         }
     }
 
-    fn skip_late(&mut self, late: Vec<Found>) {
+    fn skip_late(&mut self, late: &[Found]) {
         let (count, now) = (late.len(), clock::now());
-        let record = |(found, id): (Found, i64)| Record {
+        let record = |(found, id): (&Found, i64)| Record {
             id,
             occurrence: found.occurrence,
             forced: false,
-            keys: [found.row.key].into(),
+            keys: [found.row.key.to_string()].into(),
             position: 0,
             started_at: None,
             finished_at: now,
             attempt: 0,
             outcome: Outcome::Skipped("catch_up"),
         };
-        let records: Vec<Record> = late.into_iter().zip(enter::next_ids(count)).map(record).collect();
+        let records: Vec<Record> = late.iter().zip(enter::next_ids(count)).map(record).collect();
         record::insert(self.resolved.task.id, &records);
         events::remember(&records);
         self.counts.entered += count as i64;
@@ -181,5 +188,6 @@ impl Scan<'_> {
     pub fn write(&mut self) {
         let task = &self.resolved.task;
         enter::insert(task.owner, task.id, &std::mem::take(&mut self.ready));
+        self.key_bytes = 0;
     }
 }

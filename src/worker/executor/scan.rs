@@ -42,6 +42,8 @@ pub struct Scan<'a> {
     known_range: Option<(Instant, Instant)>,
     pub(super) found: Vec<Found>,
     pub(super) ready: Vec<New>,
+    /// Bytes of the keys in both, about.
+    pub(super) key_bytes: usize,
     pub(super) counts: Counts,
 }
 
@@ -71,6 +73,7 @@ impl<'a> Scan<'a> {
             known_range: None,
             found: Vec::new(),
             ready: Vec::new(),
+            key_bytes: 0,
             counts: Counts::default(),
         }
     }

@@ -229,3 +229,45 @@ fn what_is_left_of_dropped_tasks_goes() {
         );
     }
 }
+
+/// The most memory that a process has had, in MB.
+fn peak(pid: i32) -> i64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.split_whitespace().next()?.parse::<i64>().ok()).unwrap_or_default() / 1024
+}
+
+/// A key of a megabyte, some hundreds of occurrences: nobody holds as many copies of it.
+#[test]
+fn a_long_key_is_held_once() {
+    let cluster = cluster(&[]);
+    let mut mallory = session(&cluster, "mallory");
+    mallory
+        .batch_execute(
+            "create table mallory.big (k text, due timestamptz); create function mallory.run(mallory.big) returns void language sql as '';
+             insert into mallory.big values (repeat('x', 1000000), now() + interval '50 minutes');
+             select jittask.create_date_task('big', 'mallory.big', 'due', 'mallory.run', rule => 'every 1 second', key_columns => '{k}', existing_rows => '1 day')",
+        )
+        .unwrap();
+    let mut admin = cluster.connect("postgres");
+    let mut most = 0;
+    cluster.wait_until("the plan", Duration::from_secs(120), || {
+        most = cluster
+            .processes()
+            .iter()
+            .filter(|process| process.title.contains("executor"))
+            .map(|it| peak(it.pid))
+            .fold(most, i64::max);
+        (number(&mut admin, "select count(*) from jittask.agenda") > 400).then_some(())
+    });
+    assert!(most < 500, "an executor took {most} MB for the plan");
+    let pid = number(&mut mallory, "select pg_backend_pid()::bigint") as i32;
+    for query in [
+        "select count(*) from jittask.preview('big', 500)",
+        "select count(*) from jittask.simulate('big', now(), now() + interval '1 hour')",
+    ] {
+        let before = peak(pid);
+        assert!(number(&mut mallory, query) >= 400, "{query}");
+        assert!(peak(pid) < before + 200, "{query} took {} MB", peak(pid) - before);
+    }
+}
