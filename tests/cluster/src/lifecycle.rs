@@ -172,13 +172,33 @@ impl Cluster {
         kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok()
     }
 
-    /// Stops a process where it is (`SIGSTOP`), or lets it go on (`SIGCONT`).
+    /// Stops a process where it waits for something (`SIGSTOP`), or lets it go on (`SIGCONT`). One that is stopped anywhere else
+    /// may hold a lock in the server's memory, and then all others stand still with it.
     ///
     /// # Panics
-    /// When there is no such process.
+    /// When there is no such process, or it does not wait for a minute.
     pub fn stand_still(&self, pid: i32, still: bool) {
-        let signal = if still { Signal::SIGSTOP } else { Signal::SIGCONT };
-        assert!(pid > 1 && kill(Pid::from_raw(pid), signal).is_ok(), "there is no process {pid}");
+        let send = |signal| assert!(pid > 1 && kill(Pid::from_raw(pid), signal).is_ok(), "there is no process {pid}");
+        if !still {
+            return send(Signal::SIGCONT);
+        }
+        let mut session = self.connect("postgres");
+        self.wait_until("a process to wait", START, || {
+            // It stood still from the first look on if it was scheduled no more than once, to be stopped.
+            let before = processes::switches(pid)?;
+            let waits = "select wait_event_type in ('Activity', 'Client', 'Extension', 'Lock', 'Timeout')
+                         from pg_stat_activity where pid = $1";
+            session.query_opt(waits, &[&pid]).unwrap()?.get::<_, Option<bool>>(0).filter(|waits| *waits)?;
+            send(Signal::SIGSTOP);
+            while !processes::is_stopped(pid) {
+                sleep(Duration::from_millis(1));
+            }
+            let is_where_it_was = processes::switches(pid)? <= before + 1;
+            if !is_where_it_was {
+                send(Signal::SIGCONT);
+            }
+            is_where_it_was.then_some(())
+        });
     }
 
     /// `kill -9` for the postmaster, and waits for its children to see that they are orphans, as a new one has to.

@@ -53,3 +53,16 @@ pub fn processor_time(pid: i32) -> Option<Duration> {
     let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
     Some(Duration::from_millis(ticks * 10))
 }
+
+/// How often it was taken off a processor. None when the process has gone.
+pub fn switches(pid: i32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let counts = status.lines().filter_map(|line| line.split_once("_ctxt_switches:"));
+    Some(counts.filter_map(|(_, count)| count.trim().parse::<u64>().ok()).sum())
+}
+
+/// Has it been stopped, or has it gone?
+pub fn is_stopped(pid: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status.lines().find_map(|line| line.strip_prefix("State:")).is_none_or(|state| state.trim().starts_with('T'))
+}
