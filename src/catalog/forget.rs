@@ -7,9 +7,7 @@ use std::collections::BTreeSet;
 
 /// What one portion came to.
 pub struct Gone {
-    /// How many records.
-    pub count: i64,
-    /// The ranges of blocks that they lay in.
+    /// The ranges of blocks that the records lay in.
     pub ranges: Vec<i64>,
     /// Where the next portion begins; None: it was the last one.
     pub rest: Option<Instant>,
@@ -35,8 +33,7 @@ pub fn records_before(cutoff: Instant, from: Instant, most: i64) -> Gone {
             delete from jittask.record where ctid = any (array(
                 select r.ctid from jittask.record r where r.ctid = any (array(select place from old)) for update skip locked))
             returning (ctid::text::point)[0]::bigint / $4 as range)
-        select (select count(*) from gone), (select array_agg(distinct range) from gone),
-            (select max(nominal_at) from seen having count(*) = $3)";
+        select (select array_agg(distinct range) from gone), (select max(nominal_at) from seen having count(*) = $3)";
     let arguments = [sql::at(cutoff), sql::at(from), sql::arg(most), sql::arg(BLOCKS)];
     let gone = user::as_extension_owner(|| {
         // By the index on the nominal instant, however small the table was when the plan was made.
@@ -47,20 +44,15 @@ pub fn records_before(cutoff: Instant, from: Instant, most: i64) -> Gone {
         settings.end();
         gone
     });
-    let (count, ranges) = (gone.get(0, 1).unwrap_or(0), gone.get(0, 2).unwrap_or_default());
-    match gone.at(0, 3) {
+    let mut ranges: Vec<i64> = gone.get(0, 1).unwrap_or_default();
+    match gone.at(0, 2) {
         // So many of one instant that a portion does not come to its end.
-        Some(last) if last == from => records_before(cutoff, from, most * 2).after(count, ranges),
-        rest => Gone { count, ranges, rest },
-    }
-}
-
-impl Gone {
-    /// Together with what had gone before.
-    fn after(mut self, count: i64, ranges: Vec<i64>) -> Gone {
-        self.count += count;
-        self.ranges.extend(ranges);
-        self
+        Some(last) if last == from => {
+            let more = records_before(cutoff, from, most * 2);
+            ranges.extend(more.ranges);
+            Gone { ranges, ..more }
+        }
+        rest => Gone { ranges, rest },
     }
 }
 

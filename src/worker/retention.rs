@@ -32,13 +32,13 @@ enum Place {
     Tasks(i32),
 }
 
-const FRONT: Option<Place> = Some(Place::Records(Instant(i64::MIN)));
+const FRONT: Place = Place::Records(Instant(i64::MIN));
 
 impl Retention {
     /// The first look comes a minute after the start, or earlier.
     pub fn new() -> Self {
         let next = clock::now().0 + next_look(seconds()).min(60_000_000);
-        Retention { next, seconds: seconds(), place: FRONT, ranges: BTreeSet::new() }
+        Retention { next, seconds: seconds(), place: Some(FRONT), ranges: BTreeSet::new() }
     }
 
     /// Is nothing left to remove for the time being?
@@ -51,7 +51,7 @@ impl Retention {
         let (now, seconds) = (clock::now().0, seconds());
         if seconds != self.seconds {
             // Whoever has changed it wants to see what it does.
-            (self.seconds, self.next, self.place) = (seconds, now, FRONT);
+            (self.seconds, self.next, self.place) = (seconds, now, Some(FRONT));
         }
         if is_ending && !self.is_done() {
             self.next = self.next.min(now + NEXT_PORTION);
@@ -72,13 +72,12 @@ impl Retention {
 
     /// Goes on by a portion, or begins a look.
     fn portion(&mut self, cutoff: Instant) {
-        let gone = match self.place.or(FRONT) {
-            None => return,
-            Some(Place::Records(from)) => xact::run(|| forget::records_before(cutoff, from, PORTION)).map(|gone| {
+        let gone = match self.place.unwrap_or(FRONT) {
+            Place::Records(from) => xact::run(|| forget::records_before(cutoff, from, PORTION)).map(|gone| {
                 self.ranges.extend(gone.ranges);
                 Some(gone.rest.map_or(Place::Tasks(0), Place::Records))
             }),
-            Some(Place::Tasks(after)) => {
+            Place::Tasks(after) => {
                 xact::run(|| forget::tasks_before(cutoff, after, PORTION)).map(|last| last.map(Place::Tasks))
             }
         };
