@@ -30,8 +30,8 @@ const START_PATIENCE: i64 = 15_000_000;
 /// What is kept from pass to pass.
 #[derive(Default)]
 pub struct Starts {
-    /// Owners as whom executors could not connect: how often in a row, and when to try again.
-    failures: HashMap<Oid, (u32, i64)>,
+    /// Owners as whom executors could not connect.
+    refusals: HashMap<Oid, Refusals>,
     /// Since when an owner waits who has no executor and finds no slot.
     wanted_since: Option<i64>,
     /// Owners of whom a row ran for long not long ago, and until when they count as slow. By the monotonic clock.
@@ -40,21 +40,33 @@ pub struct Starts {
     task_owners: Vec<Oid>,
 }
 
+/// Microseconds since 1970.
+struct Refusals {
+    /// So many in a row.
+    count: u32,
+    /// The last of them.
+    at: i64,
+    /// No other try before this.
+    until: i64,
+}
+
 impl Starts {
-    /// Takes word of a failure.
+    /// Takes word of a refusal.
     fn note(&mut self, slot: &Database) {
         let refused = slot.refused_owner.swap(0, AcqRel);
         if refused != 0 {
-            let owner = Oid::from(refused);
-            let failures = self.failures.get(&owner).map_or(1, |(count, _)| count + 1);
-            self.failures.insert(owner, (failures, clock::now().0 + (500_000_i64 << failures.min(7))));
+            let (owner, at) = (Oid::from(refused), clock::now().0);
+            let count = self.refusals.get(&owner).map_or(1, |before| before.count + 1);
+            self.refusals.insert(owner, Refusals { count, at, until: at + (500_000_i64 << count.min(7)) });
             look_at_roles(slot);
         }
     }
 
-    /// An executor of this owner is connected.
-    fn clear(&mut self, slot: &Database, owner: Oid) {
-        if self.failures.remove(&owner).is_some() {
+    /// Sees an executor of this owner connected. One that came before the refusal says nothing: it may run for hours yet.
+    fn clear(&mut self, slot: &Database, owner: Oid, executor: &Executor) {
+        let came = executor.process.since.load(Relaxed);
+        if self.refusals.get(&owner).is_some_and(|refusals| came > refusals.at) {
+            self.refusals.remove(&owner);
             look_at_roles(slot);
         }
     }
@@ -155,8 +167,8 @@ fn one(shared: &Shared, slot: &Database, owner: Oid, look: bool, since: Instant,
     let database = slot.oid.load(Acquire);
     let his = shared.executors_of(database).filter(|slot| slot.owner.load(Acquire) == owner.to_u32());
     let (lent, mine): (Vec<&Executor>, Vec<&Executor>) = his.partition(|executor| executor.lent.load(Acquire));
-    if mine.iter().any(|executor| executor.connected.load(Acquire)) {
-        starts.clear(slot, owner);
+    for executor in mine.iter().filter(|executor| executor.connected.load(Acquire)) {
+        starts.clear(slot, owner, executor);
     }
     let asked = mine.iter().find(|slot| !slot.busy.load(Acquire)).or(mine.first()).filter(|_| look);
     let is_asked_again = asked.is_some_and(|executor| executor.look.swap(true, AcqRel));
@@ -258,8 +270,8 @@ fn reclaim(shared: &Shared, is_wanted: bool, starts: &mut Starts) {
 
 fn start(shared: &Shared, database: u32, owner: Oid, is_lent: bool, look: bool, starts: &Starts) -> Next {
     let now = clock::now().0;
-    if let Some((_, not_before)) = starts.failures.get(&owner).filter(|(_, not_before)| now < *not_before) {
-        return Next::At(*not_before);
+    if let Some(refusals) = starts.refusals.get(&owner).filter(|refusals| now < refusals.until) {
+        return Next::At(refusals.until);
     }
     let most = settings::MAX_EXECUTORS.get() as usize;
     shared.executors.iter().for_each(|slot| slot.process.leave_if_never_came(now - START_PATIENCE));

@@ -211,3 +211,36 @@ fn nobody_looks_in_a_circle_while_a_function_runs_for_long() {
     fall_due(&mut session, 6, 10, 300);
     cluster.wait_within(2.0, "select count(*) = 10 from outbox");
 }
+
+/// A role's own settings may keep executors from working as that role. Each try is a process of the server and a line in its
+/// log: they become rare, also while an executor that came before runs on.
+#[test]
+fn executors_that_cannot_start_are_tried_ever_more_rarely() {
+    let cluster = Cluster::ready(&[]);
+    let mut session = cluster.connect("postgres");
+    session
+        .batch_execute(
+            "create role other; create role odd login; grant other to odd; grant usage on schema jittask to odd;
+             grant create on schema public to odd; set role odd;
+             create function hang() returns void language sql as 'select pg_sleep(3600)';
+             create function tick() returns void language sql as '';
+             select jittask.create_scheduled_task('hang', now(), 'hang', name => 'hang');
+             reset role",
+        )
+        .unwrap();
+    cluster.wait_for(SOON, "select exists (select from jittask.progress)");
+    session
+        .batch_execute(
+            "alter role odd set role = other; set role odd;
+             select jittask.create_scheduled_task('tick', now(), 'tick', rule => 'every 1 second', name => 'tick');
+             reset role",
+        )
+        .unwrap();
+    let refused = || cluster.log().lines().filter(|line| line.contains("is not connected as its owner")).count();
+    cluster.wait_until("an executor to be refused", SOON, || (refused() > 0).then_some(()));
+    sleep(Duration::from_secs(3));
+    assert!(refused() <= 3, "{} executors were refused within 3 s", refused());
+    assert_eq!(one::<i64>(&mut session, "select completed from jittask.tasks where name = 'tick'"), 0);
+    session.batch_execute("alter role odd reset role").unwrap();
+    cluster.wait_for(SOON, "select completed > 2 from jittask.tasks where name = 'tick'");
+}
