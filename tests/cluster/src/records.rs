@@ -1,12 +1,13 @@
 //! What tests ask of tasks and records again and again, and the clock on which they wait.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use postgres::Client;
 
 use crate::lifecycle::Cluster;
 use crate::load::Load;
 use crate::ready::one;
+use crate::session::poll;
 
 /// How long anything that should happen now may take on a slow machine.
 pub const SOON: Duration = Duration::from_secs(30);
@@ -39,16 +40,13 @@ impl Cluster {
         let counted = format!(
             "select count(*) = {occurrences} from jittask.records where status in ('completed', 'failed', 'skipped', 'cancelled')"
         );
-        let until = Instant::now() + timeout;
-        while !one::<bool>(&mut session, &counted) {
-            assert!(
-                Instant::now() < until,
-                "{occurrences} are to end, but there are: {}\n{}",
-                ends(&mut session),
-                self.log_tail()
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        let looked = poll(timeout, || one::<bool>(&mut session, &counted).then_some(()));
+        assert!(
+            looked.is_some(),
+            "{occurrences} are to end, but there are: {}\n{}",
+            ends(&mut session),
+            self.log_tail()
+        );
     }
 
     /// Waits until the clock is past this instant, also while the server is down. Seconds since 1970.

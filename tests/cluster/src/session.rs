@@ -7,6 +7,7 @@ use postgres::{Client, Config, NoTls};
 use crate::lifecycle::Cluster;
 
 const POLL: Duration = Duration::from_millis(20);
+const REST: Duration = Duration::from_millis(500);
 const LOG_TAIL: usize = 60;
 
 impl Cluster {
@@ -59,21 +60,12 @@ impl Cluster {
         }
     }
 
-    /// Calls `look` every 20 ms until it gives a value.
+    /// Calls `look` until it gives a value, as [`poll`] does.
     ///
     /// # Panics
     /// After `timeout`, with `what` was waited for and the end of the server's log.
-    pub fn wait_until<T>(&self, what: &str, timeout: Duration, mut look: impl FnMut() -> Option<T>) -> T {
-        let until = Instant::now() + timeout;
-        loop {
-            if let Some(value) = look() {
-                return value;
-            }
-            if Instant::now() >= until {
-                panic!("waited {timeout:?} in vain for {what}\n{}", self.log_tail());
-            }
-            std::thread::sleep(POLL);
-        }
+    pub fn wait_until<T>(&self, what: &str, timeout: Duration, look: impl FnMut() -> Option<T>) -> T {
+        poll(timeout, look).unwrap_or_else(|| panic!("waited {timeout:?} in vain for {what}\n{}", self.log_tail()))
     }
 
     /// The last lines of the server's log, for messages.
@@ -82,6 +74,20 @@ impl Cluster {
         let lines: Vec<&str> = log.lines().collect();
         let tail = &lines[lines.len().saturating_sub(LOG_TAIL)..];
         format!("--- end of the server's log ---\n{}\n---", tail.join("\n"))
+    }
+}
+
+/// Calls `look` every 20 ms until it gives a value or the time is over; less often where a look takes long: most of the time
+/// is left to those who work.
+pub(crate) fn poll<T>(timeout: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let until = Instant::now() + timeout;
+    loop {
+        let begun = Instant::now();
+        let value = look();
+        if value.is_some() || Instant::now() >= until {
+            return value;
+        }
+        std::thread::sleep((begun.elapsed() * 4).clamp(POLL, REST));
     }
 }
 
