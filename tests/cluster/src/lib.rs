@@ -35,6 +35,7 @@ mod session;
 mod standby;
 mod template;
 mod tree;
+mod wait;
 
 pub use contracts::{CONTRACTS, fall_due};
 pub use lifecycle::{Cluster, Mode};
@@ -45,3 +46,4 @@ pub use processes::Process;
 pub use ready::{all, one};
 pub use records::{SOON, ends, nothing_unaccounted, now};
 pub use tree::Tree;
+pub use wait::poll;

@@ -17,10 +17,10 @@ use crate::options::Options;
 use crate::processes::{self, Process};
 use crate::template;
 use crate::tree::Tree;
+use crate::wait::{POLL, poll};
 
 const START: Duration = Duration::from_secs(60);
 const STOP: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(20);
 
 /// How a server is told to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,12 +140,8 @@ impl Cluster {
     pub fn stop(&mut self, mode: Mode) {
         let Some(mut child) = self.postmaster.take() else { return };
         let _ = kill(pid_of(&child), mode.signal());
-        let until = Instant::now() + STOP;
-        while Instant::now() < until {
-            if !matches!(child.try_wait(), Ok(None)) {
-                return;
-            }
-            sleep(POLL);
+        if poll(STOP, || (!matches!(child.try_wait(), Ok(None))).then_some(())).is_some() {
+            return;
         }
         let _ = child.kill();
         let _ = child.wait();
@@ -209,17 +205,14 @@ impl Cluster {
         let Some(mut child) = self.postmaster.take() else { return };
         let _ = child.kill();
         let _ = child.wait();
-        let until = Instant::now() + STOP;
-        loop {
-            let left = processes::of(&self.datadir());
-            if left.is_empty() {
-                return;
-            }
-            if Instant::now() >= until {
-                left.iter().for_each(|process| self.kill9(process.pid));
-                panic!("the postmaster's orphans did not end: {left:?}");
-            }
-            sleep(POLL);
+        let mut left = Vec::new();
+        let ended = poll(STOP, || {
+            left = processes::of(&self.datadir());
+            left.is_empty().then_some(())
+        });
+        if ended.is_none() {
+            left.iter().for_each(|process| self.kill9(process.pid));
+            panic!("the postmaster's orphans did not end: {left:?}");
         }
     }
 

@@ -20,6 +20,8 @@ pub struct Memory {
     pub resident: i64,
     /// Its own: neither shared memory nor files.
     pub private: i64,
+    /// The most that has been resident so far.
+    pub peak: i64,
 }
 
 /// All processes whose working directory is `datadir`, as every process of a server has it. One that is just ending has
@@ -35,14 +37,21 @@ pub fn of(datadir: &Path) -> Vec<Process> {
         .collect()
 }
 
+/// The first word of each of these fields. None when the process has gone.
+fn status<const N: usize>(pid: i32, names: [&str; N]) -> Option<[String; N]> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let field = |name: &str| {
+        let (_, value) = text.lines().filter_map(|line| line.split_once(':')).find(|(known, _)| *known == name)?;
+        value.split_whitespace().next().map(str::to_owned)
+    };
+    let fields: Option<Vec<String>> = names.into_iter().map(field).collect();
+    fields?.try_into().ok()
+}
+
 /// None when the process has gone.
 pub fn memory(pid: i32) -> Option<Memory> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        line.trim_start_matches(':').split_whitespace().next()?.parse().ok()
-    };
-    Some(Memory { resident: field("VmRSS")?, private: field("RssAnon")? })
+    let [resident, private, peak] = status(pid, ["VmRSS", "RssAnon", "VmHWM"])?;
+    Some(Memory { resident: resident.parse().ok()?, private: private.parse().ok()?, peak: peak.parse().ok()? })
 }
 
 /// The processor time that it has used. None when the process has gone.
@@ -56,13 +65,11 @@ pub fn processor_time(pid: i32) -> Option<Duration> {
 
 /// How often it was taken off a processor. None when the process has gone.
 pub fn switches(pid: i32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let counts = status.lines().filter_map(|line| line.split_once("_ctxt_switches:"));
-    Some(counts.filter_map(|(_, count)| count.trim().parse::<u64>().ok()).sum())
+    let [waited, preempted] = status(pid, ["voluntary_ctxt_switches", "nonvoluntary_ctxt_switches"])?;
+    Some(waited.parse::<u64>().ok()? + preempted.parse::<u64>().ok()?)
 }
 
 /// Has it been stopped, or has it gone?
 pub fn is_stopped(pid: i32) -> bool {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    status.lines().find_map(|line| line.strip_prefix("State:")).is_none_or(|state| state.trim().starts_with('T'))
+    status(pid, ["State"]).is_none_or(|[state]| state == "T")
 }

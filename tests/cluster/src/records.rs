@@ -7,7 +7,7 @@ use postgres::Client;
 use crate::lifecycle::Cluster;
 use crate::load::Load;
 use crate::ready::one;
-use crate::session::poll;
+use crate::wait::poll;
 
 /// How long anything that should happen now may take on a slow machine.
 pub const SOON: Duration = Duration::from_secs(30);

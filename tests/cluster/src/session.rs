@@ -1,13 +1,12 @@
 //! Sessions on a cluster, and waiting for what they will see.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use postgres::{Client, Config, NoTls};
 
 use crate::lifecycle::Cluster;
+use crate::wait::poll;
 
-const POLL: Duration = Duration::from_millis(20);
-const REST: Duration = Duration::from_millis(500);
 const LOG_TAIL: usize = 60;
 
 impl Cluster {
@@ -74,20 +73,6 @@ impl Cluster {
         let lines: Vec<&str> = log.lines().collect();
         let tail = &lines[lines.len().saturating_sub(LOG_TAIL)..];
         format!("--- end of the server's log ---\n{}\n---", tail.join("\n"))
-    }
-}
-
-/// Calls `look` every 20 ms until it gives a value or the time is over; less often where a look takes long: most of the time
-/// is left to those who work.
-pub(crate) fn poll<T>(timeout: Duration, mut look: impl FnMut() -> Option<T>) -> Option<T> {
-    let until = Instant::now() + timeout;
-    loop {
-        let begun = Instant::now();
-        let value = look();
-        if value.is_some() || Instant::now() >= until {
-            return value;
-        }
-        std::thread::sleep((begun.elapsed() * 4).clamp(POLL, REST));
     }
 }
 

@@ -2,7 +2,7 @@
 //! object is back or the task is altered.
 
 use cluster::postgres::Client;
-use cluster::{Cluster, SOON, all, nothing_unaccounted, one};
+use cluster::{Cluster, SOON, all, nothing_unaccounted, one, poll};
 
 const SCHEMA: &str = "
 create table contract (id int primary key, due timestamptz, ends timestamptz, live boolean default true);
@@ -24,16 +24,12 @@ fn caught_up(cluster: &Cluster, task: &str, ids: &str) {
     let mut session = cluster.app();
     let done = format!("select string_agg(id::text, ' ' order by id) from outbox where task = '{task}'");
     let mut seen: Option<String> = None;
-    let until = std::time::Instant::now() + SOON;
-    while seen.as_deref() != Some(ids) {
-        let records = "select concat_ws(' ', task, row_key, status, attempt, error) from jittask.records order by id";
-        assert!(
-            std::time::Instant::now() < until,
-            "{task} has done {seen:?}; {:#?}",
-            all::<String>(&mut session, records)
-        );
+    let is_done = poll(SOON, || {
         seen = one(&mut session, &done);
-    }
+        (seen.as_deref() == Some(ids)).then_some(())
+    });
+    let records = "select concat_ws(' ', task, row_key, status, attempt, error) from jittask.records order by id";
+    assert!(is_done.is_some(), "{task} has done {seen:?}; {:#?}", all::<String>(&mut session, records));
     let odd: Vec<String> = all(
         &mut session,
         "select concat_ws(' ', task, row_key, status, attempt, error) from jittask.records where status not in ('completed', 'pending') or attempt > 1",
@@ -57,11 +53,11 @@ fn wait_for_broken(cluster: &Cluster, told: &[(&str, &str)]) {
                 .zip(told)
                 .all(|(line, (name, words))| line.starts_with(&format!("{name}: ")) && line.contains(words))
     };
-    let until = std::time::Instant::now() + SOON;
-    while !is_told(&seen) {
-        assert!(std::time::Instant::now() < until, "broken are {seen:#?}, not {told:#?}");
+    let are_told = poll(SOON, || {
         seen = broken(&mut session);
-    }
+        is_told(&seen).then_some(())
+    });
+    assert!(are_told.is_some(), "broken are {seen:#?}, not {told:#?}");
     let problems: Vec<String> = all(&mut session, "select unnest(problems) from jittask.status()");
     for (name, words) in told {
         let is_named =

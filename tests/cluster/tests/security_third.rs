@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use attack::{SOON, attempt, cluster, code, loot, number, session, wait_for};
 use cluster::postgres::Client;
+use cluster::processes::memory;
 use cluster::{Cluster, Load, one};
 use fair::{assert_in_time, fair, latest};
 
@@ -232,9 +233,7 @@ fn what_is_left_of_dropped_tasks_goes() {
 
 /// The most memory that a process has had, in MB.
 fn peak(pid: i32) -> i64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse::<i64>().ok()).unwrap_or_default() / 1024
+    memory(pid).unwrap_or_default().peak / 1024
 }
 
 /// A key of a megabyte, some hundreds of occurrences: nobody holds as many copies of it.

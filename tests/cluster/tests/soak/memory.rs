@@ -90,7 +90,7 @@ pub fn table(minutes: &[Minute]) -> String {
     );
     for (number, minute) in minutes.iter().enumerate() {
         let cell = |kind: usize| {
-            let Memory { private, resident } = minute.largest[kind];
+            let Memory { private, resident, .. } = minute.largest[kind];
             format!("{:.1} / {:.1}", private as f64 / 1024.0, resident as f64 / 1024.0)
         };
         text += &format!("| {} | {} | {} | {} | {} |\n", number + 1, cell(0), cell(1), cell(2), minute.effects);
