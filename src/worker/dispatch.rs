@@ -40,13 +40,13 @@ pub struct Starts {
     task_owners: Vec<Oid>,
 }
 
-/// Microseconds since 1970.
+/// Executors of one owner that could not connect.
 struct Refusals {
     /// So many in a row.
     count: u32,
-    /// The last of them.
+    /// The last of them. Microseconds since 1970.
     at: i64,
-    /// No other try before this.
+    /// No other try before this. Microseconds since 1970.
     until: i64,
 }
 
