@@ -26,7 +26,7 @@ fn create_calendar(
     weekend: Option<Vec<Option<i32>>>,
     description: Option<String>,
 ) {
-    sql::session(|| create(name, country, subdivision, weekend, description).or_raise())
+    sql::session(|| with_lock_limit(|| create(name, country, subdivision, weekend, description)).or_raise())
 }
 
 fn create(
@@ -44,7 +44,7 @@ fn create(
     }
     check_text("description", description.as_deref())?;
     let weekend = check_weekend(required("weekend", weekend)?)?;
-    with_lock_limit(checks::check_calendar_quota)?;
+    checks::check_calendar_quota()?;
     let place = match (&country, &subdivision) {
         (Some(country), subdivision) => Some(find_place(country, subdivision.as_deref())?),
         (None, Some(subdivision)) => {

@@ -141,7 +141,7 @@ fn drop(name: Option<String>, keep_records: bool) -> Result<()> {
 
 #[pg_extern(sql = false)]
 fn run_task(name: Option<String>, row_key: Option<Json>) -> i64 {
-    sql::session(|| run(name, row_key).or_raise())
+    sql::session(|| with_lock_limit(|| run(name, row_key)).or_raise())
 }
 
 fn run(name: Option<String>, row_key: Option<Json>) -> Result<i64> {

@@ -15,7 +15,7 @@ mod source;
 mod status;
 
 use crate::error::{Error, Kind, Result};
-use crate::pg::{sql, user};
+use crate::pg::{boundary, sql, user};
 
 /// 55000 where the library was not preloaded: without it nothing would ever run.
 fn require_preloaded() -> Result<()> {
@@ -25,14 +25,18 @@ fn require_preloaded() -> Result<()> {
     })
 }
 
-/// Locks, a table's or a task's, are waited for one second (55P03), unless the session has set its own lock_timeout.
+/// What somebody else has not committed yet, a lock, a row or a name, is waited for one second (55P03), unless the session has
+/// set its own lock_timeout.
 fn with_lock_limit<T>(body: impl FnOnce() -> T) -> T {
     let settings = user::Settings::begin();
     let own: Option<String> = sql::once("select pg_catalog.current_setting('lock_timeout')", &[]).get(0, 1);
     if own.as_deref() == Some("0") {
         settings.set(c"lock_timeout", c"1s");
     }
-    let result = body();
+    let result = boundary::with_lock_hint(
+        "Another transaction is at work on the same thing: try again when it has ended, or with a longer lock_timeout.",
+        body,
+    );
     settings.end();
     result
 }

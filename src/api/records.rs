@@ -1,5 +1,6 @@
 //! Cancelling and retrying single occurrences, by record id. In the caller's transaction.
 
+use super::with_lock_limit;
 use crate::catalog::record::{self, Outcome, Record};
 use crate::catalog::tally::{self, Counts, Writer};
 use crate::catalog::{agenda, enter, owed, task};
@@ -59,7 +60,7 @@ fn interrupt(entry: i64, position: usize) -> bool {
 
 #[pg_extern(sql = false)]
 fn retry_record(id: Option<i64>) -> bool {
-    sql::session(|| retry(id).or_raise())
+    sql::session(|| with_lock_limit(|| retry(id)).or_raise())
 }
 
 fn retry(id: Option<i64>) -> Result<bool> {

@@ -1,6 +1,6 @@
 //! `status()` and `activate()`.
 
-use super::require_preloaded;
+use super::{require_preloaded, with_lock_limit};
 use crate::catalog::{home, status};
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::shmem::{self, DatabaseState};
@@ -115,7 +115,7 @@ fn stuck(shared: &shmem::Shared) -> Option<String> {
 /// Makes a copied database the tasks' own: from now on they run here.
 #[pg_extern(sql = false)]
 fn activate() {
-    sql::session(|| activate_here().or_raise())
+    sql::session(|| with_lock_limit(activate_here).or_raise())
 }
 
 fn activate_here() -> Result<()> {

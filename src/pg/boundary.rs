@@ -3,10 +3,12 @@
 
 use crate::error::cut;
 use cee_scape::{SigJmpBufFields, call_with_sigsetjmp};
+use pgrx::pg_sys::PgTryBuilder;
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char};
+use std::panic::AssertUnwindSafe;
 
 /// An ERROR as data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -113,6 +115,16 @@ pub unsafe fn catch<T: Copy>(call: impl Fn() -> T) -> Result<T, Failure> {
         pg_sys::FlushErrorState();
         Err(failure)
     }
+}
+
+/// Runs `body`; an ERROR of a lock that was not to be had, 55P03, gets this hint if it has none.
+pub fn with_lock_hint<T>(hint: &str, body: impl FnOnce() -> T) -> T {
+    let result = PgTryBuilder::new(AssertUnwindSafe(|| Ok(body())))
+        .catch_when(PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE, |caught| Err(Failure::taken(&caught)))
+        .execute();
+    result.unwrap_or_else(|failure: Failure| {
+        Failure { hint: failure.hint.or_else(|| Some(hint.to_string())), ..failure }.raise()
+    })
 }
 
 impl Failure {

@@ -1,0 +1,87 @@
+//! What somebody has not committed yet keeps others waiting for a second, and no longer: names, rows, calendars, tables.
+
+mod attack;
+
+use std::time::{Duration, Instant};
+
+use attack::{cluster, session};
+use cluster::postgres::Client;
+
+/// The first session leaves its transaction open, the second one gets 55P03, and a hint.
+fn waits_a_second(holder: &mut Client, other: &mut Client, held: &str, wanted: &str) {
+    holder.batch_execute(&format!("begin; {held}")).unwrap_or_else(|error| panic!("{held}: {error:?}"));
+    let begun = Instant::now();
+    let error = match other.batch_execute(&format!("set statement_timeout = '30s'; {wanted}")) {
+        Ok(()) => panic!("{wanted} beside {held} did not wait"),
+        Err(error) => error,
+    };
+    let error = error.as_db_error().unwrap_or_else(|| panic!("{wanted}: {error:?}"));
+    assert_eq!(error.code().code(), "55P03", "{wanted} beside {held}: {error:?}");
+    assert!(error.hint().is_some_and(|hint| !hint.is_empty()), "{wanted}: {error:?} has no hint");
+    assert!(begun.elapsed() < Duration::from_secs(20), "{wanted} waited for {:?}", begun.elapsed());
+    holder.batch_execute("rollback").unwrap();
+}
+
+#[test]
+fn what_is_not_committed_is_waited_for_a_second() {
+    let cluster = cluster(&[]);
+    let (mut one, mut other) = (session(&cluster, "mallory"), session(&cluster, "mallory"));
+    one.batch_execute(
+        "create table mallory.t (id int primary key, due timestamptz); create index on mallory.t (due);
+         create function mallory.run(mallory.t) returns void language sql as '';
+         create function mallory.tick() returns void language sql as '';
+         select jittask.create_date_task('rows', 'mallory.t', 'due', 'mallory.run', enabled => false);
+         select jittask.create_scheduled_task('ticks', now(), 'mallory.tick', repeat => 'yearly');
+         select jittask.create_calendar('mine');",
+    )
+    .unwrap();
+    let fails = "create function mallory.fails() returns void language plpgsql as $$ begin raise 'no'; end $$;
+        select jittask.create_scheduled_task('fails', now(), 'mallory.fails', repeat => 'yearly', max_attempts => 1)";
+    one.batch_execute(fails).unwrap();
+    let failed = "select id from jittask.records where task = 'fails' and status = 'failed'";
+    let id: i64 =
+        cluster.wait_until("a failed run", attack::SOON, || one.query_opt(failed, &[]).unwrap().map(|row| row.get(0)));
+    let retry = format!("select jittask.retry_record({id})");
+    let new_task = "select jittask.create_scheduled_task('t', now() + interval '1 day', 'mallory.tick', name => 'new')";
+    let rename = "select jittask.alter_task('rows', '{\"name\": \"new\"}')";
+    let document = r#"select jittask.import_task('{"version": 1, "kind": "scheduled", "title": "t", "name": "new", "start_at": "2100-01-01", "service_function": "mallory.tick"}')"#;
+    let calendar = "select jittask.create_calendar('new')";
+    let holiday = "select jittask.add_holiday('mine', '2030-05-05', 'mine')";
+    let pause = "select jittask.pause_task('ticks')";
+    for (held, wanted) in [
+        (calendar, calendar),
+        (calendar, "select jittask.create_calendar('new', 'DE')"),
+        (holiday, holiday),
+        (holiday, "select jittask.remove_day('mine', '2030-05-05')"),
+        (holiday, "select jittask.add_workday('mine', '2031-05-05', 'mine')"),
+        (holiday, "select jittask.load_holidays('mine', 'DE')"),
+        (holiday, "select jittask.drop_calendar('mine')"),
+        (new_task, new_task),
+        (new_task, rename),
+        (new_task, document),
+        (rename, new_task),
+        (document, document),
+        (pause, pause),
+        (pause, "select jittask.drop_task('ticks')"),
+        (pause, "select jittask.alter_task('ticks', '{\"repeat\": \"daily\"}')"),
+        (retry.as_str(), retry.as_str()),
+    ] {
+        waits_a_second(&mut one, &mut other, held, wanted);
+    }
+}
+
+/// A copy is activated as soon as nobody is at its tasks, and nobody keeps its owner waiting.
+#[test]
+fn activation_waits_for_nobody_for_long() {
+    let cluster = cluster(&[]);
+    let (mut mallory, mut admin) = (session(&cluster, "mallory"), cluster.connect("postgres"));
+    mallory
+        .batch_execute(
+            "create function mallory.tick() returns void language sql as '';
+             select jittask.create_scheduled_task('ticks', now(), 'mallory.tick', repeat => 'yearly')",
+        )
+        .unwrap();
+    admin.batch_execute("update jittask.task set home = 'elsewhere'").unwrap();
+    waits_a_second(&mut mallory, &mut admin, "select jittask.pause_task('ticks')", "select jittask.activate()");
+    admin.batch_execute("select jittask.activate()").unwrap();
+}
