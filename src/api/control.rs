@@ -125,11 +125,16 @@ fn drop(name: Option<String>, keep_records: bool) -> Result<()> {
     let cancelled = |entry: &Entry| -> Vec<Record> {
         (0..entry.keys.len()).map(|position| Record::of(entry, position, Outcome::Cancelled("dropped"))).collect()
     };
-    let ended: Vec<Record> = agenda::take_unclaimed(task.id).iter().flat_map(cancelled).collect();
-    if keep_records {
-        record::insert(task.id, &ended);
-    }
-    tally::add(task.id, Writer::Session, Counts::of(&ended), None);
+    let mut counts = Counts::default();
+    // Entries that an executor holds end there; it sees that the task is gone.
+    agenda::take_unclaimed(task.id, |entries| {
+        let ended: Vec<Record> = entries.iter().flat_map(cancelled).collect();
+        counts.cancelled += ended.len() as i64;
+        if keep_records {
+            record::insert(task.id, &ended);
+        }
+    });
+    tally::add(task.id, Writer::Session, counts, None);
     internal::drop(&task.name, task.owner);
     if let Some(filter) = &task.filter {
         filter::drop(&filter.call, task.owner);

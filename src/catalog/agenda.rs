@@ -6,10 +6,15 @@ use crate::pg::boundary::Failure;
 use crate::pg::{memory, sql, user};
 use schedule::{Instant, Occurrence};
 use std::collections::HashSet;
+use std::ffi::c_long;
 use std::rc::Rc;
 
 /// Most keys in one entry. Ids step by 1,024, so that every key has one.
 pub const ENTRY_KEYS: usize = 1000;
+
+/// Entries that are looked at together, and about how many keys are taken out together.
+const PORTION: c_long = 1000;
+const PORTION_KEYS: i32 = 1000;
 
 /// What [`entry`] reads.
 pub const COLUMNS: &str =
@@ -233,9 +238,42 @@ pub fn withdraw(task: i32, from: Instant) -> i64 {
     })
 }
 
-/// Takes a dropped task's entries that nobody is running out of the agenda.
-pub fn take_unclaimed(task: i32) -> Vec<Entry> {
-    take("task_id = $1", &[sql::arg(task)])
+/// The same of what is nominally due up to an instant, so many entries at most and the latest first: how many occurrences, and
+/// the nominal instant of the earliest; None: these were all.
+pub fn withdraw_some(task: i32, from: Instant, until: Instant, most: i64) -> (i64, Option<Instant>) {
+    user::as_extension_owner(|| {
+        let rows = sql::run(
+            "with free as (select id from jittask.agenda where task_id = $1 and due_at >= $2 and nominal_at <= $3 and attempt = 0 and not forced
+                     order by nominal_at desc limit $4 for update skip locked),
+                 gone as (delete from jittask.agenda a using free where a.id = free.id returning cardinality(a.keys) as count, a.nominal_at)
+             select coalesce(sum(count), 0)::bigint, case when count(*) = $4 then min(nominal_at) end from gone",
+            &[sql::arg(task), sql::at(from), sql::at(until), sql::arg(most)],
+        );
+        (rows.get(0, 1).unwrap_or_default(), rows.at(0, 2))
+    })
+}
+
+/// Takes a dropped task's entries that nobody is running out of the agenda, and has each portion dealt with: there may be
+/// millions.
+pub fn take_unclaimed(task: i32, mut each: impl FnMut(&[Entry])) {
+    let statement = "select id, cardinality(keys) from jittask.agenda where task_id = $1 for update skip locked";
+    let mut waiting = user::as_extension_owner(|| sql::cursor(statement, &[sql::arg(task)]));
+    while memory::scratch(|| {
+        let rows = user::as_extension_owner(|| waiting.fetch(PORTION));
+        let entry = |row: usize| Some((rows.get::<i64>(row, 1)?, rows.get::<i32>(row, 2)?));
+        let (mut ids, mut keys) = (Vec::new(), 0);
+        for (id, count) in (0..rows.len()).filter_map(entry) {
+            ids.push(id);
+            keys += count;
+            if keys >= PORTION_KEYS {
+                each(&take("id = any($1)", &[sql::arg(std::mem::take(&mut ids))]));
+                keys = 0;
+            }
+        }
+        each(&take("id = any($1)", &[sql::arg(ids)]));
+        !rows.is_empty()
+    }) {}
+    waiting.close();
 }
 
 /// Takes a scheduled task's entries due in `[from, until)` that were not tried yet and that nobody is running out of the
@@ -276,7 +314,7 @@ pub fn try_let_go(task: i32) -> bool {
 pub fn hold_retries(task: i32, held: bool) {
     user::as_extension_owner(|| {
         let statement = if held {
-            "update jittask.agenda set run_at = 'infinity' where task_id = $1 and attempt > 0 and id in (select id from jittask.agenda where task_id = $1 for update skip locked)"
+            "update jittask.agenda set run_at = 'infinity' where id in (select id from jittask.agenda where task_id = $1 and attempt > 0 for update skip locked)"
         } else {
             "update jittask.agenda set run_at = clock_timestamp() where task_id = $1 and run_at = 'infinity'"
         };

@@ -2,7 +2,8 @@
 //! table is not opened.
 
 use super::replacement::REPLACEMENT;
-use super::{agenda, follow, replan, task};
+use super::replan::{self, Replanned};
+use super::{agenda, follow, task};
 use crate::error::cut;
 use crate::pg::{clock, sql, user, worker};
 use pgrx::pg_sys::Oid;
@@ -66,7 +67,11 @@ fn plan_anew(ids: &[i32]) -> (Option<i32>, bool) {
         if clock::monotonic() > until {
             return (Some(id - 1), are_replanned);
         }
-        are_replanned &= replan::by_calendar(id);
+        match replan::by_calendar(id) {
+            Replanned::Done => {}
+            Replanned::Partly => return (Some(id - 1), are_replanned),
+            Replanned::Later => are_replanned = false,
+        }
     }
     (ids.last().copied(), are_replanned)
 }

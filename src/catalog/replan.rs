@@ -9,6 +9,7 @@ use super::{agenda, calendar, series, tally};
 use crate::error::Result;
 use crate::pg::{clock, sql, user, wake};
 use schedule::{Base, Instant};
+use std::cell::Cell;
 
 /// Plans a task anew by this definition.
 pub fn task(task: &Task, definition: &Definition, writer: tally::Writer) -> Result<()> {
@@ -40,23 +41,50 @@ pub fn stale(ids: &[i32]) -> Vec<i32> {
     (0..rows.len()).filter_map(|row| rows.get(row, 1)).collect()
 }
 
-/// Plans a task anew by its calendar as it is now. False if somebody is changing the task, or nobody can say when it is due:
-/// to be tried again.
-pub fn by_calendar(id: i32) -> bool {
+/// What became of a task that was to be planned anew.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Replanned {
+    /// It is.
+    Done,
+    /// Some of what is planned was taken back; there is more.
+    Partly,
+    /// Somebody is changing the task, or nobody can say when it is due: to be tried again.
+    Later,
+}
+
+/// Entries that are taken back at a time, so that the scheduler's pass goes on.
+const PORTION: i64 = 5000;
+
+thread_local! {
+    /// Of which task what is nominally due after which instant was taken back, and committed or undone with all else.
+    static TAKEN_BACK: Cell<Option<(i32, Instant)>> = const { Cell::new(None) };
+}
+
+/// Plans a task anew by its calendar as it is now. What was planned by the old one is taken back before, portion by portion,
+/// the latest first: what runs meanwhile is judged by the new one as it is.
+pub fn by_calendar(id: i32) -> Replanned {
     if !task::try_lock(id) {
-        return false;
+        return Replanned::Later;
     }
-    let Some(stored) = task::by_id(id) else { return true };
+    let Some(stored) = task::by_id(id) else { return Replanned::Done };
     // Read before it is planned by: a change that comes meanwhile shows at the next look.
     let seen = stored.definition.holidays_of().and_then(calendar::changed_at);
     // Somebody may have it without the task's row, who is not waited for either.
     if stored.kind == TaskKind::Scheduled && !series::is_free(id) {
-        return false;
+        return Replanned::Later;
     }
     let now: Instant = clock::transaction_start();
+    let until = TAKEN_BACK.take().filter(|(of, _)| *of == id).map_or(Instant::MAX, |(_, until)| until);
+    let (count, earliest) = agenda::withdraw_some(id, now, until, PORTION);
+    tally::add(id, tally::Writer::Scheduler, tally::Counts { entered: -count, ..Default::default() }, None);
+    if let Some(earliest) = earliest {
+        TAKEN_BACK.set(Some((id, earliest)));
+        return Replanned::Partly;
+    }
     task::set_counts_from(id, now);
     note_calendar(id, seen);
-    task(&stored, &stored.definition, tally::Writer::Scheduler).is_ok()
+    let planned = task(&stored, &stored.definition, tally::Writer::Scheduler);
+    if planned.is_ok() { Replanned::Done } else { Replanned::Later }
 }
 
 /// The task is planned by its calendar as it was changed then.
