@@ -139,12 +139,14 @@ pub fn delete(id: i64) {
     user::as_extension_owner(|| sql::run("delete from jittask.agenda where id = $1", &[sql::arg(id)]));
 }
 
-/// Does an earlier occurrence of the task wait for its first attempt, or is it in hand?
-pub fn has_earlier(task: i32, due_at: Instant) -> bool {
+/// Does an earlier occurrence of the task wait for its first attempt, or is it in hand? True: and it would be claimed before
+/// this entry.
+pub fn earlier(task: i32, entry: &Entry) -> Option<bool> {
     user::as_extension_owner(|| {
         let statement =
-            "select 1 from jittask.agenda where task_id = $1 and due_at < $2 and attempt = 0 and not forced limit 1";
-        !sql::run(statement, &[sql::arg(task), sql::at(due_at)]).is_empty()
+            "select a.run_at <= (select e.run_at from jittask.agenda e where e.id = $3) from jittask.agenda a
+             where a.task_id = $1 and a.due_at < $2 and a.attempt = 0 and not a.forced limit 1";
+        sql::run(statement, &[sql::arg(task), sql::at(entry.occurrence.due_at), sql::arg(entry.id)]).get(0, 1)
     })
 }
 

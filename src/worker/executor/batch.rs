@@ -139,6 +139,7 @@ pub fn run(me: &Me, entry: &Entry, mode: Mode, try_: Try) {
                 Overlap::Go => return batch.execute(prepared, last_before),
                 Overlap::Skip => batch.all(|| Outcome::Skipped("overlap")),
                 Overlap::Wait(pause) => return agenda::postpone(entry.id, Some(Instant(clock::now().0 + pause))),
+                Overlap::Queue(pause) => return me.locked.leave(task.id, Instant(clock::now().0 + pause)),
             },
         },
     }
@@ -150,10 +151,14 @@ enum Overlap {
     Skip,
     /// This many microseconds.
     Wait(i64),
+    /// The same with all others of the task, in their order: there may be very many, and nothing is written.
+    Queue(i64),
 }
 
 /// How long an occurrence waits for the previous run before it looks again.
 const OVERLAP_PAUSE: i64 = 100_000;
+/// What falls due beside a run that has taken this long, and is not to wait for it, is skipped at once. Microseconds.
+const LONG_RUN: i64 = 1_000_000;
 
 impl Batch<'_> {
     /// What a scheduled task's previous run, if it is still going, means for this one.
@@ -163,19 +168,33 @@ impl Batch<'_> {
             return Overlap::Go;
         }
         // What catch_up asks for runs, what failed before, and what a person asks for: one after the other.
-        let asked = self.entry.forced || self.entry.alone || self.entry.attempt > 0;
-        let queues = policy == "queue" || asked || is_late;
+        let entry = self.entry;
+        let is_made_up = entry.alone && entry.attempt == 0 && !entry.forced;
+        let queues = policy == "queue" || entry.forced || entry.alone || entry.attempt > 0 || is_late;
+        let wait = |pause: i64| match policy == "queue" || is_late || is_made_up {
+            true => Overlap::Queue(pause),
+            false => Overlap::Wait(pause),
+        };
         match self.me.others().find(|slot| slot.task.load(Acquire) == task.id) {
             Some(other) if other.started_at.load(Acquire) == 0 => {
                 // It holds another occurrence and has not said yet whether it runs: the one in front looks again first.
-                let is_first = self.entry.id < other.entry.load(Acquire);
-                Overlap::Wait(if is_first { OVERLAP_PAUSE / 5 } else { OVERLAP_PAUSE })
+                let is_first = entry.id < other.entry.load(Acquire);
+                wait(if is_first { OVERLAP_PAUSE / 5 } else { OVERLAP_PAUSE })
             }
-            Some(_) if queues => Overlap::Wait(OVERLAP_PAUSE),
+            Some(other) if queues => {
+                // Not for one that ends in a moment: what waits is looked through for that.
+                if policy == "skip" && clock::now().0 - other.started_at.load(Acquire) > LONG_RUN {
+                    late::skip_overlapped(self.me, task);
+                }
+                wait(OVERLAP_PAUSE)
+            }
             Some(_) => Overlap::Skip,
-            None if queues && !self.entry.forced && agenda::has_earlier(task.id, self.entry.occurrence.due_at) => {
-                Overlap::Wait(OVERLAP_PAUSE / 5)
-            }
+            None if queues && !entry.forced => match agenda::earlier(task.id, entry) {
+                // Somebody has just claimed it.
+                Some(true) => wait(OVERLAP_PAUSE / 5),
+                Some(false) => Overlap::Wait(OVERLAP_PAUSE / 5),
+                None => Overlap::Go,
+            },
             None => Overlap::Go,
         }
     }

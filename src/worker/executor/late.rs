@@ -101,15 +101,23 @@ pub fn skip_others(me: &Me, entry: &Entry, task: &Task) {
     };
     if let Some(until) = until.filter(|_| task.kind == TaskKind::Scheduled) {
         let from = Instant(entry.occurrence.due_at.0 + 1);
-        let others = agenda::take_due(task.id, from, until, AT_ONCE);
-        let wanted = |other: &Entry| (NO_ROW, other.occurrence.nominal_at);
-        let recorded = record::known(task.id, &others.iter().map(wanted).collect::<Vec<_>>());
-        let open = (0..others.len()).filter(|index| !recorded.contains_key(index));
-        let records: Vec<Record> =
-            open.map(|index| Record::of(&others[index], 0, Outcome::Skipped("catch_up"))).collect();
-        record::insert(task.id, &records);
-        events::remember(&records);
-        let counts = Counts { entered: -(recorded.len() as i64), ..Counts::of(&records) };
-        tally::add(task.id, Writer::Executor(me.index), counts, None);
+        skip(me, task, &agenda::take_due(task.id, from, until, AT_ONCE), "catch_up");
     }
+}
+
+/// Skips what has fallen due of a scheduled task since somebody is there, while a run of it is going on: what was missed before,
+/// and waits for that run too, is not to stand in the way.
+pub fn skip_overlapped(me: &Me, task: &Task) {
+    skip(me, task, &agenda::take_due(task.id, up_since(me), clock::now(), AT_ONCE), "overlap");
+}
+
+fn skip(me: &Me, task: &Task, others: &[Entry], reason: &'static str) {
+    let wanted = |other: &Entry| (NO_ROW, other.occurrence.nominal_at);
+    let recorded = record::known(task.id, &others.iter().map(wanted).collect::<Vec<_>>());
+    let open = (0..others.len()).filter(|index| !recorded.contains_key(index));
+    let records: Vec<Record> = open.map(|index| Record::of(&others[index], 0, Outcome::Skipped(reason))).collect();
+    record::insert(task.id, &records);
+    events::remember(&records);
+    let counts = Counts { entered: -(recorded.len() as i64), ..Counts::of(&records) };
+    tally::add(task.id, Writer::Executor(me.index), counts, None);
 }
