@@ -53,16 +53,17 @@ pub fn wait_for(task: i32) {
     });
 }
 
-/// The earliest end of what is planned, over all tasks at work: when the next topping up is due, less the horizon.
-pub fn earliest_end() -> Option<Instant> {
+/// The earliest end of what is planned, over all tasks at work but those left out: when the next topping up is due, less the
+/// horizon.
+pub fn earliest_end(left_out: &[i32]) -> Option<Instant> {
     user::as_extension_owner(|| {
         // From the earliest on through the index, to the first that counts: there may be very many. What a task must be is no
         // condition of its look-up, which could go by an index of all tasks at work then, once for each series.
         sql::run(
-            "select s.due_at from jittask.series s where s.due_at is not null and (
+            "select s.due_at from jittask.series s where s.due_at is not null and s.task_id <> all($1) and (
                  select t.enabled and t.dropped_at is null from jittask.task t where t.id = s.task_id)
              order by s.due_at limit 1",
-            &[],
+            &[sql::arg(left_out.to_vec())],
         )
         .at(0, 1)
     })

@@ -98,3 +98,12 @@ pub fn add(task: i32, writer: Writer, counts: Counts, last: Option<(Instant, &'s
         )
     });
 }
+
+/// How many of a task's occurrences wait or are executing, by the counts: one short look, whatever the agenda looks like.
+pub fn pending(task: i32) -> i64 {
+    user::as_extension_owner(|| {
+        let statement = "select coalesce(sum(entered - completed - failed - skipped - cancelled), 0)::bigint
+             from jittask.tally where task_id = $1";
+        sql::run(statement, &[sql::arg(task)]).get(0, 1).unwrap_or_default()
+    })
+}

@@ -260,15 +260,15 @@ fn watched(condition: &str, arguments: &[sql::Arg]) -> Vec<Watched> {
 }
 
 /// Scheduled tasks whose planned series ends before `horizon`, and where: some of them, in this order, after the last one that
-/// was given. Their series are locked; those that somebody is changing are left out.
-pub fn to_top_up(horizon: Instant, after: Option<(Instant, i32)>) -> Vec<(Instant, i32)> {
+/// was given. Their series are locked; those that somebody is changing are left out too.
+pub fn to_top_up(horizon: Instant, after: Option<(Instant, i32)>, left_out: &[i32]) -> Vec<(Instant, i32)> {
     let rows = user::as_extension_owner(|| {
         let statement = "select s.due_at, s.task_id from jittask.series s
              where s.due_at < $1 and (select t.enabled and t.dropped_at is null from jittask.task t where t.id = s.task_id)
-                 and ($2::timestamptz is null or (s.due_at, s.task_id) > ($2, $3))
+                 and ($2::timestamptz is null or (s.due_at, s.task_id) > ($2, $3)) and s.task_id <> all($4)
              order by s.due_at, s.task_id limit 100 for update of s skip locked";
         let (at, id) = after.unzip();
-        sql::run(statement, &[sql::at(horizon), sql::maybe_at(at), sql::arg(id)])
+        sql::run(statement, &[sql::at(horizon), sql::maybe_at(at), sql::arg(id), sql::arg(left_out.to_vec())])
     });
     (0..rows.len()).filter_map(|row| Some((rows.at(row, 1)?, rows.get(row, 2)?))).collect()
 }

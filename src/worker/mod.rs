@@ -10,6 +10,7 @@ mod need;
 mod retention;
 mod scheduler;
 mod survey;
+mod top_up;
 mod watch;
 mod watched;
 

@@ -17,7 +17,11 @@ pub const NOTE: &str = "create function mallory.note(what text) returns boolean 
 /// A cluster with the extension in database `postgres`, the roles `bob` and `mallory`, and each one's own schema. Both
 /// may create in schema `public`, as everybody could up to PostgreSQL 14.
 pub fn cluster(settings: &[(&str, &str)]) -> Cluster {
-    let cluster = Cluster::with(settings);
+    peopled(Cluster::with(settings))
+}
+
+/// The same, made of a cluster that is up already.
+pub fn peopled(cluster: Cluster) -> Cluster {
     cluster.sql(
         "postgres",
         "create role bob login; create role mallory login;

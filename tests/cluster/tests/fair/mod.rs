@@ -15,7 +15,11 @@ pub const ROWS: usize = 4;
 
 /// Bob's table and task.
 pub fn fair(settings: &[(&str, &str)]) -> (Cluster, Client) {
-    let cluster = cluster(settings);
+    fair_on(cluster(settings))
+}
+
+/// The same, on a cluster that has the roles already.
+pub fn fair_on(cluster: Cluster) -> (Cluster, Client) {
     let mut bob = session(&cluster, "bob");
     bob.batch_execute(
         "create table bob.t (id serial primary key, due timestamptz); create index on bob.t (due);
