@@ -128,9 +128,20 @@ create table jittask.capture (
     keys     text[]
 );
 
+-- Rows that were captured with very much of the past to be made up for: what was due from `since` on is entered as it is worked
+-- off. Late or not, and how old at most, is judged as of when they were captured.
+create table jittask.arrears (
+    task_id int not null,
+    since   timestamptz not null,
+    as_of   timestamptz not null,
+    keys    text[] not null
+);
+create index arrears_task on jittask.arrears (task_id);
+
 -- So that a publication of all tables stops nothing: what has no primary key could not be deleted.
 alter table jittask.record replica identity full;
 alter table jittask.capture replica identity full;
+alter table jittask.arrears replica identity full;
 
 -- Counts outlive the records. One row a task and writer (executor slot, -1 scheduler, -pid a session): no contention.
 create table jittask.tally (
@@ -153,5 +164,6 @@ comment on table jittask.series is 'internal: how far scheduled tasks are planne
 comment on table jittask.agenda is 'internal: occurrences that are due soon; read jittask.records';
 comment on table jittask.record is 'internal: ended occurrences; read jittask.records';
 comment on table jittask.capture is 'internal: rows that may have become due soon';
+comment on table jittask.arrears is 'internal: rows whose past enters the agenda as it is worked off';
 comment on table jittask.tally is 'internal: counts; read jittask.tasks';
 comment on sequence jittask.occurrence_id is 'internal: ids of occurrences';

@@ -14,6 +14,7 @@ select pg_catalog.pg_extension_config_dump('jittask.occurrence_id', '');
 select pg_catalog.pg_extension_config_dump('jittask.agenda', '');
 select pg_catalog.pg_extension_config_dump('jittask.record', '');
 select pg_catalog.pg_extension_config_dump('jittask.capture', '');
+select pg_catalog.pg_extension_config_dump('jittask.arrears', '');
 select pg_catalog.pg_extension_config_dump('jittask.tally', '');
 
 create event trigger jittask_schema_changed on ddl_command_end

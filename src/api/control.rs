@@ -8,7 +8,7 @@ use crate::catalog::key::{self, NO_ROW};
 use crate::catalog::record::{self, Outcome, Record};
 use crate::catalog::tally::{self, Counts, Writer};
 use crate::catalog::task::{self, Task};
-use crate::catalog::{filter, internal, pause, series, watch};
+use crate::catalog::{arrears, filter, internal, pause, series, watch};
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::json::Json;
 use crate::pg::{clock, sql, value, wake};
@@ -121,7 +121,7 @@ fn drop(name: Option<String>, keep_records: bool) -> Result<()> {
     let task = task::find_for_caller(name.as_deref())?;
     watch::drop_triggers(&task);
     task::mark_dropped(task.id, keep_records);
-    // Entries that an executor holds end there; it sees that the task is gone.
+    arrears::forget(task.id);
     let cancelled = |entry: &Entry| -> Vec<Record> {
         (0..entry.keys.len()).map(|position| Record::of(entry, position, Outcome::Cancelled("dropped"))).collect()
     };

@@ -57,6 +57,7 @@ pub fn move_here(now: Instant) {
             &[sql::at(now), sql::arg(here())],
         );
         sql::run("delete from jittask.capture", &[]);
+        sql::run("delete from jittask.arrears", &[]);
         sql::run(
             "with gone as (delete from jittask.agenda where due_at < $1 returning task_id, cardinality(keys) as count)
              insert into jittask.tally as t (task_id, writer, entered)

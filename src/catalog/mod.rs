@@ -3,6 +3,7 @@
 
 pub mod adopt;
 pub mod agenda;
+pub mod arrears;
 pub mod backlog;
 pub mod calendar;
 pub mod capture;

@@ -5,7 +5,7 @@
 use super::definition::{Definition, TaskKind};
 use super::enter::{self, New};
 use super::task::{self, Task};
-use super::{agenda, calendar, series, tally};
+use super::{agenda, arrears, calendar, series, tally};
 use crate::error::Result;
 use crate::pg::{clock, sql, user, wake};
 use schedule::{Base, Instant};
@@ -17,6 +17,7 @@ pub fn task(task: &Task, definition: &Definition, writer: tally::Writer) -> Resu
     // The scheduler may be planning it just now: what it enters is withdrawn as well.
     series::wait_for(task.id);
     let mut entered = -agenda::withdraw(task.id, now);
+    arrears::forget(task.id);
     if task.kind == TaskKind::Scheduled {
         let timing = definition.timing()?;
         let base = Base::Instant(timing.start_at.unwrap_or(now));

@@ -145,8 +145,9 @@ impl Limit {
             &self.behind_to,
             &self.step,
             &self.resume_at,
+            &self.swept_since,
         ];
-        self.is_swept.store(false, Release);
+        [&self.is_swept, &self.is_full, &self.has_no_arrears].iter().for_each(|field| field.store(false, Release));
         self.captures.clear();
         fields.iter().for_each(|field| field.store(0, Release));
         self.closing_xid.store(0, Release);
@@ -263,8 +264,14 @@ pub struct Limit {
     pub step: AtomicI64,
     /// The sweep goes on at this time. Microseconds since 1970.
     pub resume_at: AtomicI64,
+    /// When the sweep began. Microseconds since 1970.
+    pub swept_since: AtomicI64,
     /// A sweep has come to its end: the next ones need not hurry.
     pub is_swept: AtomicBool,
+    /// As much of the past waits in the agenda as may.
+    pub is_full: AtomicBool,
+    /// Nobody is behind with captured rows: there is nothing of the task in `jittask.arrears`.
+    pub has_no_arrears: AtomicBool,
     /// What the triggers have captured.
     pub captures: super::captures::Captures,
 }

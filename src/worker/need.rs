@@ -29,6 +29,16 @@ pub fn scan_interval() -> i64 {
     i64::from(settings::SCAN_INTERVAL.get()) * 1000
 }
 
+/// What was due this long ago is looked through at once, what was due earlier in a sweep. Microseconds.
+pub fn span_of_recent() -> i64 {
+    scan_interval().max(60_000_000)
+}
+
+/// From where on all is looked through at once.
+pub fn recent(now: Instant) -> Instant {
+    Instant(now.0 - span_of_recent())
+}
+
 /// Must the published horizon move on? When half of it has passed.
 pub fn must_extend(limit: &Limit, now: Instant) -> bool {
     limit.planned_to.load(Acquire) < now.0 + horizon() / 2
@@ -75,7 +85,8 @@ fn of_time(limit: &Limit, signature: Option<i64>, is_scan_time: bool, now: Insta
     if must_extend(limit, now) || (is_open(limit) && is_scan_time) {
         return Need::Window;
     }
-    let (is_behind, resume_at) = (limit.behind_to.load(Acquire) != 0, limit.resume_at.load(Acquire));
+    let is_behind = limit.behind_to.load(Acquire) != 0 || !limit.has_no_arrears.load(Acquire);
+    let resume_at = limit.resume_at.load(Acquire);
     if is_behind && now.0 >= resume_at {
         return Need::Sweep;
     }

@@ -9,13 +9,16 @@ use crate::catalog::record::{self, Outcome, Record};
 use crate::pg::tid::Tid;
 use crate::pg::{clock, sql};
 use crate::worker::events;
-use schedule::{CatchUp, Cycle, Instant, Late, Occurrence};
+use crate::worker::need;
+use schedule::{Base, CatchUp, Cycle, Instant, Late, Occurrence};
 use std::rc::Rc;
 
 /// Occurrences of one row that are held at a time: with a rule of seconds there may be very many in a window.
-const PER_ROW: usize = 10_000;
+const PER_ROW: usize = 1000;
 /// Keys that are held at a time have about so many bytes: one may be of a megabyte.
 const KEY_BYTES: usize = 16 << 20;
+/// Of a captured row so many past ones are entered at once.
+const FEW: usize = 10;
 
 /// A row with something due.
 #[derive(Clone)]
@@ -43,33 +46,49 @@ enum Verdict {
 }
 
 impl Scan<'_> {
-    /// One row's occurrences from `from` up to the horizon.
-    pub fn consider(&mut self, rows: &sql::Rows, row: usize, from: Instant, seen: Seen) {
+    /// One row's occurrences in `[from, until)`. If the bound came before the last of them: which row it is, and from where on
+    /// they are left.
+    pub fn consider(
+        &mut self,
+        rows: &sql::Rows,
+        row: usize,
+        (mut from, until): (Instant, Instant),
+        seen: Seen,
+    ) -> Option<(String, Instant)> {
         let resolved = self.resolved;
         let columns = resolved.key.len();
-        let Some((base, end)) = resolved.base_and_end(rows, row, columns + 1) else { return };
-        let Some(key) = key::from_row(rows, row, 1, &resolved.key) else { return };
+        let (base, end) = resolved.base_and_end(rows, row, columns + 1)?;
+        let key = key::from_row(rows, row, 1, &resolved.key)?;
+        if self.is_spent() {
+            return Some((key, from));
+        }
         let (schedule, zone) = (&resolved.timing.schedule, &resolved.timing.zone);
         let mark = key::mark(&key);
         self.key_bytes += key.len();
         let row = Candidate { key: key.into(), mark, place: Tid::of(rows, row, columns + 3) };
-        let until = self.until;
-        let mut due = schedule.occurrences(base, zone, end, from).take_while(|next| next.due_at < until).peekable();
-        if seen != Seen::Scanned && due.peek().is_none_or(|next| next.due_at >= self.now) {
-            // A single date that is written into the past is too late, whenever that was. Of a series nobody misses what was
-            // before the task, nor of a date that was there already when something else about its row changed.
-            let too_old = if seen == Seen::Dated && schedule.cycle == Cycle::None {
-                schedule.occurrences(base, zone, end, Instant::MIN).next().filter(|only| only.due_at < from)
-            } else {
-                schedule.last_before(base, zone, end, from, resolved.task.counts_from.min(from))
-            };
+        let is_new = matches!(seen, Seen::Dated | Seen::Changed);
+        let recent = need::recent(self.now);
+        let is_much = |next: Occurrence| next.due_at < recent;
+        let is_in_arrears = is_new && schedule.occurrences(base, zone, end, from).nth(FEW).is_some_and(is_much);
+        if is_in_arrears {
+            self.in_arrears.push(row.key.to_string());
+            from = recent;
+        }
+        // What is due later is only looked at: whether it is before now.
+        let mut due = schedule.occurrences(base, zone, end, from).peekable();
+        if is_new && !is_in_arrears && due.peek().is_none_or(|next| next.due_at >= self.now) {
+            let too_old = self.too_old(base, end, from, seen);
             if let Some(last) = too_old {
                 self.note(last, &row, Verdict::PassOver);
             }
         }
-        while due.peek().is_some() {
+        while let Some(next) = due.peek().filter(|next| next.due_at < until).map(|next| next.due_at) {
+            if self.is_spent() {
+                return Some((row.key.to_string(), next));
+            }
             let is_asked = |next: &Occurrence| seen != Seen::Scanned || !resolved.task.was_due_in_pause(next.due_at);
-            let some: Vec<Occurrence> = due.by_ref().take(PER_ROW).filter(is_asked).collect();
+            let some = std::iter::from_fn(|| due.next_if(|next| next.due_at < until));
+            let some: Vec<Occurrence> = some.take(PER_ROW).filter(is_asked).collect();
             let (past, future) = some.split_at(some.partition_point(|next| next.due_at < self.now));
             let has_last = due.peek().is_none_or(|next| next.due_at >= self.now);
             // All of the past is judged, so that the last one is the last also where another look has found it before.
@@ -88,6 +107,20 @@ impl Scan<'_> {
         }
         if self.key_bytes >= KEY_BYTES {
             self.settle();
+        }
+        None
+    }
+
+    /// What a captured row had due that is older than its window. A single date that is written into the past is too late,
+    /// whenever that was. Of a series nobody misses what was before the task, nor of a date that was there already when
+    /// something else about its row changed.
+    fn too_old(&self, base: Base, end: Option<Instant>, from: Instant, seen: Seen) -> Option<Occurrence> {
+        let resolved = self.resolved;
+        let (schedule, zone) = (&resolved.timing.schedule, &resolved.timing.zone);
+        if seen == Seen::Dated && schedule.cycle == Cycle::None {
+            schedule.occurrences(base, zone, end, Instant::MIN).next().filter(|only| only.due_at < from)
+        } else {
+            schedule.last_before(base, zone, end, from, resolved.task.counts_from.min(from))
         }
     }
 

@@ -9,6 +9,7 @@ mod fetch;
 mod found;
 mod late;
 mod locked;
+mod past;
 mod plan;
 mod prepare;
 mod scan;

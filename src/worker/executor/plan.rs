@@ -4,12 +4,13 @@
 //! due about now comes first; how much of the past there is to be looked through must not keep that waiting.
 
 use super::Me;
+use super::past;
 use super::prepare;
 use super::scan::{self, Scan, Seen};
 use crate::catalog::capture::{self, Candidates};
 use crate::catalog::resolved::Resolved;
 use crate::catalog::task::{self, Task, Watched};
-use crate::catalog::{adopt, home, tally};
+use crate::catalog::{adopt, backlog, home, tally};
 use crate::error::OrRaise;
 use crate::pg::boundary::Failure;
 use crate::pg::captures;
@@ -24,13 +25,13 @@ use std::sync::atomic::Ordering::*;
 /// A table that somebody has locked is tried again after this; microseconds.
 const LOCKED_PAUSE: i64 = 500_000;
 
-/// What was due this long ago is looked through at once, what was due earlier in a sweep. Microseconds.
-const RECENT: i64 = 60_000_000;
 /// A round over the tasks begins no further one after this long. Microseconds.
 const ROUND: i64 = 100_000;
 /// Sweeps take this much of one pass over all tasks, and a step of one about this much. Microseconds.
 const SWEEP: i64 = 200_000;
 const STEP: i64 = 50_000;
+/// Due time in one step at least: a rule has one occurrence a second at most. Microseconds.
+const LEAST_STEP: i64 = 1_000_000;
 /// And rest this many times as long, while there is other work, and where nothing is expected to be found.
 const REST: i64 = 9;
 
@@ -150,8 +151,10 @@ struct Done {
 struct Swept {
     to: i64,
     step: i64,
-    /// It has come to the floor, now or before.
+    /// It has come to the floor.
     is_whole: bool,
+    /// As much of the past waits as may.
+    is_full: bool,
     began: i64,
 }
 
@@ -216,17 +219,22 @@ fn one(me: &Me, task: &Watched, sweep_until: i64) -> Done {
     let need = if candidates.everything { Need::Everything } else { need };
     let behind_to = limit.map_or(0, |limit| limit.behind_to.load(Acquire));
     look_through(&mut scan, need, limit, now);
+    scan.rows(&candidates.dated, Seen::Dated);
+    scan.rows(&candidates.others, Seen::Changed);
     let floor = scan.floor();
-    let is_whole = need == Need::Everything && (limit.is_none() || !is_behind(floor, now));
     // A sweep that is under way goes on, for it must come to its end some time; the next scan begins another one.
     let is_fresh = behind_to == 0;
     if need == Need::Everything && limit.is_some() && is_fresh && is_behind(floor, now) {
-        done.sweep_from = Some(recent(now).0);
+        done.sweep_from = Some(need::recent(now).0);
     }
     let sweep_from = done.sweep_from.unwrap_or(behind_to);
-    done.swept = limit.and_then(|limit| sweep(&mut scan, limit, sweep_from, sweep_until));
-    scan.rows(&candidates.dated, Seen::Dated);
-    scan.rows(&candidates.others, Seen::Changed);
+    past::leave_arrears(&mut scan, limit);
+    let is_whole = need == Need::Everything
+        && (!is_behind(floor, now) || limit.is_none() && past::all(&mut scan, need::recent(now), SWEEP));
+    done.swept = limit.and_then(|limit| {
+        let as_of = if done.sweep_from.is_some() { now.0 } else { limit.swept_since.load(Acquire).min(now.0) };
+        sweep(&mut scan, limit, (Instant(as_of), sweep_from), sweep_until)
+    });
     let counts = scan.finish();
     settings.end();
     if candidates.rest.is_some() {
@@ -241,7 +249,7 @@ fn one(me: &Me, task: &Watched, sweep_until: i64) -> Done {
     if prepared.task.plan_problem.is_some() {
         task::set_plan_problem(id, None);
     }
-    let is_swept = done.swept.as_ref().is_some_and(|swept| swept.to == 0);
+    let is_swept = done.swept.as_ref().is_some_and(|swept| swept.is_whole);
     if let Some(from) = resolved.task.looks_from.filter(|_| is_whole || is_swept) {
         task::set_looked_through(id, from);
     }
@@ -264,13 +272,19 @@ impl Done {
         }
         if let Some(from) = self.sweep_from {
             limit.behind_to.store(from, Release);
+            limit.swept_since.store(from + need::span_of_recent(), Release);
         }
         if let Some(swept) = self.swept {
             limit.step.store(swept.step, Release);
             limit.is_swept.fetch_or(swept.is_whole, AcqRel);
             limit.behind_to.store(swept.to, Release);
+            limit.is_full.store(swept.is_full, Release);
             let now = clock::now().0;
-            let resume_at = if limit.is_swept.load(Acquire) { now + REST * (now - swept.began) } else { now };
+            let resume_at = match limit.is_swept.load(Acquire) && limit.has_no_arrears.load(Acquire) {
+                _ if swept.is_full => now + backlog::PAUSE,
+                true => now + REST * (now - swept.began),
+                false => now,
+            };
             limit.resume_at.store(resume_at, Release);
         }
         if let Some((xmin, now)) = self.scan {
@@ -288,51 +302,57 @@ fn is_unchanged(task: &Task, was: &Watched) -> bool {
 fn look_through(scan: &mut Scan, need: Need, limit: Option<&Limit>, now: Instant) {
     let floor = scan.floor();
     match (need, limit) {
-        (Need::Everything, None) => scan.window(floor, scan.until(), floor),
-        (Need::Everything, Some(_)) => scan.window(floor.max(recent(now)), scan.until(), floor),
+        (Need::Everything, _) => drop(scan.window(floor.max(need::recent(now)), scan.until())),
         (Need::Window, _) => {
             let closed_to = limit.map_or(0, |limit| limit.closed_to.load(Acquire));
             let from = floor.max(Instant(closed_to));
-            scan.window(from, scan.until(), from);
+            scan.window(from, scan.until());
         }
         (Need::Nothing(_) | Need::Sweep, _) => {}
     }
 }
 
-/// From where on all is looked through at once.
-fn recent(now: Instant) -> Instant {
-    Instant(now.0 - RECENT.max(need::scan_interval()))
-}
-
-/// Is there something before that?
+/// Is there something before what is looked through at once?
 fn is_behind(floor: Instant, now: Instant) -> bool {
-    recent(now) > floor
+    need::recent(now) > floor
 }
 
-/// Goes on with a task's sweep, from `to` back in time to the floor, in steps that take some 50 ms each: there may
-/// be millions of rows, all done already, and others wait for this executor. How far it came; None if it did nothing.
-fn sweep(scan: &mut Scan, limit: &Limit, mut to: i64, until: i64) -> Option<Swept> {
-    let (began, floor) = (clock::now().0, scan.floor());
-    let mut step = limit.step.load(Acquire).max(1_000_000);
-    if to == 0 || until <= began {
+/// Goes on with a task's sweep, which began at `as_of`, from `to` back in time to the floor, in steps that take some 50 ms
+/// each: there may be millions of rows, all done already, and others wait for this executor. And then with captured rows that
+/// are behind. How far it came; None if it did nothing.
+fn sweep(scan: &mut Scan, limit: &Limit, (as_of, mut to): (Instant, i64), until: i64) -> Option<Swept> {
+    let (began, was_active) = (clock::now().0, to != 0);
+    let mut step = limit.step.load(Acquire).max(LEAST_STEP);
+    if until <= began || !was_active && limit.has_no_arrears.load(Acquire) {
         return None;
     }
-    while to != 0 && clock::now().0 < until {
+    if past::is_full(scan, limit) {
+        return Some(Swept { to, step, is_whole: false, is_full: true, began });
+    }
+    if was_active {
+        scan.bound(as_of, past::MOST, until - began);
+    }
+    let floor = scan.floor();
+    while to != 0 && clock::now().0 < until && !scan.is_spent() {
         let (from, step_begun) = (floor.0.max(to - step), clock::now().0);
-        if from < to {
-            scan.window(Instant(from), Instant(to), floor);
+        if from < to && !past::step(scan, Instant(from), Instant(to), step <= LEAST_STEP) {
+            step = (step / 16).max(LEAST_STEP);
+            break;
         }
         let took = clock::now().0 - step_begun;
         step = if took < STEP / 4 {
             step.saturating_mul(4)
         } else if took > STEP {
-            (step / 2).max(1_000_000)
+            (step / 2).max(LEAST_STEP)
         } else {
             step
         };
         to = if from <= floor.0 { 0 } else { from };
     }
-    Some(Swept { to, step, is_whole: to == 0, began })
+    if to == 0 {
+        past::enter_arrears(scan, Some(limit), until - clock::now().0);
+    }
+    Some(Swept { to, step, is_whole: was_active && to == 0, is_full: false, began })
 }
 
 /// Moves the horizon on, in shared memory, where the triggers read it.

@@ -27,6 +27,8 @@ pub enum Seen {
     Dated,
     /// Its trigger told that it was changed otherwise.
     Changed,
+    /// Its trigger told so some time ago: what of its past was left is entered now.
+    InArrears,
 }
 
 /// One planning pass over one task.
@@ -45,6 +47,19 @@ pub struct Scan<'a> {
     /// Bytes of the keys in both, about.
     pub(super) key_bytes: usize,
     pub(super) counts: Counts,
+    /// The past is looked through only so far: see [`Scan::bound`].
+    pub(super) bound: Option<Bound>,
+    /// Captured rows with very much of the past.
+    pub(super) in_arrears: Vec<String>,
+}
+
+/// How much of the past one transaction enters, and how long it looks through it.
+#[derive(Clone, Copy)]
+pub(super) struct Bound {
+    /// So many occurrences have been entered, skipped ones included.
+    entered: i64,
+    /// By the monotonic clock.
+    until: i64,
 }
 
 /// The trigger's limit for the date column as its raw datum value.
@@ -75,7 +90,22 @@ impl<'a> Scan<'a> {
             ready: Vec::new(),
             key_bytes: 0,
             counts: Counts::default(),
+            bound: None,
+            in_arrears: Vec::new(),
         }
+    }
+
+    /// From here on the past is looked through as of `now`, so many occurrences at most are entered, and it takes about
+    /// `micros` at most.
+    pub fn bound(&mut self, now: Instant, most: i64, micros: i64) {
+        let window = schedule::span_micros(self.resolved.timing.catch_up_window);
+        (self.now, self.floor) = (now, self.resolved.task.floor(now, window));
+        self.bound = Some(Bound { entered: self.counts.entered + most, until: clock::monotonic() + micros });
+    }
+
+    /// No more than what was begun: see [`Scan::bound`].
+    pub fn is_spent(&self) -> bool {
+        self.bound.is_some_and(|bound| self.counts.entered >= bound.entered || clock::monotonic() >= bound.until)
     }
 
     /// The oldest due time that a scan may make due.
@@ -83,34 +113,41 @@ impl<'a> Scan<'a> {
         self.floor
     }
 
+    /// The same of what was captured.
+    pub fn captured_floor(&self) -> Instant {
+        self.captured_floor
+    }
+
     /// The end of the window.
     pub fn until(&self) -> Instant {
         self.until
     }
 
-    /// Looks up, in the user's index, the rows that have something due in `[from, until)`, and enters what is new of all that
-    /// they have due from `since` on.
-    pub fn window(&mut self, from: Instant, until: Instant, since: Instant) {
+    /// Looks up, in the user's index, the rows that have something due in `[from, until)`, and enters what is new of that. False
+    /// if the bound came before its end.
+    pub fn window(&mut self, from: Instant, until: Instant) -> bool {
         let schedule = &self.resolved.timing.schedule;
         let lowest = if schedule.cycle == schedule::Cycle::None { None } else { self.lowest() };
         let ranges = schedule.bases(self.resolved.column_kind, &self.resolved.timing.zone, from, until, lowest);
         if ranges.is_empty() {
-            return;
+            return true;
         }
         self.know_all();
         let (statement, arguments) = self.window_statement(&ranges);
         let mut cursor = self.resolved.meaning().during(|| sql::cursor(&statement, &arguments));
+        let mut is_whole = true;
         while memory::scratch(|| {
             let rows = cursor.fetch(PORTION as i64);
             for row in 0..rows.len() {
-                self.consider(&rows, row, since, Seen::Scanned);
+                is_whole = is_whole && self.consider(&rows, row, (from, until), Seen::Scanned).is_none();
             }
             let found = !rows.is_empty();
             drop(rows);
             self.settle();
-            found
+            found && is_whole
         }) {}
         cursor.close();
+        is_whole
     }
 
     /// Reads what the agenda has of the task, for a scan that may meet all of it.
@@ -129,7 +166,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    fn know(&mut self, first: Instant, last: Instant) {
+    pub(super) fn know(&mut self, first: Instant, last: Instant) {
         let (from, to) = self.known_range.map_or((first, last), |(from, to)| (from.min(first), to.max(last)));
         if self.known_range != Some((from, to)) {
             self.known.extend(agenda::pending(self.resolved.task.id, from, to));
@@ -201,6 +238,17 @@ impl<'a> Scan<'a> {
 
     /// Looks captured rows up by their keys.
     pub fn rows(&mut self, keys: &[String], seen: Seen) {
+        self.rows_from(keys, self.captured_floor, self.until, seen);
+    }
+
+    /// What rows have due in `[from, until)`. Of those for which the bound came too soon: from where on that is left.
+    pub(super) fn rows_from(
+        &mut self,
+        keys: &[String],
+        from: Instant,
+        until: Instant,
+        seen: Seen,
+    ) -> Vec<(String, Instant)> {
         let resolved = self.resolved;
         let columns = resolved.key.len();
         let unnested: Vec<String> = (1..=columns).map(|i| format!("pg_catalog.unnest(${i})")).collect();
@@ -227,18 +275,20 @@ impl<'a> Scan<'a> {
             resolved.target.sql_name,
             equal.join(" and ")
         );
+        let mut left = Vec::new();
         for portion in key::portions(keys, PORTION, String::as_str) {
             let portion: Vec<&str> = portion.iter().map(String::as_str).collect();
             memory::scratch(|| {
                 let columns = key::columns_of(&portion, &resolved.key);
                 let rows = resolved.meaning().during(|| sql::run_by_keys(&statement, &columns));
                 for row in 0..rows.len() {
-                    self.consider(&rows, row, self.captured_floor, seen);
+                    left.extend(self.consider(&rows, row, (from, until), seen));
                 }
                 drop(rows);
                 self.settle();
             });
         }
+        left
     }
 
     /// Writes the rest; what the pass found.
