@@ -2,9 +2,11 @@
 //! is filled again from the tables. Only atomics, so no lock is ever held across anything that can raise.
 
 use super::clock;
+pub use super::deaths::{Death, DeathSlot};
+use super::planning::{OWNERS, Planner};
 pub use super::process::Process;
 use super::slots::RESERVED;
-pub use super::slots::{Database, DatabaseState, Death, DeathSlot, Executor, Interruption, Limit};
+pub use super::slots::{Database, DatabaseState, Executor, Interruption, Limit};
 use crate::settings::EXECUTOR_SLOTS;
 use pgrx::pg_sys;
 use std::cell::RefCell;
@@ -31,6 +33,7 @@ pub struct Shared {
     pub executors: [Executor; EXECUTOR_SLOTS],
     /// After a crash filled by the launcher when it starts, which is before any scheduler does.
     pub deaths: [DeathSlot; EXECUTOR_SLOTS],
+    pub(super) planners: [Planner; OWNERS],
     limits: [Limit; LIMIT_SLOTS],
     /// How many limits were made.
     limits_made: AtomicU64,
@@ -180,6 +183,7 @@ impl Shared {
     pub fn renew_limit(&self, token: i64, owner: u32) -> Option<&Limit> {
         let old = self.limit(token);
         let captured = old.and_then(|old| old.captures.waiting());
+        let failures = old.map_or(0, |old| old.pace.failures());
         if let (Some(old), Some(captured)) = (old, captured) {
             old.captures.taken(captured, None);
         }
@@ -190,7 +194,7 @@ impl Shared {
             (None, Some(_)) => self.survey_again(unsafe { pg_sys::MyDatabaseId }.to_u32()),
             _ => {}
         }
-        new
+        new.inspect(|new| new.pace.set_failures(failures))
     }
 
     fn survey_again(&self, database: u32) {
@@ -245,6 +249,13 @@ impl Shared {
     /// Does an owner who has no executor wait for a slot, in any database?
     pub fn is_slot_wanted(&self) -> bool {
         self.databases.iter().any(|slot| slot.oid.load(Acquire) != 0 && slot.slot_wanted.load(Acquire))
+    }
+
+    /// In how many other databases has somebody waited for a slot since before that?
+    pub fn waiting_longer(&self, database: u32, since: i64) -> usize {
+        let is_other = |slot: &&Database| slot.oid.load(Acquire) != database && slot.scheduler.is_alive();
+        let others = self.databases.iter().filter(is_other);
+        others.filter(|slot| (1..since).contains(&slot.waits_since.load(Acquire))).count()
     }
 
     /// Has an owner too few executors for what waits, in any database? The one who asks makes room: nobody else is told.

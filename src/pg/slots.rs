@@ -1,4 +1,4 @@
-//! What shared memory is made of: processes, databases, executors, runs that died, planning limits. All zeros is the
+//! What shared memory is made of: processes, databases, executors, planning limits. All zeros is the
 //! empty state of each; only atomics, so no lock is ever held across anything that can raise.
 
 use super::process::Process;
@@ -41,6 +41,8 @@ pub struct Database {
     pub has_unknown_captures: AtomicBool,
     /// Set while another owner waits for an executor slot.
     pub slot_wanted: AtomicBool,
+    /// Since when the one waits who has waited longest for any slot; by [`super::clock::monotonic`], 0: nobody does.
+    pub waits_since: AtomicI64,
     /// An owner's work has been waiting for long behind the executors that he has.
     pub help_wanted: AtomicBool,
     /// No worker may connect before this (somebody drops, renames or copies the database). Microseconds since 1970.
@@ -99,6 +101,8 @@ pub struct Executor {
     pub slow_until: AtomicI64,
     /// When its time is up, by [`super::clock::monotonic`]; 0: never. Microseconds.
     pub deadline: AtomicI64,
+    /// What it reads outside of a run.
+    pub step: super::planning::Step,
     /// Why it was interrupted: an [`Interruption`], and which row was meant.
     interruption: AtomicU32,
     meant_entry: AtomicI64,
@@ -149,6 +153,7 @@ impl Limit {
         ];
         [&self.is_swept, &self.is_full, &self.has_no_arrears].iter().for_each(|field| field.store(false, Release));
         self.captures.clear();
+        self.pace.clear();
         fields.iter().for_each(|field| field.store(0, Release));
         self.closing_xid.store(0, Release);
     }
@@ -181,9 +186,10 @@ impl Executor {
         is_there
     }
 
-    /// Ends the process of a run that did not heed its interruption.
+    /// Ends the process that did not heed its interruption.
     pub fn terminate(&self, why: Interruption) {
-        self.mean(self.entry.load(Acquire), self.position.load(Acquire), why);
+        let (entry, position) = self.under_way();
+        self.mean(entry, position, why);
         self.process.signal(15);
     }
 
@@ -193,7 +199,7 @@ impl Executor {
         self.process.signal(15);
     }
 
-    fn mean(&self, entry: i64, position: i32, why: Interruption) {
+    pub(super) fn mean(&self, entry: i64, position: i32, why: Interruption) {
         self.meant_entry.store(entry, Release);
         self.meant_position.store(position, Release);
         self.interruption.store(why as u32, Release);
@@ -229,6 +235,7 @@ impl Executor {
         self.started_at.store(0, Release);
         self.deadline.store(0, Release);
         self.position.store(0, Release);
+        self.step.end();
         super::flight::note(0, 0, 0);
     }
 }
@@ -274,45 +281,8 @@ pub struct Limit {
     pub has_no_arrears: AtomicBool,
     /// What the triggers have captured.
     pub captures: super::captures::Captures,
-}
-
-/// How a process that was executing came to its end.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u32)]
-pub enum Death {
-    /// It brought the server down.
-    Crash = 0,
-    /// By pg_terminate_backend, or by itself.
-    Terminated = 1,
-    /// It did not heed its timeout.
-    Timeout = 2,
-}
-
-/// A run whose process died, until its database's scheduler has counted the attempt.
-#[repr(C)]
-pub struct DeathSlot {
-    /// 0: free.
-    pub entry: AtomicI64,
-    /// The database.
-    pub database: AtomicU32,
-    /// 1-based position in the entry; 0: all of it.
-    pub position: AtomicI32,
-    /// When it started; microseconds since 1970.
-    pub started_at: AtomicI64,
-    /// When the process died; microseconds since 1970.
-    pub noted_at: AtomicI64,
-    pub(super) death: AtomicU32,
-}
-
-impl DeathSlot {
-    /// How.
-    pub fn death(&self) -> Death {
-        match self.death.load(Acquire) {
-            1 => Death::Terminated,
-            2 => Death::Timeout,
-            _ => Death::Crash,
-        }
-    }
+    /// How long its planning may take.
+    pub pace: super::planning::Pace,
 }
 
 impl Database {

@@ -20,6 +20,8 @@ const LEND_AFTER: i64 = 1_000_000;
 /// A row that has run for this long makes its owner slow, for so long.
 const LONG: i64 = 60_000_000;
 const SLOW_FOR: i64 = 3_600_000_000;
+/// A slow owner waits for so much longer than the others before it is his turn.
+const SLOW_WAITS: i64 = 60_000_000;
 /// How soon to look again where there was no slot.
 const SLOT_PAUSE: i64 = 100_000;
 /// A lent slot is taken back when somebody has waited for it this long: a batch is to be over by then.
@@ -34,8 +36,11 @@ pub struct Starts {
     refusals: HashMap<Oid, Refusals>,
     /// Since when an owner waits who has no executor and finds no slot.
     wanted_since: Option<i64>,
-    /// Owners of whom a row ran for long not long ago, and until when they count as slow. By the monotonic clock.
+    /// Owners of whom a row ran for long not long ago, or planning did, and until when they count as slow. By the monotonic
+    /// clock.
     slow: HashMap<u32, i64>,
+    /// Since when owners wait who have no executor and found no slot; slow ones later. By the monotonic clock.
+    waits: HashMap<Oid, i64>,
     /// Who has tasks in this database.
     task_owners: Vec<Oid>,
 }
@@ -73,13 +78,36 @@ impl Starts {
 }
 
 impl Starts {
-    /// Sees whose rows run for long, in all databases.
+    /// Sees whose rows run for long, and whose planning takes long, in all databases.
     fn note_slow(&mut self, shared: &Shared) {
         let (now, long_ago) = (clock::monotonic(), clock::now().0 - LONG);
-        let is_long = |slot: &&Executor| (1..long_ago).contains(&slot.started_at.load(Acquire));
+        let is_long = |slot: &&Executor| {
+            (1..long_ago).contains(&slot.started_at.load(Acquire)) || slot.step.took().is_some_and(|took| took > LONG)
+        };
         let slow = shared.alive_executors().filter(is_long);
         self.slow.extend(slow.map(|slot| (slot.owner.load(Acquire), now + SLOW_FOR)));
         self.slow.retain(|_, until| *until > now);
+    }
+
+    fn is_slow(&self, shared: &Shared, database: u32, owner: Oid) -> bool {
+        self.slow.contains_key(&owner.to_u32()) || shared.is_slow_planner(database, owner.to_u32())
+    }
+
+    /// Since when this owner has waited for a slot; from now on, if it has not.
+    fn waits_since(&self, shared: &Shared, database: u32, owner: Oid, now: i64) -> i64 {
+        let begins = || if self.is_slow(shared, database, owner) { now + SLOW_WAITS } else { now };
+        self.waits.get(&owner).copied().unwrap_or_else(begins)
+    }
+
+    /// Tells the other databases since when somebody here has waited who would take any slot.
+    fn publish_waiting(&self, shared: &Shared, slot: &Database) {
+        let may_have_last = settings::MAX_EXECUTORS.get() == 1;
+        let takes_any = |owner: Oid| {
+            shared.executors_for(owner.to_u32()).next().is_none()
+                && (may_have_last || !self.is_slow(shared, slot.oid.load(Acquire), owner))
+        };
+        let waiting = self.waits.iter().filter(|(owner, _)| takes_any(**owner));
+        slot.waits_since.store(waiting.map(|(_, since)| *since).min().unwrap_or_default(), Release);
     }
 
     /// Could somebody else come, who has no executor now?
@@ -136,6 +164,10 @@ pub fn all(
     let mut owners = owners.to_vec();
     owners.sort_by_key(|(owner, look)| (owner.to_u32(), !look));
     owners.dedup_by_key(|(owner, _)| *owner);
+    // Who has waited longest comes first.
+    let (database, now) = (slot.oid.load(Acquire), clock::monotonic());
+    starts.waits.retain(|waiting, _| owners.iter().any(|(owner, _)| owner == waiting));
+    owners.sort_by_cached_key(|(owner, _)| starts.waits_since(shared, database, *owner, now));
     let (mut retry, mut is_wanted, mut is_help_wanted) = (i64::MAX, false, false);
     for (owner, look) in owners {
         match one(shared, slot, owner, look, since, starts) {
@@ -144,13 +176,18 @@ pub fn all(
             Next::NoSlot => {
                 is_wanted = true;
                 retry = retry.min(clock::now().0 + SLOT_PAUSE);
+                let since = starts.waits_since(shared, database, owner, now);
+                starts.waits.insert(owner, since);
+                continue;
             }
             Next::NoHelp => {
                 is_help_wanted = true;
                 retry = retry.min(clock::now().0 + SLOT_PAUSE);
             }
         }
+        starts.waits.remove(&owner);
     }
+    starts.publish_waiting(shared, slot);
     let is_newly_wanted = !slot.slot_wanted.swap(is_wanted, AcqRel) && is_wanted;
     let is_help_newly_wanted = !slot.help_wanted.swap(is_help_wanted, AcqRel) && is_help_wanted;
     if is_newly_wanted || is_help_newly_wanted {
@@ -204,7 +241,7 @@ fn one(shared: &Shared, slot: &Database, owner: Oid, look: bool, since: Instant,
             return if is_busy { Next::At(clock::now().0 + SLOT_PAUSE) } else { Next::NoSlot };
         }
         // What runs for long never takes the last one, if somebody could come who finds none then.
-        let is_slow = starts.slow.contains_key(&owner.to_u32()) && settings::MAX_EXECUTORS.get() > 1;
+        let is_slow = starts.is_slow(shared, database, owner) && settings::MAX_EXECUTORS.get() > 1;
         if is_slow && free_slots(shared) < 2 && starts.may_others_come(shared, database, owner) {
             return Next::NoSlot;
         }
@@ -263,8 +300,15 @@ fn reclaim(shared: &Shared, is_wanted: bool, starts: &mut Starts) {
     let now = clock::now().0;
     starts.wanted_since = is_wanted.then(|| starts.wanted_since.unwrap_or(now).min(now));
     if starts.wanted_since.is_some_and(|since| now - since >= RECLAIM_AFTER) {
-        let lent = shared.alive_executors().filter(|slot| slot.lent.load(Acquire));
-        lent.for_each(Executor::reclaim);
+        let lent: Vec<&Executor> = shared.alive_executors().filter(|slot| slot.lent.load(Acquire)).collect();
+        lent.iter().for_each(|slot| slot.reclaim());
+        // Or what plans for long, which nobody loses anything by: one at a time.
+        if lent.is_empty()
+            && let Some(planner) = shared.planner_to_end(settings::MAX_EXECUTORS.get() as usize)
+        {
+            planner.reclaim();
+            starts.wanted_since = Some(now);
+        }
     }
 }
 
@@ -275,6 +319,10 @@ fn start(shared: &Shared, database: u32, owner: Oid, is_lent: bool, look: bool, 
     }
     let most = settings::MAX_EXECUTORS.get() as usize;
     shared.executors.iter().for_each(|slot| slot.process.leave_if_never_came(now - START_PATIENCE));
+    let since = starts.waits_since(shared, database, owner, clock::monotonic());
+    if free_slots(shared) <= shared.waiting_longer(database, since) {
+        return Next::NoSlot;
+    }
     let free = shared.executors[..most].iter().position(|slot| slot.process.reserve());
     let Some(index) = free else { return Next::NoSlot };
     let slot = &shared.executors[index];

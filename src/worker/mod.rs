@@ -7,6 +7,7 @@ mod events;
 mod executor;
 mod launcher;
 mod need;
+mod overrun;
 mod retention;
 mod scheduler;
 mod survey;

@@ -131,6 +131,7 @@ extern "C-unwind" fn leave(_code: i32, argument: pgrx::pg_sys::Datum) {
         slot.failures.fetch_add(1, AcqRel);
         slot.set_state(DatabaseState::Unknown);
     }
+    slot.waits_since.store(0, Release);
     slot.scheduler.leave();
 }
 

@@ -32,7 +32,7 @@ thread_local! {
     static WANTS_LOOKS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Interrupts runs whose time is up, ends those that do not heed it; when to look again.
+/// Interrupts runs and planning whose time is up, ends those that do not heed it; when to look again.
 pub fn deadlines(shared: &Shared, database: u32) -> i64 {
     let mut pause = i64::MAX;
     for slot in shared.executors_of(database) {
@@ -48,7 +48,7 @@ pub fn deadlines(shared: &Shared, database: u32) -> i64 {
             slot.terminate(Interruption::Timeout);
             pause = pause.min(GRACE);
         } else {
-            slot.interrupt(slot.entry.load(Acquire), slot.position.load(Acquire), Interruption::Timeout);
+            slot.time_is_up(deadline);
             pause = pause.min(500_000);
         }
     }

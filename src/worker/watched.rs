@@ -3,10 +3,11 @@
 //! scan interval.
 
 use super::need::{self, Need};
+use super::overrun;
 use super::scheduler::Pass;
 use crate::catalog::task::{self, Watched};
 use crate::pg::shmem::Shared;
-use crate::pg::{clock, counters};
+use crate::pg::{clock, counters, worker};
 use schedule::Instant;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -37,11 +38,20 @@ enum Asked {
 
 /// Adds to the pass who has to plan, and when the next has to.
 pub(super) fn find_planning(shared: &Shared, now: Instant, pass: &mut Pass) {
-    let tasks = task::at_work();
+    let (tasks, database) = (task::at_work(), worker::database().to_u32());
     pass.watches = !tasks.is_empty();
     let asked = ask(shared, &tasks, now);
     for (task, asked) in tasks.iter().zip(asked) {
-        let Some(limit) = shared.limit_or_new(task.token, task.owner.to_u32()) else {
+        let limit = shared.limit_or_new(task.token, task.owner.to_u32());
+        if let Some((limit, (took, is_for_others))) = limit.and_then(|limit| Some((limit, limit.pace.untold()?))) {
+            overrun::tell(task, Some(&limit.pace), took, is_for_others);
+            limit.pace.told();
+        }
+        if let Some(until) = shared.rests_until(database, task.owner.to_u32()) {
+            pass.next = pass.next.min(until);
+            continue;
+        }
+        let Some(limit) = limit else {
             plan_without_limit(task, now, pass);
             continue;
         };

@@ -273,8 +273,9 @@ impl Batch<'_> {
                 self.aside.push(position);
                 continue;
             }
-            if self.mode != Mode::Alone {
-                call.read_ahead(&self.entry.keys, position, self.mode == Mode::Savepoints);
+            if self.mode != Mode::Alone && call.is_to_read(position) {
+                let under_savepoint = self.mode == Mode::Savepoints;
+                self.me.read_ahead(self.timeout, || call.read_ahead(&self.entry.keys, position, under_savepoint));
             }
             let started_at = self.show(position + 1);
             if self.mode != Mode::Alone && position > 0 && started_at.0 - begun.0 > BATCH_MICROS {

@@ -90,12 +90,14 @@ impl Call {
         rows_of(&self.prepared).map(|(_, resolved)| &resolved.timing)
     }
 
-    /// Reads rows ahead, if it is time before this position. Under savepoints a failure leads to reading one by one.
+    /// Is it time to read rows ahead, before this position?
+    pub fn is_to_read(&self, position: usize) -> bool {
+        self.reader.as_ref().is_some_and(|reader| reader.is_at_end(position))
+    }
+
+    /// Reads rows ahead. Under savepoints a failure leads to reading one by one.
     pub fn read_ahead(&mut self, keys: &[String], position: usize, under_savepoint: bool) {
         let (Some((statements, resolved)), Some(reader)) = (rows_of(&self.prepared), &mut self.reader) else { return };
-        if !reader.is_at_end(position) {
-            return;
-        }
         let wanted = Wanted { keys, places: &self.places };
         if !under_savepoint {
             reader.read_ahead(statements, resolved, &wanted, position);

@@ -13,6 +13,7 @@ mod past;
 mod plan;
 mod prepare;
 mod scan;
+mod step;
 mod turns;
 mod unnoted;
 
@@ -118,17 +119,9 @@ extern "C-unwind" fn leave(_code: i32, argument: pgrx::pg_sys::Datum) {
     {
         home.refused_owner.store(slot.owner.load(Acquire), Release);
     }
-    if slot.started_at.load(Acquire) != 0 && !is_kept_out(shared, database) && !slot.is_reclaimed.load(Acquire) {
-        let timed_out =
-            slot.take_interruption(slot.entry.load(Acquire), slot.position.load(Acquire)) == Interruption::Timeout;
-        let death = if timed_out { Death::Timeout } else { Death::Terminated };
-        let run = flight::Ended {
-            database,
-            entry: slot.entry.load(Acquire),
-            position: slot.position.load(Acquire),
-            started_at: slot.started_at.load(Acquire),
-        };
-        shared.note_death(run, death);
+    shared.note_planning_that_ended(slot);
+    if !is_kept_out(shared, database) && !slot.is_reclaimed.load(Acquire) {
+        note_death(shared, slot);
     }
     slot.rest();
     slot.entry.store(0, Release);
@@ -140,6 +133,27 @@ extern "C-unwind" fn leave(_code: i32, argument: pgrx::pg_sys::Datum) {
     if let Some(home) = home {
         home.scheduler.wake();
     }
+    shared.databases.iter().filter(|slot| slot.slot_wanted.load(Acquire)).for_each(|slot| {
+        slot.scheduler.wake();
+    });
+}
+
+/// What it ran is an attempt, which the scheduler counts. Where rows were read ahead nobody knows by which row it ended.
+fn note_death(shared: &Shared, slot: &Executor) {
+    let (entry, position) = (slot.entry.load(Acquire), slot.position.load(Acquire));
+    let (started_at, reads_ahead) = (slot.started_at.load(Acquire), slot.step.took().is_some() && entry > 0);
+    if started_at == 0 && !reads_ahead {
+        return;
+    }
+    let timed_out = slot.take_interruption(entry, position) == Interruption::Timeout;
+    let death = if timed_out { Death::Timeout } else { Death::Terminated };
+    let run = flight::Ended {
+        database: slot.database.load(Acquire),
+        entry,
+        position: if reads_ahead { 0 } else { position },
+        started_at: if started_at == 0 { clock::now().0 } else { started_at },
+    };
+    shared.note_death(run, death);
 }
 
 /// Does somebody drop, rename or copy the database?

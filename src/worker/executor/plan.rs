@@ -37,6 +37,10 @@ const REST: i64 = 9;
 
 /// Plans all tasks of the owner that need it. True if anything came into the agenda.
 pub fn all(me: &Me, was_idle: bool) -> bool {
+    if me.rests() {
+        // The scheduler asks again when that is over.
+        return false;
+    }
     worker::report(Some("jittask: planning"));
     let tasks = xact::run(|| in_need(me)).unwrap_or_else(|failure| {
         warning!("jittask cannot read its tasks: {}", failure.message);
@@ -52,39 +56,18 @@ pub fn all(me: &Me, was_idle: bool) -> bool {
             break;
         }
         events::forget();
-        match xact::run(|| one(me, &task, sweep_until)) {
+        me.begin_planning(task.token);
+        let planned = xact::run(|| one(me, &task, sweep_until));
+        let was_ended = me.end_planning(&task, planned.as_ref().err());
+        match planned {
+            Err(_) if was_ended => me.note_unlimited(task.token),
             Ok(done) => {
                 events::tell();
                 found |= done.entered > 0;
                 done.note(me, task.token);
             }
-            Err(failure) if is_passing(&failure) => {
-                // Nothing is known any more of how far it is planned: it may have been by an older definition.
-                if let Some(limit) = me.shared.renew_limit(task.token, me.owner.to_u32()) {
-                    limit.retry_at.store(clock::now().0 + LOCKED_PAUSE, Release);
-                }
-            }
-            Err(failure) => {
-                // This task's trouble alone: the others are planned, this one is tried again at the next scan.
-                warning!("jittask cannot plan task \"{}\": {}", task.name, failure.message);
-                if let Some(limit) = me.shared.limit(task.token) {
-                    limit.retry_at.store(clock::now().0 + need::scan_interval(), Release);
-                    limit.scanned_at.store(0, Release);
-                }
-                // A candidate that cannot be read must not stop the task for good: the next scan finds the good ones.
-                let captured = me.shared.limit(task.token).and_then(|limit| limit.captures.waiting());
-                let noted = xact::run(|| {
-                    if let Some(captured) = captured {
-                        capture::discard(task.token, captured.blocks());
-                    }
-                    task::set_plan_problem(task.id, Some(&failure.message));
-                });
-                match (noted, me.shared.limit(task.token), captured) {
-                    (Ok(()), Some(limit), Some(captured)) => limit.captures.taken(captured, None),
-                    (Err(failure), ..) => warning!("jittask cannot note a problem: {}", failure.message),
-                    _ => {}
-                }
-            }
+            Err(failure) if is_passing(&failure) => try_soon(me, &task, &failure),
+            Err(failure) => give_up(me, &task, &failure),
         }
     }
     if sweep_until != 0 {
@@ -96,6 +79,46 @@ pub fn all(me: &Me, was_idle: bool) -> bool {
         }
     }
     found
+}
+
+/// Nobody's fault, as it seems.
+fn try_soon(me: &Me, task: &Watched, failure: &Failure) {
+    // Nothing is known any more of how far it is planned: it may have been by an older definition.
+    let Some(limit) = me.shared.renew_limit(task.token, me.owner.to_u32()) else { return };
+    let pause = if failure.is_lock() { LOCKED_PAUSE } else { limit.pace.pause_after_failure() };
+    limit.retry_at.store(clock::now().0 + pause, Release);
+    // It does not pass: somebody raises it. No fault of the rows that were captured, perhaps.
+    if pause >= need::scan_interval()
+        && let Err(failure) = xact::run(|| task::set_plan_problem(task.id, Some(&failure.message)))
+    {
+        warning!("jittask cannot note a problem: {}", failure.message);
+    }
+}
+
+/// This task's trouble alone: the others are planned, this one is tried again at the next scan.
+fn give_up(me: &Me, task: &Watched, failure: &Failure) {
+    warning!("jittask cannot plan task \"{}\": {}", task.name, failure.message);
+    // A candidate that cannot be read must not stop the task for good: the next scan finds the good ones.
+    let captured = me.shared.limit(task.token).and_then(|limit| limit.captures.waiting());
+    let noted = xact::run(|| {
+        if let Some(captured) = captured {
+            capture::discard(task.token, captured.blocks());
+        }
+        task::set_plan_problem(task.id, Some(&failure.message));
+    });
+    if let Err(failure) = &noted {
+        warning!("jittask cannot note a problem: {}", failure.message);
+    }
+    if let (Ok(()), Some(limit), Some(captured)) = (noted, me.shared.limit(task.token), captured) {
+        limit.captures.taken(captured, None);
+    }
+    match me.shared.limit(task.token) {
+        Some(limit) => {
+            limit.retry_at.store(clock::now().0 + need::scan_interval(), Release);
+            limit.scanned_at.store(0, Release);
+        }
+        None => me.note_unlimited(task.token),
+    }
 }
 
 /// Is it nobody's fault, and to be tried again soon? A lock, a cancel, two that collided.
@@ -145,6 +168,8 @@ struct Done {
     sweep_from: Option<i64>,
     /// How far one came.
     swept: Option<Swept>,
+    /// How long it took, if all of it was looked through. Microseconds.
+    took: Option<i64>,
 }
 
 /// How far a sweep came, and how.
@@ -188,7 +213,10 @@ fn one(me: &Me, task: &Watched, sweep_until: i64) -> Done {
     let limit = me.shared.limit_or_new(token, me.owner.to_u32());
     done.limit = limit.map(Limit::serial);
     if limit.is_none() {
-        me.unlimited.borrow_mut().insert(token, clock::now().0);
+        me.note_unlimited(token);
+    }
+    if let Ok(timing) = prepared.task.timing() {
+        me.give_planning(limit, &timing);
     }
     // Counters and need before anything is read: what is written from here on shows at the next pass.
     let asked = task.relation.filter(|_| limit.is_some_and(|limit| need::asks_for_changes(limit, now)));
@@ -257,6 +285,7 @@ fn one(me: &Me, task: &Watched, sweep_until: i64) -> Done {
         done.scan = Some((xmin, now));
         done.signature = signature.filter(|_| need == Need::Everything && is_fresh);
     }
+    done.took = (need == Need::Everything).then(|| clock::now().0 - now.0);
     done.entered = counts.entered;
     done.until = until;
     done
@@ -286,6 +315,10 @@ impl Done {
                 false => now,
             };
             limit.resume_at.store(resume_at, Release);
+        }
+        limit.pace.set_failures(0);
+        if let Some(took) = self.took {
+            limit.pace.succeeded(took);
         }
         if let Some((xmin, now)) = self.scan {
             note_scan(limit, xmin, now, self.until, self.signature);

@@ -1,0 +1,90 @@
+//! What an executor reads outside of a run has its deadline too: users' tables, views and filters may take for ever, and
+//! others wait for the slot. The scheduler interrupts it like a run whose time is up (`worker::watch`), and ends an executor
+//! that plans when others find no slot (`worker::dispatch`).
+
+use super::Me;
+use crate::catalog::definition::Timing;
+use crate::catalog::task::Watched;
+use crate::pg::boundary::Failure;
+use crate::pg::shmem::Limit;
+use crate::pg::{clock, planning, worker, xact};
+use crate::settings;
+use crate::worker::need;
+use crate::worker::overrun;
+use pgrx::prelude::*;
+use std::sync::atomic::Ordering::*;
+
+/// The longest timeout that anybody's attempt may have; microseconds.
+fn most() -> i64 {
+    i64::from(settings::MAX_TIMEOUT.get()) * 1_000_000
+}
+
+impl Me {
+    /// Begins to plan a task. Its timeout is not known yet.
+    pub fn begin_planning(&self, token: i64) {
+        self.slot.step.begin(token);
+        self.give(planning::first(i64::MAX, most()));
+    }
+
+    /// What the planning under way may take, once its task is known.
+    pub fn give_planning(&self, limit: Option<&Limit>, timing: &Timing) {
+        let (timeout, most) = (schedule::span_micros(timing.timeout), most());
+        self.give(limit.map_or_else(|| planning::first(timeout, most), |limit| limit.pace.allowed(timeout, most)));
+    }
+
+    fn give(&self, micros: i64) {
+        self.wake_scheduler_for(self.slot.give(micros));
+    }
+
+    /// The planning under way has ended, and was rolled back if it failed. Its problem is told if its time was up: then true.
+    pub fn end_planning(&self, task: &Watched, failure: Option<&Failure>) -> bool {
+        let is_up = self.slot.take_time_up();
+        let given = self.slot.step.given();
+        let took = self.slot.step.took().unwrap_or_default();
+        self.slot.rest();
+        let is_ended = is_up && failure.is_some_and(Failure::is_cancel);
+        if is_up && !is_ended {
+            // It came to its end in the same moment: what follows is not to be interrupted for it.
+            let _ = xact::run(worker::check_interrupts);
+        }
+        if is_ended {
+            self.note_overrun(task, given, took);
+        }
+        is_ended
+    }
+
+    fn note_overrun(&self, task: &Watched, given: i64, took: i64) {
+        let limit = self.shared.limit(task.token);
+        if let Some(limit) = limit {
+            limit.pace.ran_over(given);
+            limit.retry_at.store(clock::now().0 + took.max(need::scan_interval()), Release);
+            limit.scanned_at.store(0, Release);
+        }
+        if self.shared.is_slot_wanted() {
+            self.shared.let_rest(self.database, self.owner.to_u32(), took);
+        }
+        if let Err(failure) = xact::run(|| overrun::tell(task, limit.map(|limit| &limit.pace), given, false)) {
+            warning!("jittask cannot note a problem: {}", failure.message);
+        }
+    }
+
+    /// Does the owner plan nothing for a while, because others waited for it?
+    pub fn rests(&self) -> bool {
+        self.shared.rests_until(self.database, self.owner.to_u32()).is_some()
+    }
+
+    /// A task for which there may be no room in shared memory was planned just now, or tried to be.
+    pub fn note_unlimited(&self, token: i64) {
+        self.unlimited.borrow_mut().insert(token, clock::now().0);
+    }
+
+    /// Reads rows ahead of the one that is next, which may take as long as a row, but a minute at most. If it takes longer, no
+    /// row is at fault: they are read one by one.
+    pub fn read_ahead(&self, timeout: i64, read: impl FnOnce()) {
+        self.slot.step.begin(0);
+        self.give(planning::first(timeout, most()));
+        read();
+        self.slot.step.end();
+        self.slot.deadline.store(0, Release);
+    }
+}

@@ -1,0 +1,126 @@
+//! Whatever one owner's planning takes, another's rows run. Counted, not timed, but for the end of waiting.
+
+mod attack;
+
+use std::time::Duration;
+
+use attack::{cluster, number, session};
+use cluster::Cluster;
+
+/// How long something may take that must happen.
+const IN_THE_END: Duration = Duration::from_secs(60);
+
+const BOB: &str = "create table bob.t (id serial primary key, due timestamptz); create index on bob.t (due);
+    create function bob.run(bob.t) returns void language sql as '';
+    select jittask.create_date_task('victim', 'bob.t', 'due', 'bob.run')";
+
+/// A role with a task whose planning does not return: by a view, by a view that swallows what interrupts it, by a filter.
+fn hostile(cluster: &Cluster, role: &str, kind: usize) {
+    cluster.sql(
+        "postgres",
+        &format!("create role {role} login; create schema {role} authorization {role}; grant usage on schema jittask to {role}"),
+    );
+    let mut session = session(cluster, role);
+    let (relation, filter, nap) = match kind {
+        0 => ("v", "null", "perform pg_sleep(600); return true;"),
+        1 => ("v", "null", "loop begin perform pg_sleep(600); exception when query_canceled then null; end; end loop;"),
+        _ => ("t", "'nap(id)'", "perform pg_sleep(600); return true;"),
+    };
+    session
+        .batch_execute(&format!(
+            "set search_path = {role};
+             create table t (id int primary key, due timestamptz);
+             create function nap(int) returns boolean language plpgsql immutable as $$ begin {nap} end $$;
+             create view v as select * from t where {role}.nap(id);
+             create function run({relation}) returns void language sql as '';
+             insert into t select g, now() from generate_series(1, 3) g;
+             select jittask.create_date_task('{role}', '{relation}', 'due', '{role}.run', filter => {filter},
+                 capture => 'scan', key_columns => '{{id}}', timeout => '1 second', existing_rows => '1 hour')"
+        ))
+        .unwrap();
+}
+
+/// Bob's rows, which fall due one by one, all run.
+fn all_of_bobs_run(cluster: &Cluster, rows: i64) {
+    let mut bob = session(cluster, "bob");
+    let before =
+        number(&mut bob, "select count(*) from jittask.records where task = 'victim' and status = 'completed'");
+    for row in 1..=rows {
+        bob.batch_execute("insert into bob.t (due) values (clock_timestamp())").unwrap();
+        cluster.wait_until(&format!("row {row} of bob's"), IN_THE_END, || {
+            let query = "select count(*) from jittask.records where task = 'victim' and status = 'completed'";
+            (number(&mut bob, query) >= before + row).then_some(())
+        });
+    }
+}
+
+fn slow_planning_stops_nobody(executors: usize) {
+    let cluster = cluster(&[
+        ("jittask.max_executors", &executors.to_string()),
+        ("jittask.scan_interval", "2s"),
+        ("jittask.executor_idle", "100ms"),
+    ]);
+    session(&cluster, "bob").batch_execute(BOB).unwrap();
+    all_of_bobs_run(&cluster, 1);
+    let roles: Vec<String> = (0..executors.max(3)).map(|number| format!("h{number}")).collect();
+    for (number, role) in roles.iter().enumerate() {
+        hostile(&cluster, role, number % 3);
+    }
+    all_of_bobs_run(&cluster, 8);
+    for role in &roles {
+        let (mut own, mut other) = (session(&cluster, role), session(&cluster, "bob"));
+        let told = "select count(*) from jittask.status() where array_to_string(problems, ' ') like '%reading its rows was ended%'";
+        cluster
+            .wait_until(&format!("the problem of {role}"), IN_THE_END, || (number(&mut own, told) == 1).then_some(()));
+        assert_eq!(number(&mut other, told), 0);
+    }
+    all_of_bobs_run(&cluster, 4);
+    let odd = "select count(*) from jittask.agenda a join jittask.task t on t.id = a.task_id where t.name = 'victim' and a.attempt > 0";
+    assert_eq!(number(&mut cluster.connect("postgres"), odd), 0);
+}
+
+#[test]
+fn slow_planning_stops_nobody_with_one_executor() {
+    slow_planning_stops_nobody(1);
+}
+
+#[test]
+fn slow_planning_stops_nobody_with_two_executors() {
+    slow_planning_stops_nobody(2);
+}
+
+#[test]
+fn slow_planning_stops_nobody_with_four_executors() {
+    slow_planning_stops_nobody(4);
+}
+
+/// Rows of a batch are read ahead with a filter that does not return: the slot is free again, and each row has its attempt.
+#[test]
+fn rows_that_cannot_be_read_ahead_fail_one_by_one() {
+    let cluster = cluster(&[("jittask.max_executors", "1"), ("jittask.scan_interval", "2s")]);
+    session(&cluster, "bob").batch_execute(BOB).unwrap();
+    let mut mallory = session(&cluster, "mallory");
+    mallory
+        .batch_execute(
+            "create table mallory.t (id int primary key, due timestamptz); create index on mallory.t (due);
+             create table mallory.awake (); grant usage on schema mallory to public;
+             create function mallory.nap(int) returns boolean language plpgsql immutable as $$ begin
+                 if to_regclass('mallory.awake') is null then
+                     loop begin perform pg_sleep(600); exception when query_canceled then null; end; end loop;
+                 end if;
+                 return true;
+             end $$;
+             create function mallory.run(mallory.t) returns void language sql as '';
+             select jittask.create_date_task('napping', 'mallory.t', 'due', 'mallory.run', filter => 'mallory.nap(id)',
+                 timeout => '1 second', max_attempts => 1);
+             insert into mallory.t select g, now() + interval '3 seconds' from generate_series(1, 3) g",
+        )
+        .unwrap();
+    cluster.wait_for(IN_THE_END, "select coalesce(sum(cardinality(keys)), 0) = 3 from jittask.agenda");
+    mallory.batch_execute("drop table mallory.awake").unwrap();
+    cluster.wait_for(
+        IN_THE_END,
+        "select count(*) = 3 from jittask.records where task = 'napping' and status = 'failed' and error_code = '57014'",
+    );
+    all_of_bobs_run(&cluster, 2);
+}
