@@ -8,7 +8,7 @@ use crate::catalog::key::{self, NO_ROW};
 use crate::catalog::record::{self, Outcome, Record};
 use crate::catalog::tally::{self, Counts, Writer};
 use crate::catalog::task::{self, Task};
-use crate::catalog::{arrears, filter, internal, pause, series, watch};
+use crate::catalog::{arrears, capture, filter, internal, pause, series, watch};
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::json::Json;
 use crate::pg::{clock, sql, value, wake};
@@ -61,7 +61,7 @@ pub(super) fn go_on(task: &Task, since: Instant) -> Result<()> {
     if task.kind == TaskKind::Scheduled {
         plan_series(task, since)?;
     }
-    wake::forget_limit_at_commit(task.token);
+    capture::plan_anew_at_commit(task.token);
     wake::at_commit();
     Ok(())
 }
@@ -139,7 +139,7 @@ fn drop(name: Option<String>, keep_records: bool) -> Result<()> {
     if let Some(filter) = &task.filter {
         filter::drop(&filter.call, task.owner);
     }
-    wake::forget_limit_at_commit(task.token);
+    capture::plan_anew_at_commit(task.token);
     wake::at_commit();
     Ok(())
 }

@@ -8,9 +8,9 @@ use super::store::{self, NewTask};
 use super::target::Target;
 use super::task::{self, Task};
 use super::watch::{self, Watched};
-use super::{agenda, filter, health, internal};
+use super::{agenda, capture, filter, health, internal};
 use crate::error::Result;
-use crate::pg::{sql, user, wake};
+use crate::pg::{sql, user};
 use pgrx::pg_sys::Oid;
 
 /// Gives the task its table back, if the old one is gone and the new one is there. True if it did, or somebody has since
@@ -69,7 +69,7 @@ fn take(task: &Task, relation: Oid) -> Result<()> {
         }
     }
     // What is in the table by now came without a trigger.
-    wake::forget_limit_at_commit(task.token);
+    capture::plan_anew_at_commit(task.token);
     Ok(())
 }
 

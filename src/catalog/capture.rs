@@ -15,6 +15,8 @@ pub struct Candidates {
     pub others: Vec<String>,
     /// The table must be looked through as a whole.
     pub everything: bool,
+    /// A prepared transaction has changed the task: nothing is known any more of how far it is planned.
+    pub is_anew: bool,
     /// There may be more than were taken: from this block on.
     pub rest: Option<u32>,
 }
@@ -59,8 +61,14 @@ pub fn note(token: i64, relation: Oid, is_dated: bool, keys: Option<Vec<String>>
                 failure.message
             );
         }
-        wake::forget_limit_at_commit(token);
+        plan_anew_at_commit(token);
     }
+}
+
+/// At this transaction's commit, forget how far a task is planned that it has changed; also at a COMMIT PREPARED: where shared
+/// memory has no room until then, word of it is left among the candidates, which the survey finds that follows.
+pub fn plan_anew_at_commit(token: i64) {
+    wake::forget_limit_at_commit(token, |token| note(token, Oid::INVALID, false, None));
 }
 
 /// Rows taken in one pass; each has up to 1,000 candidates.
@@ -101,12 +109,12 @@ pub fn take(token: i64, table: Oid, blocks: Option<(u32, u32)>) -> Candidates {
     });
     // Rare: rows that only say that the whole table is to be looked through.
     let has_bare = rows.get(0, 5).unwrap_or(true);
-    let bare = if has_bare { take_bare(&arguments(MOST_BARE)) } else { 0 };
+    let (bare, is_anew) = if has_bare { take_bare(&arguments(MOST_BARE)) } else { (0, false) };
     let are_more = rows.len() as i64 == MOST || bare == MOST_BARE;
     // Those with keys are read in the order of the blocks; of the others nobody knows how far.
     let last: Option<i64> = rows.get(0, 4).filter(|_| are_more && bare < MOST_BARE);
     let rest = are_more.then(|| last.map_or(blocks.map_or(0, |(from, _)| from), |block| block as u32));
-    let mut found = Candidates { dated: Vec::new(), others: Vec::new(), everything: bare > 0, rest };
+    let mut found = Candidates { dated: Vec::new(), others: Vec::new(), everything: bare > 0, is_anew, rest };
     for row in (0..rows.len()).filter(|row| rows.get(*row, 2) == Some(true)) {
         match rows.get::<Vec<String>>(row, 1) {
             Some(keys) if rows.get(row, 3) == Some(true) => found.dated.extend(keys),
@@ -122,13 +130,16 @@ pub fn take(token: i64, table: Oid, blocks: Option<(u32, u32)>) -> Candidates {
     found
 }
 
-fn take_bare(arguments: &[sql::Arg]) -> i64 {
+/// How many, and whether one is of a prepared transaction that has changed the task.
+fn take_bare(arguments: &[sql::Arg]) -> (i64, bool) {
     user::as_extension_owner(|| {
         let statement = format!(
-            "delete from jittask.capture where ctid = any(array(
-                 select ctid from jittask.capture where {IN_BLOCKS} and token = $3 and keys is null limit $4)) returning 1"
+            "with gone as (delete from jittask.capture where ctid = any(array(
+                 select ctid from jittask.capture where {IN_BLOCKS} and token = $3 and keys is null limit $4)) returning relation = 0 as is_anew)
+             select count(*), coalesce(bool_or(is_anew), false) from gone"
         );
-        sql::run(&statement, arguments).len() as i64
+        let rows = sql::run(&statement, arguments);
+        (rows.get(0, 1).unwrap_or_default(), rows.get(0, 2).unwrap_or_default())
     })
 }
 
@@ -136,6 +147,8 @@ fn take_bare(arguments: &[sql::Arg]) -> i64 {
 pub struct Surveyed {
     /// Tokens of tasks at work, and the first and the last block of the portion where candidates of theirs lie.
     pub waiting: Vec<(i64, (u32, u32))>,
+    /// Tokens of others.
+    pub gone: Vec<i64>,
     /// Where the next portion begins; None: it was the last one.
     pub next: Option<u32>,
 }
@@ -165,12 +178,13 @@ pub fn survey(from: u32) -> Surveyed {
             sql::run(&statement, &[low, high]);
         }
         let block = |row: usize, column: usize| rows.get::<i64>(row, column).unwrap_or_default() as u32;
+        let gone = (0..rows.len()).filter(|row| !is_at_work(*row)).filter_map(|row| rows.get(row, 1)).collect();
         let waiting = (0..rows.len()).filter(|row| is_at_work(*row));
         let waiting = waiting.filter_map(|row| Some((rows.get(row, 1)?, (block(row, 2), block(row, 3))))).collect();
         let next = blocks.1.saturating_add(1);
         let size = sql::run("select pg_relation_size('jittask.capture') / current_setting('block_size')::bigint", &[]);
         let is_last = size.get::<i64>(0, 1).is_none_or(|size| i64::from(next) >= size);
-        Surveyed { waiting, next: (!is_last).then_some(next) }
+        Surveyed { waiting, gone, next: (!is_last).then_some(next) }
     })
 }
 

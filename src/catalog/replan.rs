@@ -5,9 +5,9 @@
 use super::definition::{Definition, TaskKind};
 use super::enter::{self, New};
 use super::task::{self, Task};
-use super::{agenda, arrears, calendar, series, tally};
+use super::{agenda, arrears, calendar, capture, series, tally};
 use crate::error::Result;
-use crate::pg::{clock, sql, user, wake};
+use crate::pg::{clock, sql, user};
 use schedule::{Base, Instant};
 use std::cell::Cell;
 
@@ -29,7 +29,7 @@ pub fn task(task: &Task, definition: &Definition, writer: tally::Writer) -> Resu
         series::set(task.id, first);
     }
     tally::add(task.id, writer, tally::Counts { entered, ..Default::default() }, None);
-    wake::forget_limit_at_commit(task.token);
+    capture::plan_anew_at_commit(task.token);
     Ok(())
 }
 

@@ -23,6 +23,7 @@ pub mod memory;
 pub mod notify;
 pub mod object;
 pub mod planning;
+mod prepared;
 mod privileged;
 mod process;
 mod raw;

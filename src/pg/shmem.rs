@@ -4,6 +4,7 @@
 use super::clock;
 pub use super::deaths::{Death, DeathSlot};
 use super::planning::{OWNERS, Planner};
+use super::prepared::{CHANGES, Change};
 pub use super::process::Process;
 use super::slots::RESERVED;
 pub use super::slots::{Database, DatabaseState, Executor, Interruption, Limit};
@@ -34,6 +35,7 @@ pub struct Shared {
     /// After a crash filled by the launcher when it starts, which is before any scheduler does.
     pub deaths: [DeathSlot; EXECUTOR_SLOTS],
     pub(super) planners: [Planner; OWNERS],
+    pub(super) changes: [Change; CHANGES],
     limits: [Limit; LIMIT_SLOTS],
     /// How many limits were made.
     limits_made: AtomicU64,

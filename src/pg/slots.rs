@@ -33,8 +33,10 @@ pub struct Database {
     pub changed: AtomicBool,
     /// Set by a commit that changed objects: tasks may have lost or regained what they need.
     pub schema_changed: AtomicBool,
-    /// Set by a PREPARE TRANSACTION of one that changed tasks or objects.
+    /// Set by a PREPARE TRANSACTION of one that changed objects.
     pub has_prepared_changes: AtomicBool,
+    /// Set by a PREPARE TRANSACTION of one that changed tasks, of which no word could be left.
+    pub has_prepared_unknown: AtomicBool,
     /// The role that has tasks here, if it is one alone; 0: none, `u32::MAX`: several.
     pub task_owner: AtomicU32,
     /// Set where rows were captured and no limit knows of them: the scheduler looks through all that was.

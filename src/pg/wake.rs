@@ -12,6 +12,7 @@ thread_local! {
     static LOOK_AGAIN: Cell<bool> = const { Cell::new(false) };
     static SCHEMA_CHANGED: Cell<bool> = const { Cell::new(false) };
     static FORGOTTEN: RefCell<Vec<i64>> = const { RefCell::new(Vec::new()) };
+    static LEAVE_WORD: Cell<Option<fn(i64)>> = const { Cell::new(None) };
     /// Tasks of which rows were captured, and the blocks of `jittask.capture` between which they lie; None: nobody knows.
     static CAPTURED: RefCell<HashMap<i64, Option<(u32, u32)>>> = RefCell::new(HashMap::new());
     static REGISTERED: Cell<bool> = const { Cell::new(false) };
@@ -25,9 +26,12 @@ pub fn at_commit() {
     register();
 }
 
-/// At this transaction's commit, forget how far the task of this token is planned: by then planners see its new state.
-pub fn forget_limit_at_commit(token: i64) {
+/// At this transaction's commit, forget how far the task of this token is planned: by then planners see its new state. If it is
+/// prepared, the token waits in shared memory for its COMMIT PREPARED; where there is no room, `leave_word` of it in the
+/// transaction.
+pub fn forget_limit_at_commit(token: i64, leave_word: fn(i64)) {
     FORGOTTEN.with_borrow_mut(|tokens| tokens.push(token));
+    LEAVE_WORD.set(Some(leave_word));
     at_commit();
 }
 
@@ -73,7 +77,11 @@ fn register() {
 extern "C-unwind" fn on_transaction_event(event: pg_sys::XactEvent::Type, _argument: *mut c_void) {
     use pg_sys::XactEvent::*;
     match event {
-        XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE => before_end(),
+        XACT_EVENT_PRE_COMMIT => before_end(),
+        XACT_EVENT_PRE_PREPARE => {
+            before_end();
+            leave_word();
+        }
         // A prepared transaction wakes at COMMIT PREPARED, through the utility hook.
         XACT_EVENT_PREPARE => {
             prepared();
@@ -126,22 +134,38 @@ fn committed() {
     AFTER_ABORT.set(None);
 }
 
-/// What the transaction has changed is not known any more at its COMMIT PREPARED, in another session: then all counts as
-/// changed, and so it does at each later one, for this may not be the only one.
+/// Which tasks the transaction has changed is known at its COMMIT PREPARED.
+fn leave_word() {
+    let Some(leave_word) = LEAVE_WORD.take() else { return };
+    let mut tokens = FORGOTTEN.take();
+    tokens.sort_unstable();
+    tokens.dedup();
+    let others = shared().map(|shared| shared.prepare_changes(&tokens)).unwrap_or_default();
+    others.into_iter().for_each(leave_word);
+}
+
+/// Whether the transaction has changed objects is not known any more at its COMMIT PREPARED: then somebody looks, and so he
+/// does at each later one, for this may not be the only one. Of the tasks that it has changed word is left, but where a DBA's
+/// trigger refuses it: then all count as changed.
 fn prepared() {
-    if (LOOK_AGAIN.get() || SCHEMA_CHANGED.get() || FORGOTTEN.with_borrow(|tokens| !tokens.is_empty()))
-        && let Some(database) = here()
-    {
+    let Some(database) = here() else { return };
+    if LOOK_AGAIN.get() || SCHEMA_CHANGED.get() {
         database.has_prepared_changes.store(true, Release);
+    }
+    if FORGOTTEN.with_borrow(|tokens| !tokens.is_empty()) {
+        database.has_prepared_unknown.store(true, Release);
     }
 }
 
 /// After COMMIT PREPARED.
 pub fn committed_prepared() {
     let (Some(shared), Some(database)) = (shared(), here()) else { return };
+    shared.finish_changes();
+    if database.has_prepared_unknown.load(Acquire) {
+        shared.forget_limits_of(database.oid.load(Acquire));
+    }
     let is_changed = database.has_prepared_changes.load(Acquire);
     if is_changed {
-        shared.forget_limits_of(database.oid.load(Acquire));
         database.schema_changed.store(true, Release);
     }
     database.has_unknown_captures.store(true, Release);
@@ -166,6 +190,7 @@ fn undone() {
     LOOK_AGAIN.set(false);
     SCHEMA_CHANGED.set(false);
     FORGOTTEN.take();
+    LEAVE_WORD.set(None);
     CAPTURED.take();
     BEFORE_COMMIT.set(None);
     if let Some(forget) = AFTER_ABORT.take() {

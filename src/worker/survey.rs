@@ -28,6 +28,8 @@ pub fn go_on(shared: &Shared, database: u32) -> bool {
             limit.captures.note(blocks);
         }
     }
+    // Dropped by a prepared transaction, perhaps: nobody else gives the room back.
+    surveyed.gone.into_iter().for_each(|token| shared.forget_limit(token));
     NEXT.set(surveyed.next);
     is_found || surveyed.next.is_some() || home.has_unknown_captures.load(Acquire)
 }

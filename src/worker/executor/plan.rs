@@ -111,6 +111,8 @@ fn give_up(me: &Me, task: &Watched, failure: &Failure) {
     }
     if let (Ok(()), Some(limit), Some(captured)) = (noted, me.shared.limit(task.token), captured) {
         limit.captures.taken(captured, None);
+        // Among them may have been word of another definition.
+        me.shared.renew_limit(task.token, me.owner.to_u32());
     }
     match me.shared.limit(task.token) {
         Some(limit) => {
@@ -156,6 +158,8 @@ struct Done {
     entered: i64,
     /// What was captured and taken, and where the rest of it begins.
     captured: Option<(captures::Waiting, Option<u32>)>,
+    /// The limit was another definition's: all of it is planned anew.
+    is_anew: bool,
     /// By which limit it was planned: it may have been forgotten meanwhile, and made anew for another definition or for rows
     /// that were not seen. None: there was no room for one, or nothing to plan.
     limit: Option<u64>,
@@ -269,6 +273,7 @@ fn one(me: &Me, task: &Watched, sweep_until: i64) -> Done {
         me.slot.look.store(true, Release);
     }
     done.captured = captured.map(|captured| (captured, candidates.rest));
+    done.is_anew = candidates.is_anew;
     // What was planned by an older definition would not be withdrawn by whoever changes it just now. From here on he waits.
     if !prepare::hold(&prepared) {
         Failure::changed("the task was changed while it was planned").raise();
@@ -322,6 +327,10 @@ impl Done {
         }
         if let Some((xmin, now)) = self.scan {
             note_scan(limit, xmin, now, self.until, self.signature);
+        }
+        if self.is_anew {
+            me.shared.renew_limit(token, me.owner.to_u32());
+            me.slot.look.store(true, Release);
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Whatever one owner's planning takes, another's rows run. Counted, not timed, but for the end of waiting.
+//! Whatever one owner's planning takes, another's rows run. Hostile views and filters, and what changes or evicts others'
+//! planning limits. Counted, not timed, but for the end of waiting.
 
 mod attack;
 
@@ -123,4 +124,73 @@ fn rows_that_cannot_be_read_ahead_fail_one_by_one() {
         "select count(*) = 3 from jittask.records where task = 'napping' and status = 'failed' and error_code = '57014'",
     );
     all_of_bobs_run(&cluster, 2);
+}
+
+/// How often bob's view, with one row, is read.
+const LOOKS: &str = "select last_value + is_called::int from bob.looks";
+
+/// Bob's task on a view that counts who reads it.
+fn counted(cluster: &Cluster) {
+    session(cluster, "bob")
+        .batch_execute(
+            "create table bob.t (id int primary key, due timestamptz); insert into bob.t values (1, now() + interval '30 minutes');
+             create sequence bob.looks;
+             create view bob.v as select * from bob.t where nextval('bob.looks') > 0;
+             create function bob.run(bob.v) returns void language sql as '';
+             select jittask.create_date_task('victim', 'bob.v', 'due', 'bob.run', capture => 'scan', key_columns => '{id}')",
+        )
+        .unwrap();
+}
+
+/// Prepared transactions that change one's own tasks have nobody else's looked through again.
+#[test]
+fn prepared_changes_of_one_have_no_others_planned_anew() {
+    let cluster = cluster(&[("max_prepared_transactions", "10"), ("jittask.scan_interval", "1h")]);
+    counted(&cluster);
+    let mut mallory = session(&cluster, "mallory");
+    mallory
+        .batch_execute(
+            "create table mallory.t (id int primary key, due timestamptz); create index on mallory.t (due);
+             create table mallory.ran (id int);
+             create function mallory.run(mallory.t) returns void language sql as 'insert into mallory.ran values ($1.id)';
+             select jittask.create_date_task('own', 'mallory.t', 'due', 'mallory.run')",
+        )
+        .unwrap();
+    let mut bob = session(&cluster, "bob");
+    // Planned, and that is over.
+    let mut before = 0;
+    cluster.wait_until("bob's plans to end", IN_THE_END, || {
+        let looks = std::mem::replace(&mut before, number(&mut bob, LOOKS));
+        std::thread::sleep(Duration::from_millis(1500));
+        (before > 1 && looks == before).then_some(())
+    });
+    for round in 1..=20 {
+        mallory
+            .batch_execute(&format!(
+                "begin; select jittask.alter_task('own', '{{\"before\": \"{round} hours\"}}'); create table mallory.x{round} ();
+                 prepare transaction 'own'"
+            ))
+            .unwrap();
+        mallory.batch_execute("commit prepared 'own'").unwrap();
+        // And it counts at once: so early is only what this definition makes due.
+        mallory
+            .batch_execute(&format!(
+                "insert into mallory.t values ({round}, now() + interval '{round} hours 1 second' - interval '10 minutes')"
+            ))
+            .unwrap();
+        cluster.wait_for(IN_THE_END, &format!("select exists (select from mallory.ran where id = {round})"));
+    }
+    // More tasks in one transaction than shared memory has room for.
+    for statements in [
+        "select jittask.create_date_task('more', 'mallory.t', 'due', 'mallory.run') from generate_series(1, 12)",
+        "begin; select jittask.alter_task(name, '{\"before\": \"40 hours\"}') from jittask.tasks where name like 'more%';
+         prepare transaction 'own'",
+        "commit prepared 'own'",
+        "insert into mallory.t values (40, now() + interval '40 hours 5 seconds')",
+    ] {
+        mallory.batch_execute(statements).unwrap();
+    }
+    cluster.wait_for(IN_THE_END, "select count(*) = 12 from mallory.ran where id = 40");
+    assert_eq!(number(&mut bob, LOOKS), before);
+    cluster.wait_for(IN_THE_END, "select count(*) = 0 from jittask.capture");
 }
