@@ -39,6 +39,9 @@ pub struct Shared {
     limits: [Limit; LIMIT_SLOTS],
     /// How many limits were made.
     limits_made: AtomicU64,
+    /// By which tokens find their home slots: tokens are in triggers, where everybody reads them, and nobody is to crowd round
+    /// another's.
+    secret: AtomicU64,
 }
 
 static SHARED: AtomicPtr<Shared> = AtomicPtr::new(std::ptr::null_mut());
@@ -88,6 +91,11 @@ extern "C-unwind" fn startup() {
         if !found {
             // All zeros is the empty state of every atomic in it.
             std::ptr::write_bytes(place, 0, 1);
+            let mut secret = [0_u8; 8];
+            if !pg_sys::pg_strong_random(secret.as_mut_ptr().cast(), secret.len()) {
+                pgrx::error!("could not generate random values");
+            }
+            (*place).secret.store(u64::from_ne_bytes(secret) | 1, Release);
         }
         SHARED.store(place, Release);
     }
@@ -134,7 +142,7 @@ impl Shared {
 
     /// The limit slot of a date-field task's token.
     pub fn limit(&self, token: i64) -> Option<&Limit> {
-        probes(token).map(|i| &self.limits[i]).find(|slot| slot.is_of(token))
+        self.probes(token).find(|slot| slot.is_of(token))
     }
 
     /// The same, made if need be; None when there is no room.
@@ -145,7 +153,7 @@ impl Shared {
         let free = |slot: &&Limit| {
             [0, 1].iter().any(|free| slot.token.compare_exchange(*free, RESERVED, AcqRel, Acquire).is_ok())
         };
-        let slot = probes(token).map(|i| &self.limits[i]).find(free).or_else(|| self.evict(token, owner))?;
+        let slot = self.probes(token).find(free).or_else(|| self.evict(token, owner))?;
         slot.clear();
         slot.database.store(unsafe { pg_sys::MyDatabaseId }.to_u32(), Release);
         slot.owner.store(owner, Release);
@@ -161,18 +169,28 @@ impl Shared {
 
     /// Takes a slot from an owner who has more of them than this one, and the most: nobody has all. Reserved.
     fn evict(&self, token: i64, owner: u32) -> Option<&Limit> {
-        let counts = shares(&self.limits);
-        let share = |owner: u32| counts.get(&owner).copied().unwrap_or_default();
-        let slot = probes(token).map(|i| &self.limits[i]).max_by_key(|slot| share(slot.owner.load(Acquire)))?;
-        let held = slot.token.load(Acquire);
-        if share(slot.owner.load(Acquire)) <= share(owner) + 1
-            || held <= RESERVED
-            || slot.token.compare_exchange(held, RESERVED, AcqRel, Acquire).is_err()
-        {
-            return None;
-        }
-        self.leave_captures(slot);
-        Some(slot)
+        with_shares(&self.limits, |shares| {
+            let share = |owner: u32| shares.get(&owner).copied().unwrap_or_default();
+            let slot = self.probes(token).max_by_key(|slot| share(slot.owner.load(Acquire)))?;
+            let (held, loser) = (slot.token.load(Acquire), slot.owner.load(Acquire));
+            if share(loser) <= share(owner) + 1
+                || held <= RESERVED
+                || slot.token.compare_exchange(held, RESERVED, AcqRel, Acquire).is_err()
+            {
+                return None;
+            }
+            // Or the two would take their slots from each other until they are counted again.
+            *shares.entry(loser).or_default() -= 1;
+            *shares.entry(owner).or_default() += 1;
+            self.leave_captures(slot);
+            Some(slot)
+        })
+    }
+
+    /// Where a token may lie.
+    fn probes(&self, token: i64) -> impl Iterator<Item = &Limit> {
+        let home = (token as u64).wrapping_mul(self.secret.load(Acquire)) >> (u64::BITS - LIMIT_SLOTS.ilog2());
+        (0..PROBES).map(move |step| &self.limits[(home as usize + step) % LIMIT_SLOTS])
     }
 
     /// Gives back the slots of a database that is gone.
@@ -219,8 +237,7 @@ impl Shared {
 
     /// Gives a token's slot back; rows written afterwards count as unknown, that is, as perhaps due.
     pub fn forget_limit(&self, token: i64) {
-        let slots = probes(token).map(|i| &self.limits[i]);
-        slots.filter(|slot| slot.is_of(token)).for_each(|slot| self.forget(slot));
+        self.probes(token).filter(|slot| slot.is_of(token)).for_each(|slot| self.forget(slot));
     }
 
     /// The clock was set: instants from before say nothing about how long something takes.
@@ -288,8 +305,8 @@ impl Shared {
     }
 }
 
-/// How many slots each owner has, as it was within the last second.
-fn shares(limits: &[Limit]) -> HashMap<u32, usize> {
+/// With how many slots each owner has, counted within the last second.
+fn with_shares<T>(limits: &[Limit], body: impl FnOnce(&mut HashMap<u32, usize>) -> T) -> T {
     let now = clock::monotonic();
     SHARES.with_borrow_mut(|(at, counts)| {
         if now - *at > 1_000_000 {
@@ -299,15 +316,10 @@ fn shares(limits: &[Limit]) -> HashMap<u32, usize> {
                 *counts.entry(slot.owner.load(Acquire)).or_default() += 1;
             }
         }
-        counts.clone()
+        body(counts)
     })
 }
 
 thread_local! {
     static SHARES: RefCell<(i64, HashMap<u32, usize>)> = RefCell::new((i64::MIN / 2, HashMap::new()));
-}
-
-fn probes(token: i64) -> impl Iterator<Item = usize> {
-    let home = (token as u64 % LIMIT_SLOTS as u64) as usize;
-    (0..PROBES).map(move |step| (home + step) % LIMIT_SLOTS)
 }

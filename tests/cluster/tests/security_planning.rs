@@ -2,11 +2,13 @@
 //! planning limits. Counted, not timed, but for the end of waiting.
 
 mod attack;
+mod fair;
 
 use std::time::Duration;
 
 use attack::{cluster, number, session};
 use cluster::Cluster;
+use fair::{assert_in_time, fair, latest};
 
 /// How long something may take that must happen.
 const IN_THE_END: Duration = Duration::from_secs(60);
@@ -193,4 +195,103 @@ fn prepared_changes_of_one_have_no_others_planned_anew() {
     cluster.wait_for(IN_THE_END, "select count(*) = 12 from mallory.ran where id = 40");
     assert_eq!(number(&mut bob, LOOKS), before);
     cluster.wait_for(IN_THE_END, "select count(*) = 0 from jittask.capture");
+}
+
+/// So many copies of mallory's task, each of a role of its own or of some that share them; with tokens by this expression of
+/// their number `n`.
+fn crowd(cluster: &Cluster, roles: usize, tasks: usize, token: &str) {
+    session(cluster, "mallory")
+        .batch_execute(
+            "create table mallory.t (id int primary key, due timestamptz); create index on mallory.t (due);
+             create function mallory.run(mallory.t) returns void language sql as '';
+             grant usage on schema mallory to public; grant select on mallory.t to public;
+             select jittask.create_date_task('template', 'mallory.t', 'due', 'mallory.run', capture => 'scan')",
+        )
+        .unwrap();
+    cluster.sql(
+        "postgres",
+        &format!(
+            "do $$ begin for i in 0 .. {roles} - 1 loop execute format('create role c%s login', i); end loop; end $$;
+             grant usage on schema jittask to public;
+             insert into jittask.task select (jsonb_populate_record(t, jsonb_build_object('id', 100000 + n, 'token', {token},
+                 'name', 'crowd' || n, 'owner', 'c' || n % {roles}, 'owner_name', 'c' || n % {roles}))).*
+             from jittask.task t, generate_series(0, {tasks} - 1) n where t.name = 'template'"
+        ),
+    );
+}
+
+/// Bob's task finds a place in shared memory when it comes last: what is captured is planned at once. A scan, which would find
+/// it too, comes in an hour.
+fn bob_finds_a_place(cluster: &Cluster) {
+    // The scheduler has seen the crowd.
+    session(cluster, "mallory")
+        .batch_execute("select jittask.create_scheduled_task('pulse', now(), body => 'null')")
+        .unwrap();
+    cluster.wait_for(IN_THE_END, "select completed = 1 from jittask.tasks where name = 'pulse'");
+    session(cluster, "bob").batch_execute("select jittask.resume_task('victim')").unwrap();
+    all_of_bobs_run(cluster, 5);
+}
+
+fn paused_bob(cluster: &Cluster) {
+    let mut bob = session(cluster, "bob");
+    bob.batch_execute(BOB).unwrap();
+    all_of_bobs_run(cluster, 1);
+    // His place is given back.
+    bob.batch_execute("select jittask.pause_task('victim')").unwrap();
+    bob.batch_execute("select jittask.alter_task('victim', '{\"after\": \"1 ms\"}')").unwrap();
+}
+
+/// More tasks than shared memory has room for, of roles that have as many as each may.
+#[test]
+fn very_many_tasks_of_others_take_nobodys_place() {
+    let cluster = cluster(&[("jittask.scan_interval", "1h")]);
+    paused_bob(&cluster);
+    crowd(&cluster, 18, 18_000, "('x' || left(md5(n::text), 16))::bit(64)::bigint");
+    bob_finds_a_place(&cluster);
+}
+
+/// Few, but of as many roles, and with tokens that lie where his does: what everybody can read of it is no help.
+#[test]
+fn tasks_with_tokens_like_anothers_do_not_take_his_place() {
+    let cluster = cluster(&[("jittask.scan_interval", "1h")]);
+    paused_bob(&cluster);
+    crowd(
+        &cluster,
+        192,
+        192,
+        "(select b.token from jittask.task b where b.name = 'victim') / 2 / 16384 * 16384
+             + ((select b.token from jittask.task b where b.name = 'victim') % 16384 + 16384) % 16384 + n % 64 + 16384 * n",
+    );
+    bob_finds_a_place(&cluster);
+}
+
+/// A task on a table of 1,200 parts, whose change counters nobody asks for: it is looked through at each scan.
+#[test]
+fn a_table_of_very_many_parts_stops_nobody() {
+    let (cluster, mut bob) = fair(&[("jittask.max_executors", "1"), ("jittask.scan_interval", "2s")]);
+    let control = latest(&cluster, &mut bob);
+    let mut mallory = session(&cluster, "mallory");
+    mallory
+        .batch_execute(
+            "create table mallory.t (id int primary key, due timestamptz) partition by range (id);
+             do $$ begin for i in 0..1199 loop
+                 execute format('create table mallory.p%s partition of mallory.t for values from (%s) to (%s)', i, i, i + 1);
+             end loop; end $$;
+             create function mallory.run(mallory.t) returns void language sql as ''",
+        )
+        .unwrap();
+    mallory
+        .batch_execute(
+            "select jittask.create_date_task('parts', 'mallory.t', 'due', 'mallory.run') from generate_series(1, 5)",
+        )
+        .unwrap();
+    for round in 0..3 {
+        mallory.batch_execute(&format!("insert into mallory.t values ({round} * 100, now())")).unwrap();
+        // With one executor alone, its owner has it for a second.
+        assert_in_time(&cluster, &mut bob, control + 0.5, &format!("very many parts, round {round}"));
+    }
+    cluster.wait_for(
+        IN_THE_END,
+        "select count(*) = 15 from jittask.records where task like 'parts%' and status = 'completed'",
+    );
 }
