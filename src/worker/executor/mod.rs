@@ -11,6 +11,7 @@ mod late;
 mod locked;
 mod past;
 mod plan;
+mod planned;
 mod prepare;
 mod scan;
 mod step;

@@ -5,6 +5,7 @@
 use super::scan::{Scan, Seen};
 use crate::catalog::arrears::{self, Arrears};
 use crate::catalog::backlog;
+use crate::pg::clock;
 use crate::pg::shmem::Limit;
 use crate::worker::need;
 use schedule::Instant;
@@ -12,16 +13,75 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering::*;
 
 /// Occurrences that one transaction enters, more or less.
-pub const MOST: i64 = backlog::MOST / 4;
+const MOST: i64 = backlog::MOST / 4;
+
+/// One step of a sweep takes about this long. Microseconds.
+const STEP: i64 = 50_000;
+/// Due time in one step at least: a rule has one occurrence a second at most. Microseconds.
+const LEAST_STEP: i64 = 1_000_000;
+/// Sweeps rest this many times as long, while there is other work, and where nothing is expected to be found.
+pub const REST: i64 = 9;
+
+/// How far a sweep came, and how.
+pub struct Swept {
+    /// To there, back in time: microseconds since 1970; 0: to the floor.
+    pub to: i64,
+    /// How much due time the next step takes. Microseconds.
+    pub step: i64,
+    /// It has come to the floor.
+    pub is_whole: bool,
+    /// As much of the past waits as may.
+    pub is_full: bool,
+    /// When. Microseconds since 1970.
+    pub began: i64,
+}
+
+/// Goes on with a task's sweep, which began at `as_of`, from `to` back in time to the floor, in steps that take some 50 ms
+/// each: there may be millions of rows, all done already, and others wait for this executor. And then with captured rows that
+/// are behind. How far it came; None if it did nothing.
+pub fn sweep(scan: &mut Scan, limit: &Limit, (as_of, mut to): (Instant, i64), until: i64) -> Option<Swept> {
+    let (began, was_active) = (clock::now().0, to != 0);
+    let mut step = limit.step.load(Acquire).max(LEAST_STEP);
+    if until <= began || !was_active && limit.has_no_arrears.load(Acquire) {
+        return None;
+    }
+    if is_full(scan, limit) {
+        return Some(Swept { to, step, is_whole: false, is_full: true, began });
+    }
+    if was_active {
+        scan.bound(as_of, MOST, until - began);
+    }
+    let floor = scan.floor();
+    while to != 0 && clock::now().0 < until && !scan.is_spent() {
+        let (from, step_begun) = (floor.0.max(to - step), clock::now().0);
+        if from < to && !look_through(scan, Instant(from), Instant(to), step <= LEAST_STEP) {
+            step = (step / 16).max(LEAST_STEP);
+            break;
+        }
+        let took = clock::now().0 - step_begun;
+        step = if took < STEP / 4 {
+            step.saturating_mul(4)
+        } else if took > STEP {
+            (step / 2).max(LEAST_STEP)
+        } else {
+            step
+        };
+        to = if from <= floor.0 { 0 } else { from };
+    }
+    if to == 0 {
+        enter_arrears(scan, Some(limit), until - clock::now().0);
+    }
+    Some(Swept { to, step, is_whole: was_active && to == 0, is_full: false, began })
+}
 
 /// Does as much of the task's past wait as may?
-pub fn is_full(scan: &Scan, limit: &Limit) -> bool {
+fn is_full(scan: &Scan, limit: &Limit) -> bool {
     backlog::is_full(scan.resolved.task.id, scan.now, limit.is_full.load(Acquire))
 }
 
 /// One step of a sweep. False if there is more in it than is entered at a time; the least step is done as a whole, for no row
 /// has more than one occurrence in it.
-pub fn step(scan: &mut Scan, from: Instant, to: Instant, is_least: bool) -> bool {
+fn look_through(scan: &mut Scan, from: Instant, to: Instant, is_least: bool) -> bool {
     if !is_least {
         return scan.window(from, to);
     }
@@ -60,7 +120,7 @@ fn owes(limit: Option<&Limit>) {
 }
 
 /// Goes on with rows that are behind, for a moment.
-pub fn enter_arrears(scan: &mut Scan, limit: Option<&Limit>, micros: i64) {
+fn enter_arrears(scan: &mut Scan, limit: Option<&Limit>, micros: i64) {
     if micros <= 0 {
         return;
     }

@@ -5,15 +5,15 @@
 
 use super::Me;
 use super::past;
+use super::planned::Done;
 use super::prepare;
 use super::scan::{self, Scan, Seen};
 use crate::catalog::capture::{self, Candidates};
 use crate::catalog::resolved::Resolved;
 use crate::catalog::task::{self, Task, Watched};
-use crate::catalog::{adopt, backlog, home, tally};
+use crate::catalog::{adopt, home, tally};
 use crate::error::OrRaise;
 use crate::pg::boundary::Failure;
-use crate::pg::captures;
 use crate::pg::shmem::Limit;
 use crate::pg::{clock, counters, lock, user, worker, xact};
 use crate::worker::events;
@@ -27,13 +27,8 @@ const LOCKED_PAUSE: i64 = 500_000;
 
 /// A round over the tasks begins no further one after this long. Microseconds.
 const ROUND: i64 = 100_000;
-/// Sweeps take this much of one pass over all tasks, and a step of one about this much. Microseconds.
+/// Sweeps take this much of one pass over all tasks. Microseconds.
 const SWEEP: i64 = 200_000;
-const STEP: i64 = 50_000;
-/// Due time in one step at least: a rule has one occurrence a second at most. Microseconds.
-const LEAST_STEP: i64 = 1_000_000;
-/// And rest this many times as long, while there is other work, and where nothing is expected to be found.
-const REST: i64 = 9;
 
 /// Plans all tasks of the owner that need it. True if anything came into the agenda.
 pub fn all(me: &Me, was_idle: bool) -> bool {
@@ -72,7 +67,7 @@ pub fn all(me: &Me, was_idle: bool) -> bool {
     }
     if sweep_until != 0 {
         let now = clock::now().0;
-        me.sweep_after.set(now + REST * (now - begun));
+        me.sweep_after.set(now + past::REST * (now - begun));
         // Its time is up: it goes on in the next round.
         if now >= sweep_until {
             me.slot.look.store(true, Release);
@@ -149,42 +144,6 @@ fn in_need(me: &Me) -> Vec<Watched> {
             }
     });
     tasks
-}
-
-/// What was looked through, to be noted in shared memory once it is committed: else others would take it for done.
-#[derive(Default)]
-struct Done {
-    /// So many occurrences came into the agenda.
-    entered: i64,
-    /// What was captured and taken, and where the rest of it begins.
-    captured: Option<(captures::Waiting, Option<u32>)>,
-    /// The limit was another definition's: all of it is planned anew.
-    is_anew: bool,
-    /// By which limit it was planned: it may have been forgotten meanwhile, and made anew for another definition or for rows
-    /// that were not seen. None: there was no room for one, or nothing to plan.
-    limit: Option<u64>,
-    /// The window was, up to there: whom the scan's snapshot saw as running, and when it began.
-    scan: Option<(u64, Instant)>,
-    until: i64,
-    /// The change counters that all of it was looked through with.
-    signature: Option<i64>,
-    /// A sweep begins there.
-    sweep_from: Option<i64>,
-    /// How far one came.
-    swept: Option<Swept>,
-    /// How long it took, if all of it was looked through. Microseconds.
-    took: Option<i64>,
-}
-
-/// How far a sweep came, and how.
-struct Swept {
-    to: i64,
-    step: i64,
-    /// It has come to the floor.
-    is_whole: bool,
-    /// As much of the past waits as may.
-    is_full: bool,
-    began: i64,
 }
 
 /// Plans one task.
@@ -265,7 +224,7 @@ fn one(me: &Me, task: &Watched, sweep_until: i64) -> Done {
         && (!is_behind(floor, now) || limit.is_none() && past::all(&mut scan, need::recent(now), SWEEP));
     done.swept = limit.and_then(|limit| {
         let as_of = if done.sweep_from.is_some() { now.0 } else { limit.swept_since.load(Acquire).min(now.0) };
-        sweep(&mut scan, limit, (Instant(as_of), sweep_from), sweep_until)
+        past::sweep(&mut scan, limit, (Instant(as_of), sweep_from), sweep_until)
     });
     let counts = scan.finish();
     settings.end();
@@ -296,45 +255,6 @@ fn one(me: &Me, task: &Watched, sweep_until: i64) -> Done {
     done
 }
 
-impl Done {
-    /// After the commit.
-    fn note(self, me: &Me, token: i64) {
-        let is_same = |limit: &&Limit| Some(limit.serial()) == self.limit;
-        let Some(limit) = me.shared.limit(token).filter(is_same) else { return };
-        if let Some((captured, rest)) = self.captured {
-            limit.captures.taken(captured, rest);
-        }
-        if let Some(from) = self.sweep_from {
-            limit.behind_to.store(from, Release);
-            limit.swept_since.store(from + need::span_of_recent(), Release);
-        }
-        if let Some(swept) = self.swept {
-            limit.step.store(swept.step, Release);
-            limit.is_swept.fetch_or(swept.is_whole, AcqRel);
-            limit.behind_to.store(swept.to, Release);
-            limit.is_full.store(swept.is_full, Release);
-            let now = clock::now().0;
-            let resume_at = match limit.is_swept.load(Acquire) && limit.has_no_arrears.load(Acquire) {
-                _ if swept.is_full => now + backlog::PAUSE,
-                true => now + REST * (now - swept.began),
-                false => now,
-            };
-            limit.resume_at.store(resume_at, Release);
-        }
-        limit.pace.set_failures(0);
-        if let Some(took) = self.took {
-            limit.pace.succeeded(took);
-        }
-        if let Some((xmin, now)) = self.scan {
-            note_scan(limit, xmin, now, self.until, self.signature);
-        }
-        if self.is_anew {
-            me.shared.renew_limit(token, me.owner.to_u32());
-            me.slot.look.store(true, Release);
-        }
-    }
-}
-
 /// Is a task still what it was a moment ago, as far as planning it goes?
 fn is_unchanged(task: &Task, was: &Watched) -> bool {
     task.enabled && !task.is_dropped && (task.owner, task.token, task.relation) == (was.owner, was.token, was.relation)
@@ -359,44 +279,6 @@ fn is_behind(floor: Instant, now: Instant) -> bool {
     need::recent(now) > floor
 }
 
-/// Goes on with a task's sweep, which began at `as_of`, from `to` back in time to the floor, in steps that take some 50 ms
-/// each: there may be millions of rows, all done already, and others wait for this executor. And then with captured rows that
-/// are behind. How far it came; None if it did nothing.
-fn sweep(scan: &mut Scan, limit: &Limit, (as_of, mut to): (Instant, i64), until: i64) -> Option<Swept> {
-    let (began, was_active) = (clock::now().0, to != 0);
-    let mut step = limit.step.load(Acquire).max(LEAST_STEP);
-    if until <= began || !was_active && limit.has_no_arrears.load(Acquire) {
-        return None;
-    }
-    if past::is_full(scan, limit) {
-        return Some(Swept { to, step, is_whole: false, is_full: true, began });
-    }
-    if was_active {
-        scan.bound(as_of, past::MOST, until - began);
-    }
-    let floor = scan.floor();
-    while to != 0 && clock::now().0 < until && !scan.is_spent() {
-        let (from, step_begun) = (floor.0.max(to - step), clock::now().0);
-        if from < to && !past::step(scan, Instant(from), Instant(to), step <= LEAST_STEP) {
-            step = (step / 16).max(LEAST_STEP);
-            break;
-        }
-        let took = clock::now().0 - step_begun;
-        step = if took < STEP / 4 {
-            step.saturating_mul(4)
-        } else if took > STEP {
-            (step / 2).max(LEAST_STEP)
-        } else {
-            step
-        };
-        to = if from <= floor.0 { 0 } else { from };
-    }
-    if to == 0 {
-        past::enter_arrears(scan, Some(limit), until - clock::now().0);
-    }
-    Some(Swept { to, step, is_whole: was_active && to == 0, is_full: false, began })
-}
-
 /// Moves the horizon on, in shared memory, where the triggers read it.
 fn publish(limit: &Limit, resolved: &Resolved, now: Instant) {
     // Somebody may have taken the slot for another task.
@@ -409,17 +291,4 @@ fn publish(limit: &Limit, resolved: &Resolved, now: Instant) {
     limit.planned_to.store(until.0, Release);
     // Read after publication: whoever gets a later id sees the new limit.
     limit.closing_xid.store(xact::next_xid(), Release);
-}
-
-/// After a scan: its window is closed if the scan saw every writer under an older limit as ended.
-fn note_scan(limit: &Limit, xmin: u64, now: Instant, until: i64, signature: Option<i64>) {
-    if xmin >= limit.closing_xid.load(Acquire) {
-        limit.closed_to.fetch_max(until, AcqRel);
-    }
-    if let Some(signature) = signature {
-        limit.signature.store(signature, Release);
-    }
-    // To a tenth of the interval: tasks that were looked through together are so the next time, in one go.
-    limit.scanned_at.store(now.0 - now.0 % (need::scan_interval() / 10).max(1), Release);
-    limit.retry_at.store(0, Release);
 }
