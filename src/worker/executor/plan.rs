@@ -51,6 +51,7 @@ pub fn all(me: &Me, was_idle: bool) -> bool {
             break;
         }
         events::forget();
+        let limit = me.shared.limit_or_new(task.token, me.owner.to_u32()).map(Limit::serial);
         me.begin_planning(task.token);
         let planned = xact::run(|| one(me, &task, sweep_until));
         let was_ended = me.end_planning(&task, planned.as_ref().err());
@@ -62,7 +63,7 @@ pub fn all(me: &Me, was_idle: bool) -> bool {
                 done.note(me, task.token);
             }
             Err(failure) if is_passing(&failure) => try_soon(me, &task, &failure),
-            Err(failure) => give_up(me, &task, &failure),
+            Err(failure) => give_up(me, &task, limit, &failure),
         }
     }
     if sweep_until != 0 {
@@ -91,8 +92,12 @@ fn try_soon(me: &Me, task: &Watched, failure: &Failure) {
 }
 
 /// This task's trouble alone: the others are planned, this one is tried again at the next scan.
-fn give_up(me: &Me, task: &Watched, failure: &Failure) {
+fn give_up(me: &Me, task: &Watched, limit: Option<u64>, failure: &Failure) {
     warning!("jittask cannot plan task \"{}\": {}", task.name, failure.message);
+    // Forgotten meanwhile, perhaps by whoever mended it: it is planned again at once.
+    if me.shared.limit(task.token).map(Limit::serial) != limit {
+        return me.slot.look.store(true, Release);
+    }
     // A candidate that cannot be read must not stop the task for good: the next scan finds the good ones.
     let captured = me.shared.limit(task.token).and_then(|limit| limit.captures.waiting());
     let noted = xact::run(|| {

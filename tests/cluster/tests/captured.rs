@@ -206,3 +206,27 @@ fn a_task_that_is_forgotten_while_it_is_planned_is_planned_again() {
     cluster.app_sql("insert into contract values (5, now())");
     cluster.wait_for(SOON, "select count(distinct id) = 5 and count(*) = 5 from outbox");
 }
+
+#[test]
+fn a_task_that_is_mended_while_it_cannot_be_planned() {
+    let cluster = Cluster::ready(&[("jittask.scan_interval", "1h")]);
+    cluster.app_sql(OUTBOX);
+    cluster.app_sql(
+        "create table contract (id int primary key, due timestamptz);
+         create function run(contract) returns void language sql as $$ insert into public.outbox values ($1.id) $$;
+         create function fails(int) returns boolean immutable language plpgsql as $$ begin perform pg_sleep(2); raise 'no'; end $$;
+         insert into contract values (1, now() + interval '8 seconds');
+         select jittask.create_date_task('t', 'contract', 'due', 'run', filter => 'fails(id)')",
+    );
+    cluster.wait_for(
+        SOON,
+        "select exists (select from pg_stat_activity where query = 'jittask: planning' and wait_event = 'PgSleep')",
+    );
+    cluster.app_sql(
+        "begin; create or replace function fails(int) returns boolean immutable language sql as 'select true';
+         select jittask.alter_task('t', '{\"after\": \"1 second\"}'); commit",
+    );
+    cluster.ended(1);
+    let problems: i64 = one(&mut cluster.app(), "select count(*) from jittask.tasks where problem is not null");
+    assert_eq!(problems, 0);
+}
