@@ -22,6 +22,7 @@ pub mod meaning;
 pub mod memory;
 pub mod notify;
 pub mod object;
+mod planners;
 pub mod planning;
 mod prepared;
 mod privileged;

@@ -4,7 +4,7 @@
 use super::clock;
 pub use super::deaths::{Death, DeathSlot};
 use super::planning::{OWNERS, Planner};
-use super::prepared::{CHANGES, Change};
+use super::prepared::{self, CHANGES, Change};
 pub use super::process::Process;
 use super::slots::RESERVED;
 pub use super::slots::{Database, DatabaseState, Executor, Interruption, Limit};
@@ -238,6 +238,17 @@ impl Shared {
     /// Gives a token's slot back; rows written afterwards count as unknown, that is, as perhaps due.
     pub fn forget_limit(&self, token: i64) {
         self.probes(token).filter(|slot| slot.is_of(token)).for_each(|slot| self.forget(slot));
+    }
+
+    /// The calling transaction, which is about to be prepared, has changed these tasks; gives back those that there is no room
+    /// for.
+    pub(super) fn prepare_changes(&self, tokens: &[i64]) -> Vec<i64> {
+        prepared::keep(&self.changes, tokens, |token| self.forget_limit(token))
+    }
+
+    /// After a COMMIT PREPARED: what it has changed is planned anew.
+    pub(super) fn finish_changes(&self) {
+        prepared::finish(&self.changes, |token| self.forget_limit(token));
     }
 
     /// The clock was set: instants from before say nothing about how long something takes.

@@ -52,9 +52,9 @@ pub fn all(me: &Me, was_idle: bool) -> bool {
         }
         events::forget();
         let limit = me.shared.limit_or_new(task.token, me.owner.to_u32()).map(Limit::serial);
-        me.begin_planning(task.token);
+        me.begin_planning(task.token, limit);
         let planned = xact::run(|| one(me, &task, sweep_until));
-        let was_ended = me.end_planning(&task, planned.as_ref().err());
+        let was_ended = me.end_planning(&task, limit, planned.as_ref().err());
         match planned {
             Err(_) if was_ended => me.note_unlimited(task.token),
             Ok(done) => {

@@ -20,9 +20,9 @@ fn most() -> i64 {
 }
 
 impl Me {
-    /// Begins to plan a task. Its timeout is not known yet.
-    pub fn begin_planning(&self, token: i64) {
-        self.slot.step.begin(token);
+    /// Begins to plan a task by this limit of its. Its timeout is not known yet.
+    pub fn begin_planning(&self, token: i64, limit: Option<u64>) {
+        self.slot.step.begin(token, limit);
         self.give(planning::first(i64::MAX, most()));
     }
 
@@ -37,7 +37,7 @@ impl Me {
     }
 
     /// The planning under way has ended, and was rolled back if it failed. Its problem is told if its time was up: then true.
-    pub fn end_planning(&self, task: &Watched, failure: Option<&Failure>) -> bool {
+    pub fn end_planning(&self, task: &Watched, limit: Option<u64>, failure: Option<&Failure>) -> bool {
         let is_up = self.slot.take_time_up();
         let given = self.slot.step.given();
         let took = self.slot.step.took().unwrap_or_default();
@@ -48,13 +48,14 @@ impl Me {
             let _ = xact::run(worker::check_interrupts);
         }
         if is_ended {
-            self.note_overrun(task, given, took);
+            self.note_overrun(task, limit, given, took);
         }
         is_ended
     }
 
-    fn note_overrun(&self, task: &Watched, given: i64, took: i64) {
-        let limit = self.shared.limit(task.token);
+    fn note_overrun(&self, task: &Watched, limit: Option<u64>, given: i64, took: i64) {
+        // One that was made anew since is planned at once: somebody may have mended what took so long.
+        let limit = self.shared.limit(task.token).filter(|now| Some(now.serial()) == limit);
         if let Some(limit) = limit {
             limit.pace.ran_over(given);
             limit.retry_at.store(clock::now().0 + took.max(need::scan_interval()), Release);
@@ -81,7 +82,7 @@ impl Me {
     /// Reads rows ahead of the one that is next, which may take as long as a row, but a minute at most. If it takes longer, no
     /// row is at fault: they are read one by one.
     pub fn read_ahead(&self, timeout: i64, read: impl FnOnce()) {
-        self.slot.step.begin(0);
+        self.slot.step.begin(0, None);
         self.give(planning::first(timeout, most()));
         read();
         self.slot.step.end();
