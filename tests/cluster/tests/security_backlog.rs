@@ -36,7 +36,8 @@ fn worked_off(cluster: &Cluster, bob: &mut Client, task: &str, control: f64, end
         assert!(Instant::now() < until, "after two minutes {} of {ended} have ended", number(&mut admin, &count));
         std::thread::sleep(Duration::from_millis(50));
     }
-    assert!(most > 10_000, "{most} at most: not much waited at any time");
+    // How much more than is run at a time, depends on the machine.
+    assert!(most > 1_000, "{most} at most: nothing was worked off");
     assert_in_time(cluster, bob, control, "a task with a year of seconds to make up for");
 }
 
