@@ -1,6 +1,6 @@
 //! The agenda: entries of occurrences that are due soon or wait for a retry.
 
-use super::key;
+use super::{key, moves};
 use crate::error::cut;
 use crate::pg::boundary::Failure;
 use crate::pg::{memory, sql, user};
@@ -119,7 +119,8 @@ pub fn find(id: i64) -> Option<(Entry, usize)> {
 pub fn take_out(entry: &Entry, position: usize) {
     user::as_extension_owner(|| {
         let position = position as i32;
-        sql::run(
+        moves::run(
+            "",
             "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, attempt, alone, forced, keys)
              select id + $2 + 1, owner, task_id, run_at, due_at, nominal_at, attempt, alone, forced, keys[$2 + 2:]
              from jittask.agenda where id = $1 and cardinality(keys) > $2 + 1",
@@ -153,7 +154,8 @@ pub fn earlier(task: i32, entry: &Entry) -> Option<bool> {
 /// Lets a claimed entry wait until `run_at`; None: until its task is resumed.
 pub fn postpone(id: i64, run_at: Option<Instant>) {
     user::as_extension_owner(|| {
-        sql::run(
+        moves::run(
+            "",
             "update jittask.agenda set run_at = coalesce($2, 'infinity') where id = $1",
             &[sql::arg(id), sql::maybe_at(run_at)],
         )
@@ -163,7 +165,8 @@ pub fn postpone(id: i64, run_at: Option<Instant>) {
 /// Replaces a claimed entry by its keys from `first` on (0-based): the rest of a batch that ended early.
 pub fn keep_rest(entry: &Entry, first: usize) {
     user::as_extension_owner(|| {
-        sql::run(
+        moves::run(
+            "",
             "update jittask.agenda set id = id + $2, keys = keys[$2::int + 1:], places = null where id = $1",
             &[sql::arg(entry.id), sql::arg(first as i64)],
         );
@@ -175,9 +178,9 @@ pub fn put_aside(entry: &Entry, positions: &[usize]) {
     let positions: Vec<i64> = positions.iter().map(|position| *position as i64).collect();
     user::as_extension_owner(|| {
         // The entry's own id is that of its first key, so it goes first.
-        sql::run(
-            "with gone as (delete from jittask.agenda where id = $1 returning *)
-             insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, attempt, alone, forced, keys)
+        moves::run(
+            "gone as (delete from jittask.agenda where id = $1 returning *),",
+            "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, attempt, alone, forced, keys)
              select g.id + p.i, g.owner, g.task_id, g.run_at, g.due_at, g.nominal_at, g.attempt, true, g.forced, array[g.keys[p.i::int + 1]]
              from gone g cross join unnest($2::bigint[]) p (i)
              where p.i > 0",
@@ -185,7 +188,8 @@ pub fn put_aside(entry: &Entry, positions: &[usize]) {
         );
         if positions.contains(&0) {
             let key = entry.keys.first().cloned().unwrap_or_default();
-            sql::run(
+            moves::run(
+                "",
                 "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, attempt, alone, forced, keys)
                  select $1, t.owner, $2, $3, $3, $4, $5, true, $6, array[$7] from jittask.task t where t.id = $2",
                 &[
@@ -212,7 +216,8 @@ pub fn put_all_aside(entry: i64) {
 /// Notes a failed attempt and when the next one is.
 pub fn retry_later(id: i64, attempt: i32, started_at: Instant, failure: &Failure, run_at: Instant) {
     user::as_extension_owner(|| {
-        sql::run(
+        moves::run(
+            "",
             "update jittask.agenda set attempt = $2, run_at = $3, started_at = $4, error_code = $5, error = $6, error_context = $7, alone = true, record_error = null where id = $1",
             &[
                 sql::arg(id),
@@ -306,9 +311,12 @@ pub fn try_let_go(task: i32) -> bool {
         let statement = "with waiting as (select id from jittask.agenda where task_id = $1 and run_at = 'infinity'),
              free as (select id from jittask.agenda where id in (select id from waiting) for update skip locked),
              are_all as (select (select count(*) from waiting) = (select count(*) from free) as free),
-             gone as (update jittask.agenda set run_at = clock_timestamp() from are_all where are_all.free and id in (select id from free))
-             select free from are_all";
-        sql::run(statement, &[sql::arg(task)]).get(0, 1).unwrap_or(false)
+             moved as (update jittask.agenda set run_at = clock_timestamp() from are_all where are_all.free and id in (select id from free)
+                 returning owner::oid as owner, run_at)
+             select free, (select owner from moved limit 1), (select min(run_at) from moved), (select max(run_at) from moved) from are_all";
+        let rows = sql::run(statement, &[sql::arg(task)]);
+        moves::tell(&rows, 2);
+        rows.get(0, 1).unwrap_or(false)
     })
 }
 
@@ -320,6 +328,6 @@ pub fn hold_retries(task: i32, held: bool) {
         } else {
             "update jittask.agenda set run_at = clock_timestamp() where task_id = $1 and run_at = 'infinity'"
         };
-        sql::run(statement, &[sql::arg(task)])
+        moves::run("", statement, &[sql::arg(task)])
     });
 }

@@ -19,7 +19,8 @@ pub fn is_large() -> bool {
 /// and nobody waits long for this.
 pub fn agenda() -> bool {
     user::as_extension_owner(|| {
-        if !has_few() || is_kept() {
+        // In this order: to see how much there is, all that is kept is passed.
+        if is_kept() || !has_few() {
             return false;
         }
         sql::once("lock table jittask.agenda in access exclusive mode nowait", &[]);

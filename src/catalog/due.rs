@@ -1,4 +1,4 @@
-//! What of the agenda is due: claimed by executors, looked up by the scheduler.
+//! What of the agenda is due: claimed by executors. What the scheduler sees of it: [`super::outlook`].
 
 use super::agenda::{COLUMNS, Entry, entry};
 use crate::pg::{clock, sql, user};
@@ -66,52 +66,82 @@ impl Wanted {
     }
 }
 
-/// From where a process looks for the next entry. What has run is dead in the index until it is vacuumed, and lies before
-/// all that waits: a look that begins at the front passes all of it. So only now and then one does, for what came late.
+/// From where an executor looks for its next entry. What has run is dead in the index until it is vacuumed, and lies before
+/// all that waits: a look that begins at the front passes all of it. So only now and then one does, the more seldom the
+/// longer it takes, for what came late or was locked; and one goes back to what the scheduler has seen to be due.
+#[derive(Default)]
 pub struct Floor {
     /// The last look found nothing earlier.
-    since: Instant,
+    since: Option<Instant>,
     /// When the next look is from the front. Microseconds of the monotonic clock.
     full_at: i64,
     /// A look since then was not from the front.
     owes: bool,
+    /// The scheduler has seen something that is due since then.
+    told: Option<Instant>,
+    /// When the next look goes back there, at the earliest.
+    back_at: i64,
+    /// What [`clock::processor`] was when the look began that goes back.
+    went_back_at: Option<i64>,
 }
 
 /// Between two looks from the front. Microseconds.
 const FULL_EVERY: i64 = 100_000;
-
-impl Default for Floor {
-    fn default() -> Self {
-        Floor { since: Instant(i64::MIN), full_at: 0, owes: false }
-    }
-}
+/// After any that goes back, so many times what it took, but not more than this.
+const PAUSE: i64 = 10;
+const LONGEST_PAUSE: i64 = 10_000_000;
 
 impl Floor {
+    /// Something that is due was so already then.
+    pub fn tell(&mut self, at: Instant) {
+        self.told = Some(self.told.map_or(at, |told| told.min(at)));
+    }
+
     /// From where to look now.
     pub fn begin(&mut self) -> Instant {
         let now = clock::monotonic();
-        if now >= self.full_at {
-            *self = Floor { full_at: now + FULL_EVERY, ..Default::default() };
+        if self.told.is_some_and(|told| told >= self.since()) {
+            self.told = None;
         }
-        self.since
+        if now >= self.full_at {
+            let back_at = self.back_at;
+            *self = Floor {
+                full_at: now + FULL_EVERY,
+                back_at,
+                went_back_at: Some(clock::processor()),
+                ..Default::default()
+            };
+        } else if now >= self.back_at
+            && let Some(told) = self.told.take()
+        {
+            self.since = Some(told);
+            self.went_back_at = Some(clock::processor());
+        }
+        self.since()
     }
 
     /// The first that was found by a look at `now`; None: nothing is due.
     pub fn note(&mut self, first: Option<Instant>, now: Instant) {
+        if let Some(begun) = self.went_back_at.take() {
+            self.back_at = clock::monotonic() + (PAUSE * (clock::processor() - begun)).min(LONGEST_PAUSE);
+            self.full_at = self.full_at.max(self.back_at);
+        }
         // What comes from now on may be due before what is to come.
         let first = first.map_or(now, |first| first.min(now));
-        self.owes |= self.since.0 != i64::MIN;
-        self.since = self.since.max(first);
+        self.owes |= self.since.is_some();
+        self.since = Some(self.since().max(first));
     }
 
     /// The last look found nothing earlier that is due.
     pub fn since(&self) -> Instant {
-        self.since
+        self.since.unwrap_or(Instant(i64::MIN))
     }
 
-    /// When to look from the front, if the last looks were not.
+    /// When to look from the front, if the last looks were not, or to go back.
     pub fn look_again_at(&self) -> Option<Instant> {
-        self.owes.then(|| Instant(clock::now().0 + self.full_at - clock::monotonic()))
+        let full_at = self.owes.then_some(self.full_at);
+        let next = full_at.into_iter().chain(self.told.map(|_| self.back_at)).min()?;
+        Some(Instant(clock::now().0 + next - clock::monotonic()))
     }
 }
 
@@ -128,24 +158,25 @@ fn in_order(statement: &str, arguments: &[sql::Arg]) -> sql::Rows {
     })
 }
 
-/// The owner's next instant, from `since` on, to run something that is not in hand already, of other tasks than `locked`.
-pub fn next_run_at(owner: Oid, in_hand: &[i64], locked: &[i32], since: Instant) -> Option<Instant> {
+/// The owner's next instant, from `since` on and before `until`, to run something that is not in hand already, of other tasks
+/// than `locked`.
+pub fn next_run_at(owner: Oid, in_hand: &[i64], locked: &[i32], since: Instant, until: Instant) -> Option<Instant> {
     in_order(
-        "select run_at from jittask.agenda where owner = $1 and run_at < 'infinity' and run_at >= $4
+        "select run_at from jittask.agenda where owner = $1 and run_at < $5 and run_at >= $4
              and id <> all($2) and task_id <> all($3) order by run_at limit 1",
         &[
             sql::datum(REGROLEOID, Some(owner.into())),
             sql::arg(in_hand.to_vec()),
             sql::arg(locked.to_vec()),
             sql::at(since),
+            sql::at(until),
         ],
     )
     .at(0, 1)
 }
 
-/// For each owner that has entries which are not in hand, from `since` on: the earliest instant to run one. From owner to
-/// owner through an index: there may be many tasks and entries, but few owners.
-pub fn next_by_owner(in_hand: &[i64], since: Instant) -> Vec<(Oid, Instant)> {
+/// Who has tasks, dropped ones too. From owner to owner through an index: there may be many tasks, but few owners.
+pub fn owners() -> Vec<Oid> {
     let rows = user::as_extension_owner(|| {
         sql::run(
             "with recursive o (owner) as (
@@ -153,17 +184,15 @@ pub fn next_by_owner(in_hand: &[i64], since: Instant) -> Vec<(Oid, Instant)> {
                  union all
                  select (select t.owner::oid from jittask.task t where t.owner > o.owner order by t.owner limit 1)
                  from o where o.owner is not null)
-             select o.owner, n.run_at from o cross join lateral (
-                 select a.run_at from jittask.agenda a
-                 where a.owner = o.owner and a.run_at < 'infinity' and a.run_at >= $2 and a.id <> all($1) order by a.run_at limit 1) n",
-            &[sql::arg(in_hand.to_vec()), sql::at(since)],
+             select o.owner from o where o.owner is not null",
+            &[],
         )
     });
-    (0..rows.len()).filter_map(|row| Some((rows.get(row, 1)?, rows.at(row, 2)?))).collect()
+    (0..rows.len()).filter_map(|row| rows.get(row, 1)).collect()
 }
 
 /// So many entries of several rows are a flood.
-const FLOOD: usize = 8;
+pub(super) const FLOOD: usize = 8;
 
 /// Entries of an owner that are due and not in hand, a flood at most.
 #[derive(Default)]
@@ -171,7 +200,7 @@ pub struct Waiting {
     /// How many.
     pub entries: usize,
     /// How many of them are of several rows.
-    batches: usize,
+    pub(super) batches: usize,
     /// Since when the oldest waits.
     pub since: Option<Instant>,
 }
@@ -179,23 +208,6 @@ pub struct Waiting {
 impl Waiting {
     /// A lot, for which one executor is not enough.
     pub fn is_flood(&self) -> bool {
-        self.batches == FLOOD
+        self.batches >= FLOOD
     }
-}
-
-/// What waits of what is due from `since` on by an instant.
-pub fn waiting(owner: Oid, since: Instant, by: Instant, in_hand: &[i64]) -> Waiting {
-    let rows = in_order(
-        "select run_at, cardinality(keys) > 1 from jittask.agenda where owner = $1 and run_at between $5 and $2 and id <> all($3)
-         order by run_at limit $4",
-        &[
-            sql::datum(REGROLEOID, Some(owner.into())),
-            sql::at(by),
-            sql::arg(in_hand.to_vec()),
-            sql::arg(FLOOD as i64),
-            sql::at(since),
-        ],
-    );
-    let batches = (0..rows.len()).filter(|row| rows.get(*row, 2) == Some(true)).count();
-    Waiting { entries: rows.len(), batches, since: rows.at(0, 1) }
 }

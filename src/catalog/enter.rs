@@ -2,6 +2,7 @@
 
 use super::agenda::ENTRY_KEYS;
 use super::key::{self, NO_ROW};
+use super::moves;
 use super::places;
 use super::task::Task;
 use crate::pg::tid::Tid;
@@ -56,7 +57,8 @@ pub fn insert(owner: Oid, task: i32, occurrences: &[New]) {
 }
 
 fn insert_entry(owner: Oid, task: i32, occurrence: Occurrence, news: &[&New]) {
-    sql::run(
+    moves::run(
+        "",
         "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, keys, places)
          values (nextval('jittask.occurrence_id'), $1, $2, $3, $3, $4, $5, $6)",
         &[
@@ -71,7 +73,8 @@ fn insert_entry(owner: Oid, task: i32, occurrence: Occurrence, news: &[&New]) {
 }
 
 fn insert_singles(owner: Oid, task: i32, singles: &[&New]) {
-    sql::run(
+    moves::run(
+        "",
         "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, keys, alone)
          select nextval('jittask.occurrence_id'), $1, $2, u.due, u.due, u.nominal, array[u.key], u.made_up
          from unnest($3::timestamptz[], $4::timestamptz[], $5::text[], $6::bool[]) u (due, nominal, key, made_up)",
@@ -100,17 +103,17 @@ pub fn next_ids(count: usize) -> Vec<i64> {
 /// An occurrence by run_task: due now, whatever the schedule says. Returns the record's id.
 pub fn insert_forced(owner: Oid, task: i32, key: &str) -> i64 {
     user::as_extension_owner(|| {
-        let rows = sql::run(
+        let rows = moves::run(
+            "",
             "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, keys, forced)
              select nextval('jittask.occurrence_id'), $1, $2, n.at, n.at, n.at, array[$3], true
              from (select greatest(clock_timestamp(),
                        (select max(a.nominal_at) + interval '1 microsecond' from jittask.agenda a where a.task_id = $2 and a.forced),
                        (select max(r.nominal_at) + interval '1 microsecond' from jittask.record r
-                        where r.task_id = $2 and r.key = $3 and r.nominal_at >= clock_timestamp())) as at) n
-             returning id",
+                        where r.task_id = $2 and r.key = $3 and r.nominal_at >= clock_timestamp())) as at) n",
             &[sql::datum(REGROLEOID, Some(owner.into())), sql::arg(task), sql::arg(key)],
         );
-        rows.get(0, 1).unwrap_or_default()
+        rows.get(0, 4).unwrap_or_default()
     })
 }
 
@@ -122,7 +125,8 @@ pub fn insert_revived(task: &Task, id: i64, occurrence: Occurrence, key: &str) {
 /// The same, also for what run_task had asked for, to run at this instant; [`Instant::MAX`]: when its task is resumed.
 pub fn insert_again(task: &Task, id: i64, occurrence: Occurrence, key: &str, is_forced: bool, run_at: Instant) {
     user::as_extension_owner(|| {
-        sql::run(
+        moves::run(
+            "",
             "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, keys, alone, forced)
              values ($1, $2, $3, coalesce($8, 'infinity'), $4, $5, array[$6], true, $7)",
             &[

@@ -19,6 +19,8 @@ pub mod health;
 pub mod home;
 pub mod internal;
 pub mod key;
+pub mod moves;
+pub mod outlook;
 pub mod owed;
 pub mod path;
 pub mod pause;

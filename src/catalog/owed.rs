@@ -1,6 +1,7 @@
 //! Entries whose record cannot be written: because of a trigger, a constraint or an index of somebody's, or a full disk. What
 //! is left of them is written to the agenda alone, so that their functions are not called for ever.
 
+use super::moves;
 use crate::error::cut;
 use crate::pg::boundary::Failure;
 use crate::pg::{clock, sql, user};
@@ -34,7 +35,8 @@ pub fn owe(id: i64, status: &str, started_at: Option<Instant>, attempt: i32, fai
                  error_code = coalesce($5, error_code), error = coalesce($6, error),
                  error_context = case when $5 is null then error_context else $7 end, record_error = $8, run_at = $9, alone = true
              where id = $1";
-        sql::run(
+        moves::run(
+            "",
             statement,
             &[
                 sql::arg(id),
@@ -80,7 +82,7 @@ fn parts_of(text: &str) -> [Option<String>; 3] {
 pub fn wait(id: i64, since: Instant, why: &str) {
     user::as_extension_owner(|| {
         let statement = "update jittask.agenda set record_error = $2, run_at = $3 where id = $1";
-        sql::run(statement, &[sql::arg(id), sql::arg(cut(why)), sql::at(again(Some(since)))])
+        moves::run("", statement, &[sql::arg(id), sql::arg(cut(why)), sql::at(again(Some(since)))])
     });
 }
 
@@ -97,6 +99,6 @@ pub fn run_again(id: i64) -> bool {
             "update jittask.agenda set owes = null, record_error = null, attempt = 0, run_at = clock_timestamp(),
                  started_at = null, error_code = null, error = null, error_context = null
              where id in (select id from jittask.agenda where id = $1 and owes is not null for update skip locked)";
-        sql::run(statement, &[sql::arg(id)]).len() == 1
+        moves::run("", statement, &[sql::arg(id)]).len() == 1
     })
 }

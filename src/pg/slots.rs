@@ -59,6 +59,8 @@ pub struct Database {
     pub sleeps_until: AtomicI64,
     /// Failed starts in a row.
     pub failures: AtomicU32,
+    /// Entries that came into its agenda, since its scheduler last looked.
+    pub told: super::told::Told,
     /// The scheduler.
     pub scheduler: Process,
 }
@@ -87,6 +89,8 @@ pub struct Executor {
     pub is_leaving: AtomicBool,
     /// Set by the scheduler: there may be something to plan.
     pub look: AtomicBool,
+    /// Something of its owner's is due that was so already then: told by the scheduler.
+    pub due_from: super::told::Earliest,
     /// The task of the claimed entry, 0 for none.
     pub task: AtomicI32,
     /// The claimed agenda entry, 0 for none. Claims leave it alone even while no transaction holds it.

@@ -1,7 +1,9 @@
 //! What a user's transaction does at its end: flush captured keys before the commit, wake our workers after it.
 
 use super::shmem::{Database, DatabaseState, shared};
+use super::told;
 use pgrx::pg_sys;
+use schedule::Instant;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::ffi::c_void;
@@ -15,6 +17,9 @@ thread_local! {
     static LEAVE_WORD: Cell<Option<fn(i64)>> = const { Cell::new(None) };
     /// Tasks of which rows were captured, and the blocks of `jittask.capture` between which they lie; None: nobody knows.
     static CAPTURED: RefCell<HashMap<i64, Option<(u32, u32)>>> = RefCell::new(HashMap::new());
+    /// Whose entries the transaction has brought into the agenda, or moved in it, and the first and last instant of each
+    /// owner's.
+    static ENTERED: RefCell<HashMap<u32, (Instant, Instant)>> = RefCell::new(HashMap::new());
     static REGISTERED: Cell<bool> = const { Cell::new(false) };
     static BEFORE_COMMIT: Cell<Option<fn()>> = const { Cell::new(None) };
     static AFTER_ABORT: Cell<Option<fn()>> = const { Cell::new(None) };
@@ -42,6 +47,16 @@ pub fn captured_at_commit(token: i64, block: Option<u32>) {
         *known = known.zip(block).map(|((from, to), block)| (from.min(block), to.max(block)));
     });
     at_commit();
+}
+
+/// At this transaction's commit, tell that entries of this owner came into the agenda, or moved in it, to run between these
+/// instants. Those that a savepoint takes back are told of as well.
+pub fn entered_at_commit(owner: u32, span: (Instant, Instant)) {
+    ENTERED.with_borrow_mut(|entered| {
+        let known = entered.entry(owner).or_insert(span);
+        *known = told::both(*known, span);
+    });
+    register();
 }
 
 /// At this transaction's commit, let the scheduler see whether tasks still have what they need.
@@ -113,6 +128,13 @@ fn before_end() {
 }
 
 fn committed() {
+    // Before anybody is woken: he looks for it.
+    let entered = ENTERED.take();
+    if !entered.is_empty()
+        && let Some(database) = here()
+    {
+        entered.iter().for_each(|(owner, span)| database.told.tell(*owner, *span));
+    }
     let (look_again, schema_changed) = (LOOK_AGAIN.take(), SCHEMA_CHANGED.take());
     for token in FORGOTTEN.take() {
         shared().into_iter().for_each(|shared| shared.forget_limit(token));
@@ -169,6 +191,7 @@ pub fn committed_prepared() {
         database.schema_changed.store(true, Release);
     }
     database.has_unknown_captures.store(true, Release);
+    database.told.tell_all();
     notify(is_changed);
 }
 
@@ -192,6 +215,7 @@ fn undone() {
     FORGOTTEN.take();
     LEAVE_WORD.set(None);
     CAPTURED.take();
+    ENTERED.take();
     BEFORE_COMMIT.set(None);
     if let Some(forget) = AFTER_ABORT.take() {
         forget();

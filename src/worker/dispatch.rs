@@ -1,7 +1,8 @@
 //! Sending executors to the owners that have work. In the scheduler, after each of its passes.
 
 use super::launcher::complain;
-use crate::catalog::due::{self, Waiting};
+use crate::catalog::due::Waiting;
+use crate::catalog::outlook::Outlook;
 use crate::pg::shmem::{Database, Executor, Shared};
 use crate::pg::{clock, worker, xact};
 use crate::settings;
@@ -147,13 +148,13 @@ enum Next {
 }
 
 /// Wakes or starts executors for those who have work now, and says whether there may be something to plan; when to try
-/// again, at the latest. Nothing that is due was due before `since`.
+/// again, at the latest.
 pub fn all(
     shared: &Shared,
     slot: &Database,
     owners: &[(Oid, bool)],
     task_owners: &[Oid],
-    since: Instant,
+    outlook: &Outlook,
     starts: &mut Starts,
 ) -> i64 {
     starts.note(slot);
@@ -170,7 +171,7 @@ pub fn all(
     owners.sort_by_cached_key(|(owner, _)| starts.waits_since(shared, database, *owner, now));
     let (mut retry, mut is_wanted, mut is_help_wanted) = (i64::MAX, false, false);
     for (owner, look) in owners {
-        match one(shared, slot, owner, look, since, starts) {
+        match one(shared, slot, owner, look, outlook, starts) {
             Next::Nothing => {}
             Next::At(at) => retry = retry.min(at),
             Next::NoSlot => {
@@ -200,7 +201,7 @@ pub fn all(
     retry
 }
 
-fn one(shared: &Shared, slot: &Database, owner: Oid, look: bool, since: Instant, starts: &mut Starts) -> Next {
+fn one(shared: &Shared, slot: &Database, owner: Oid, look: bool, outlook: &Outlook, starts: &mut Starts) -> Next {
     let database = slot.oid.load(Acquire);
     let his = shared.executors_of(database).filter(|slot| slot.owner.load(Acquire) == owner.to_u32());
     let (lent, mine): (Vec<&Executor>, Vec<&Executor>) = his.partition(|executor| executor.lent.load(Acquire));
@@ -215,7 +216,7 @@ fn one(shared: &Shared, slot: &Database, owner: Oid, look: bool, since: Instant,
         executor.process.wake();
     });
     let (now, in_hand) = (clock::now().0, shared.in_hand(database, None));
-    let waiting = |by: i64| xact::run(|| due::waiting(owner, since, Instant(by), &in_hand)).unwrap_or_default();
+    let waiting = |by: i64| xact::run(|| outlook.waiting(owner, Instant(by), &in_hand)).unwrap_or_default();
     let help = |waiting: &Waiting, starts: &Starts| {
         // The last free slot is for an owner who has none, also for one who comes later: what is taken may be taken for
         // hours. For batches, of which none takes long, it is lent, and for rows that were quick till now.
@@ -332,6 +333,7 @@ fn start(shared: &Shared, database: u32, owner: Oid, is_lent: bool, look: bool, 
     slot.is_reclaimed.store(false, Release);
     slot.is_leaving.store(false, Release);
     slot.slow_until.store(0, Release);
+    slot.due_from.take();
     slot.connected.store(false, Release);
     slot.look.store(look, Release);
     slot.busy.store(true, Release);

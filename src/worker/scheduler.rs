@@ -11,7 +11,7 @@ use super::survey;
 use super::top_up;
 use super::watch;
 use super::watched;
-use crate::catalog::due::{self, Floor};
+use crate::catalog::outlook::Outlook;
 use crate::catalog::task;
 use crate::catalog::{capture, home};
 use crate::pg::boundary::Failure;
@@ -58,22 +58,23 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
     worker::connect(database);
     slot.set_state(DatabaseState::Served);
     let (mut starts, mut jumps) = (Starts::default(), clock::Jumps::new());
-    let (mut retention, mut compaction, mut floor) = (Retention::new(), Compaction::new(), Floor::default());
+    let (mut retention, mut compaction, mut outlook) = (Retention::new(), Compaction::new(), Outlook::default());
     loop {
         worker::reload_if_asked();
         watch::clock(shared, slot);
         if jumps.look().is_some() {
             (starts, retention, compaction) = (Starts::default(), Retention::new(), Compaction::new());
-            floor = Floor::default();
+            outlook = Outlook::default();
         }
         slot.scheduler.beat();
         let begun = clock::monotonic();
         slot.changed.store(false, Release);
         worker::report(Some("jittask: looking what is due"));
-        let pass = pass(shared, &mut floor).unwrap_or_else(|failure| {
+        let pass = pass(shared, slot, &mut outlook).unwrap_or_else(|failure| {
             warning!("jittask scheduler: {}", failure.message);
             // Whatever it has looked at is undone.
             slot.schema_changed.store(true, Release);
+            outlook = Outlook::default();
             Pass {
                 is_absent: false,
                 is_asleep: true,
@@ -88,7 +89,7 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
             end(slot, DatabaseState::Absent, i64::MAX);
         }
         slot.failures.store(0, Release);
-        let retry = dispatch::all(shared, slot, &pass.owners, &pass.task_owners, floor.since(), &mut starts);
+        let retry = dispatch::all(shared, slot, &pass.owners, &pass.task_owners, &outlook, &mut starts);
         let next_check = if pass.is_asleep { i64::MAX } else { watch::next_check(shared, database.to_u32()) };
         let next = pass.next.min(retry).min(watch::deadlines(shared, database.to_u32()));
         let next = next.min(watch::next_death(shared, database.to_u32())).min(next_check);
@@ -97,6 +98,13 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
             && next_check == i64::MAX
             && pass.next.min(retry) - now > SLEEP_AFTER
             && shared.executors_of(database.to_u32()).next().is_none();
+        let look_again_at = outlook.look_again_at().filter(|_| !pass.is_asleep);
+        if may_sleep && look_again_at.is_some() {
+            // Who comes next begins at the front, but nobody would come for what somebody has not told of.
+            outlook = Outlook::default();
+            continue;
+        }
+        let next = look_again_at.map_or(next, |at| at.0.min(next));
         // Not before old records are gone, or those of a task that runs once a month would stay.
         let next =
             if pass.is_asleep { next } else { next.min(retention.work(may_sleep)).min(compaction.work(may_sleep)) };
@@ -136,17 +144,19 @@ extern "C-unwind" fn leave(_code: i32, argument: pgrx::pg_sys::Datum) {
 }
 
 /// A pass. Locks on tasks and series end with the portion that took them: whoever alters or drops one waits for no more.
-fn pass(shared: &Shared, floor: &mut Floor) -> Result<Pass, Failure> {
+fn pass(shared: &Shared, slot: &Database, outlook: &mut Outlook) -> Result<Pass, Failure> {
     let now = clock::now();
     let (mut pass, counted) = xact::run(|| begin(shared, now))?;
     // Counted once: committed, whatever becomes of the rest of the pass.
     watch::forget(shared, &counted);
     events::tell();
-    if !pass.is_asleep && !pass.is_absent {
-        let up_since = shared.database(worker::database().to_u32()).map_or(0, |slot| slot.up_since.load(Acquire));
+    if pass.is_asleep || pass.is_absent {
+        *outlook = Outlook::default();
+    } else {
+        let up_since = slot.up_since.load(Acquire);
         let up_since = if up_since == 0 { now } else { Instant(up_since.min(now.0)) };
         pass.next = pass.next.min(top_up::all(now, up_since)?);
-        xact::run(|| find_work(shared, now, floor, &mut pass))?;
+        xact::run(|| find_work(shared, slot, now, outlook, &mut pass))?;
     }
     Ok(pass)
 }
@@ -183,7 +193,7 @@ fn begin(shared: &Shared, now: Instant) -> (Pass, Vec<i64>) {
 }
 
 /// Who has something to run or to plan, and when the next has.
-fn find_work(shared: &Shared, now: Instant, floor: &mut Floor, pass: &mut Pass) {
+fn find_work(shared: &Shared, slot: &Database, now: Instant, outlook: &mut Outlook, pass: &mut Pass) {
     // Dropped since the pass began: the next one sees it.
     if user::extension().is_none() {
         pass.next = now.0;
@@ -192,17 +202,7 @@ fn find_work(shared: &Shared, now: Instant, floor: &mut Floor, pass: &mut Pass) 
     let database = worker::database().to_u32();
     let settings = user::Settings::begin();
     settings.set(c"lock_timeout", c"1s");
-    let next_by_owner = due::next_by_owner(&shared.in_hand(database, None), floor.begin());
-    floor.note(next_by_owner.iter().map(|(_, run_at)| *run_at).min(), now);
-    pass.next = floor.look_again_at().map_or(pass.next, |at| at.0.min(pass.next));
-    for (owner, run_at) in next_by_owner {
-        if run_at.0 <= now.0 + EARLY {
-            pass.owners.push((owner, false));
-            pass.next = pass.next.min(now.0 + 1_000_000);
-        } else {
-            pass.next = pass.next.min(run_at.0 - EARLY);
-        }
-    }
+    look(shared, slot, now, outlook, pass);
     watched::find_planning(shared, now, pass);
     pass.task_owners = task::owners();
     // Limits are there by now, to note in them what is found.
@@ -210,4 +210,26 @@ fn find_work(shared: &Shared, now: Instant, floor: &mut Floor, pass: &mut Pass) 
         pass.next = now.0;
     }
     settings.end();
+}
+
+/// Who has something to run, and when the next has.
+fn look(shared: &Shared, slot: &Database, now: Instant, outlook: &mut Outlook, pass: &mut Pass) {
+    let database = slot.oid.load(Acquire);
+    // Before any snapshot: what is told of from here on is for the next pass.
+    let told = slot.told.take();
+    let next = outlook.look(&told, &shared.in_hand(database, None));
+    if next.goes_on {
+        pass.next = now.0;
+    }
+    for (owner, run_at) in next.by_owner {
+        if run_at.0 > now.0 + EARLY {
+            pass.next = pass.next.min(run_at.0 - EARLY);
+            continue;
+        }
+        pass.owners.push((owner, false));
+        pass.next = pass.next.min(now.0 + 1_000_000);
+        // It may lie behind where they look, for it was locked, or has come late.
+        let his = shared.executors_of(database).filter(|slot| slot.owner.load(Acquire) == owner.to_u32());
+        his.for_each(|slot| slot.due_from.tell(run_at));
+    }
 }

@@ -264,8 +264,13 @@ fn soon(next: i64) -> i64 {
     if next < clock::now().0 + 500_000 { next } else { 0 }
 }
 
+/// So far ahead an idle executor looks itself; for what comes later the scheduler wakes it. Much that lies there may have been
+/// withdrawn, and be dead in the index. Microseconds.
+const AHEAD: i64 = 2_000_000;
+
 fn next_run_at(me: &Me, turns: &Turns) -> Option<Instant> {
-    let next = || due::next_run_at(me.owner, &me.others_in_hand(), &me.locked.tasks(), turns.since());
+    let until = Instant(clock::now().0 + AHEAD);
+    let next = || due::next_run_at(me.owner, &me.others_in_hand(), &me.locked.tasks(), turns.since(), until);
     let next = xact::run(next).unwrap_or(None);
     next.into_iter().chain(me.locked.until()).chain(turns.look_again_at()).min()
 }

@@ -30,6 +30,10 @@ impl Turns {
     /// Claims the entry whose turn it is.
     pub fn claim(&mut self, me: &Me, was_idle: bool) -> Option<Entry> {
         let locked = me.locked.tasks();
+        if let Some(at) = me.slot.due_from.take() {
+            self.floor.tell(at);
+            self.floor_of_others.tell(at);
+        }
         if was_idle {
             self.spent.clear();
         }

@@ -1,0 +1,189 @@
+//! A walk along an index on (role, instant, id), of so many entries at most: what was deleted but is kept by somebody's
+//! snapshot costs a look each, and a statement would pass all of it before it finds the first row. Needs no privilege and no
+//! search_path.
+
+use super::{boundary, lock, raw, xact};
+use pgrx::pg_sys::{self, Datum, Oid};
+use std::cell::{Cell, RefCell};
+use std::ffi::CStr;
+
+/// Where an entry lies in the index: its instant as in the datum, and its id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Microseconds since 2000.
+    pub at: i64,
+    /// The id.
+    pub id: i64,
+}
+
+impl Place {
+    /// The front of the index.
+    pub const FRONT: Place = Place { at: i64::MIN, id: i64::MIN };
+    /// Before all entries whose instant is infinity.
+    pub const END: Place = Place { at: i64::MAX, id: i64::MIN };
+}
+
+/// What a walk has to find.
+pub struct Task<'a> {
+    /// Whose entries.
+    pub role: Oid,
+    /// From there on.
+    pub from: Place,
+    /// Up to there, exclusively.
+    pub until: Place,
+    /// Not these ids.
+    pub except: &'a [i64],
+    /// So many at most.
+    pub count: usize,
+    /// After so many entries of the index, seen or not, it stops.
+    pub steps: usize,
+}
+
+/// What it found.
+#[derive(Default)]
+pub struct Found {
+    /// What the snapshot sees, in order.
+    pub seen: Vec<Place>,
+    /// The same of those that were left out.
+    pub left_out: Vec<Place>,
+    /// It stopped: from there on it may go on. None: the walk came to its end, or found as many as it was to.
+    pub rest: Option<Place>,
+}
+
+unsafe extern "C-unwind" {
+    #[link_name = "index_getnext_tid"]
+    fn raw_next(scan: pg_sys::IndexScanDesc, direction: pg_sys::ScanDirection::Type) -> pg_sys::ItemPointer;
+    #[link_name = "index_fetch_heap"]
+    fn raw_fetch(scan: pg_sys::IndexScanDesc, slot: *mut pg_sys::TupleTableSlot) -> bool;
+    #[link_name = "index_deform_tuple"]
+    fn raw_deform(tuple: pg_sys::IndexTuple, shape: pg_sys::TupleDesc, values: *mut Datum, nulls: *mut bool);
+}
+
+/// A table and its index, open.
+pub struct Walk {
+    table: pg_sys::Relation,
+    index: pg_sys::Relation,
+    slot: *mut pg_sys::TupleTableSlot,
+}
+
+/// Runs `body` with these two of our relations open, under a snapshot taken then. None: the index is not there or not valid.
+pub fn along<T>(table: &CStr, index: &CStr, body: impl FnOnce(&Walk) -> T) -> Option<T> {
+    let (table, index) = (lock::relation(table)?, lock::relation(index)?);
+    // An ERROR needs no cleaning up: the abort closes all.
+    unsafe {
+        let shared = pg_sys::AccessShareLock as i32;
+        let table = pg_sys::table_open(table, shared);
+        let index = pg_sys::index_open(index, shared);
+        let value = is_usable(index, (*table).rd_id).then(|| {
+            let slot = pg_sys::table_slot_create(table, std::ptr::null_mut());
+            let walk = Walk { table, index, slot };
+            let value = xact::statement(|| body(&walk));
+            raw::drop_slot(slot);
+            value
+        });
+        pg_sys::index_close(index, pg_sys::NoLock as i32);
+        pg_sys::table_close(table, pg_sys::NoLock as i32);
+        value
+    }
+}
+
+/// Is it valid, a b-tree, and of all rows of the table, by three columns?
+unsafe fn is_usable(index: pg_sys::Relation, table: Oid) -> bool {
+    unsafe {
+        let Some(state) = (*index).rd_index.as_ref() else { return false };
+        let is_whole =
+            pg_sys::heap_attisnull((*index).rd_indextuple, pg_sys::Anum_pg_index_indpred as i32, std::ptr::null_mut());
+        let is_btree = (*(*index).rd_rel).relam == pg_sys::BTREE_AM_OID;
+        state.indisvalid
+            && state.indrelid == table
+            && is_btree
+            && is_whole
+            && (state.indnatts, state.indnkeyatts) == (3, 3)
+    }
+}
+
+impl Walk {
+    /// Walks.
+    pub fn go(&self, task: &Task) -> Found {
+        let mut found = Found::default();
+        let steps = Cell::new(task.steps);
+        if task.from >= task.until {
+            return found;
+        }
+        // What is left of the first instant, then the later ones: so it goes on in the midst of many of one instant.
+        let first = [
+            key(1, pg_sys::BTEqualStrategyNumber, pg_sys::F_OIDEQ, Datum::from(task.role)),
+            key(2, pg_sys::BTEqualStrategyNumber, pg_sys::F_TIMESTAMPTZ_EQ, Datum::from(task.from.at)),
+            key(3, pg_sys::BTGreaterEqualStrategyNumber, pg_sys::F_INT8GE, Datum::from(task.from.id)),
+        ];
+        if self.scan(task, &first, &steps, &mut found) {
+            let later = [
+                key(1, pg_sys::BTEqualStrategyNumber, pg_sys::F_OIDEQ, Datum::from(task.role)),
+                key(2, pg_sys::BTGreaterStrategyNumber, pg_sys::F_TIMESTAMPTZ_GT, Datum::from(task.from.at)),
+            ];
+            self.scan(task, &later, &steps, &mut found);
+        }
+        found
+    }
+
+    /// True if it came to the end of what the keys allow, and there may be more of it.
+    fn scan(&self, task: &Task, keys: &[pg_sys::ScanKeyData], steps: &Cell<usize>, found: &mut Found) -> bool {
+        unsafe {
+            let count = keys.len() as i32;
+            let snapshot = raw::active_snapshot();
+            #[cfg(feature = "pg18")]
+            let scan = pg_sys::index_beginscan(self.table, self.index, snapshot, std::ptr::null_mut(), count, 0);
+            #[cfg(not(feature = "pg18"))]
+            let scan = pg_sys::index_beginscan(self.table, self.index, snapshot, count, 0);
+            // The place is known of what is not seen too.
+            (*scan).xs_want_itup = true;
+            pg_sys::index_rescan(scan, keys.as_ptr().cast_mut(), count, std::ptr::null_mut(), 0);
+            let (seen, left_out, rest) = (RefCell::new(vec![]), RefCell::new(vec![]), Cell::new(None));
+            let last = Cell::new(None);
+            // All under one boundary; nothing in here has to be dropped.
+            let is_open = boundary::catch(|| {
+                while !raw_next(scan, pg_sys::ScanDirection::ForwardScanDirection).is_null() {
+                    let place = place_of(scan);
+                    if place >= task.until {
+                        return false;
+                    }
+                    // Not between two versions of one entry: the later may be the one that is seen.
+                    if steps.get() == 0 && last.replace(Some(place)) != Some(place) {
+                        rest.set(Some(place));
+                        return false;
+                    }
+                    last.set(Some(place));
+                    steps.set(steps.get().saturating_sub(1));
+                    if raw_fetch(scan, self.slot) {
+                        let is_left_out = task.except.contains(&place.id);
+                        let into = if is_left_out { &left_out } else { &seen };
+                        into.borrow_mut().push(place);
+                        if found.seen.len() + seen.borrow().len() == task.count {
+                            return false;
+                        }
+                    }
+                }
+                true
+            });
+            let is_open = is_open.unwrap_or_else(|failure| failure.raise());
+            pg_sys::index_endscan(scan);
+            found.seen.extend(seen.take());
+            found.left_out.extend(left_out.take());
+            found.rest = rest.get();
+            is_open
+        }
+    }
+}
+
+unsafe fn place_of(scan: pg_sys::IndexScanDesc) -> Place {
+    let mut values = [Datum::from(0); pg_sys::INDEX_MAX_KEYS as usize];
+    let mut nulls = [false; pg_sys::INDEX_MAX_KEYS as usize];
+    unsafe { raw_deform((*scan).xs_itup, (*scan).xs_itupdesc, values.as_mut_ptr(), nulls.as_mut_ptr()) };
+    Place { at: values[1].value() as i64, id: values[2].value() as i64 }
+}
+
+fn key(column: i16, strategy: u32, function: u32, value: Datum) -> pg_sys::ScanKeyData {
+    let mut key = pg_sys::ScanKeyData::default();
+    unsafe { pg_sys::ScanKeyInit(&mut key, column, strategy as u16, Oid::from(function), value) };
+    key
+}
