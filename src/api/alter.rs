@@ -6,10 +6,11 @@ use super::{checks, control, name, require_preloaded, with_lock_limit};
 use crate::catalog::definition::{Definition, TaskKind};
 use crate::catalog::filter::{self, Filter};
 use crate::catalog::function::Function;
+use crate::catalog::ledger::{Writer, agenda};
 use crate::catalog::store::{self, NewTask};
 use crate::catalog::task::{self, Task};
 use crate::catalog::watch::{self, Watched};
-use crate::catalog::{agenda, calendar, internal, replan, tally};
+use crate::catalog::{calendar, internal, replan};
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::json::Json;
 use crate::pg::{clock, sql, wake};
@@ -136,7 +137,7 @@ pub(super) fn replace(task: Task, definition: Definition) -> Result<()> {
         agenda::hold_retries(task.id, is_paused);
     }
     if is_replanned {
-        replan::task(&task, &definition, tally::Writer::Session)?;
+        replan::task(&task, &definition, Writer::Session)?;
         replan::note_calendar(task.id, seen);
     } else if was_paused && !is_paused {
         control::go_on(&task, now)?;

@@ -1,12 +1,11 @@
 //! Working with tasks: pause, resume, drop, run now. In the caller's transaction.
 
 use super::{require_preloaded, with_lock_limit};
-use crate::catalog::agenda::{self, Entry};
 use crate::catalog::definition::{Definition, TaskKind};
-use crate::catalog::enter::{self, New};
 use crate::catalog::key::{self, NO_ROW};
-use crate::catalog::record::{self, Outcome, Record};
-use crate::catalog::tally::{self, Counts, Writer};
+use crate::catalog::ledger::agenda::{self, Entry};
+use crate::catalog::ledger::record::{self, Outcome, Record};
+use crate::catalog::ledger::{Ledger, New, Writer, forget};
 use crate::catalog::task::{self, Task};
 use crate::catalog::{arrears, capture, filter, internal, pause, series, watch};
 use crate::error::{Error, Kind, OrRaise, Result};
@@ -45,12 +44,11 @@ fn resume(name: Option<String>, make_up: Option<pgrx::datum::Interval>) -> Resul
     let since = not_forgotten(&task.definition, now.back(make_up), now)?;
     pause::end(task.id, since, (make_up > 0).then_some(since));
     if make_up > 0 {
+        let mut ledger = Ledger::open(task.id, Writer::Session);
         for (id, occurrence, key) in record::skipped_by_pause(task.id, since) {
-            if record::take_back(id) {
-                enter::insert_revived(&task, id, occurrence, &key);
-                tally::add(task.id, Writer::Session, Counts { skipped: -1, ..Default::default() }, None);
-            }
+            ledger.revive(&task, id, occurrence, &key);
         }
+        ledger.close();
     }
     go_on(&task, since)
 }
@@ -105,8 +103,9 @@ fn plan_series(task: &Task, from: Instant) -> Result<()> {
     };
     let next = timing.schedule.occurrences(base, &timing.zone, timing.end_at, from).find(is_new);
     if let Some(next) = next {
-        enter::insert(task.owner, task.id, &[New::scheduled(next, next.due_at < clock::transaction_start())]);
-        tally::add(task.id, Writer::Session, Counts { entered: 1, ..Default::default() }, None);
+        let mut ledger = Ledger::open(task.id, Writer::Session);
+        ledger.enter(task.owner, &[New::scheduled(next, next.due_at < clock::transaction_start())]);
+        ledger.close();
     }
     series::set(task.id, next);
     Ok(())
@@ -121,20 +120,20 @@ fn drop(name: Option<String>, keep_records: bool) -> Result<()> {
     let task = task::find_for_caller(name.as_deref())?;
     watch::drop_triggers(&task);
     task::mark_dropped(task.id, keep_records);
+    if !keep_records {
+        forget::records_of(task.id);
+    }
     arrears::forget(task.id);
     let cancelled = |entry: &Entry| -> Vec<Record> {
         (0..entry.keys.len()).map(|position| Record::of(entry, position, Outcome::Cancelled("dropped"))).collect()
     };
-    let mut counts = Counts::default();
+    let mut ledger = Ledger::open(task.id, Writer::Session);
     // Entries that an executor holds end there; it sees that the task is gone.
     agenda::take_unclaimed(task.id, |entries| {
         let ended: Vec<Record> = entries.iter().flat_map(cancelled).collect();
-        counts.cancelled += ended.len() as i64;
-        if keep_records {
-            record::insert(task.id, &ended);
-        }
+        if keep_records { ledger.end(&ended) } else { ledger.end_unrecorded(&ended) }
     });
-    tally::add(task.id, Writer::Session, counts, None);
+    ledger.close();
     internal::drop(&task.name, task.owner);
     if let Some(filter) = &task.filter {
         filter::drop(&filter.call, task.owner);
@@ -179,8 +178,9 @@ fn run(name: Option<String>, row_key: Option<Json>) -> Result<i64> {
             key::from_json(&row_key, &resolved.key)?
         }
     };
-    let id = enter::insert_forced(task.owner, task.id, &key);
-    tally::add(task.id, Writer::Session, Counts { entered: 1, ..Default::default() }, None);
+    let mut ledger = Ledger::open(task.id, Writer::Session);
+    let id = ledger.ask_for(task.owner, &key);
+    ledger.close();
     wake::at_commit();
     Ok(id)
 }

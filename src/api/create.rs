@@ -3,16 +3,16 @@
 
 use super::{checks, name, require_preloaded, with_lock_limit};
 use crate::catalog::definition::{Definition, TaskKind, column_kind};
-use crate::catalog::enter::{self, New};
 use crate::catalog::filter::{self, Filter};
 use crate::catalog::function::{self, Function};
 use crate::catalog::key::KeyColumn;
+use crate::catalog::ledger::{Ledger, New, Writer};
 use crate::catalog::store::{self, NewTask};
 use crate::catalog::target::Target;
 use crate::catalog::task;
 use crate::catalog::texts::instant_text;
 use crate::catalog::watch::{self, Watched};
-use crate::catalog::{calendar, internal, replan, series, tally, trust};
+use crate::catalog::{calendar, internal, replan, series, trust};
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::json::Json;
 use crate::pg::{clock, sql, tuple, user, wake, worker};
@@ -84,9 +84,10 @@ pub(super) fn define(kind: TaskKind, relation: Option<Oid>, definition: Definiti
             watch::create_triggers(&table.target, &watched, token);
         }
         (None, Some(first)) => {
-            enter::insert(user::current(), id, &[New::scheduled(first, false)]);
+            let mut ledger = Ledger::open(id, Writer::Session);
+            ledger.enter(user::current(), &[New::scheduled(first, false)]);
+            ledger.close();
             series::set(id, Some(first));
-            tally::add(id, tally::Writer::Session, tally::Counts { entered: 1, ..Default::default() }, None);
             notice_zone(&definition, first);
             notice_month_end(&definition)?;
         }

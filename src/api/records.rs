@@ -1,9 +1,9 @@
 //! Cancelling and retrying single occurrences, by record id. In the caller's transaction.
 
 use super::with_lock_limit;
-use crate::catalog::record::{self, Outcome, Record};
-use crate::catalog::tally::{self, Counts, Writer};
-use crate::catalog::{agenda, enter, owed, task};
+use crate::catalog::ledger::record::{self, Outcome, Record};
+use crate::catalog::ledger::{Ledger, Writer, agenda, owed};
+use crate::catalog::task;
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::shmem::{self, Interruption};
 use crate::pg::{clock, lock, sql, user, wake, worker};
@@ -33,9 +33,9 @@ fn cancel(id: Option<i64>) -> Result<bool> {
         if let Some(held) = agenda::hold(entry.id).filter(|held| position < held.keys.len()) {
             agenda::take_out(&held, position);
             let ended = Record::of(&held, position, Outcome::Cancelled("cancelled"));
-            let records = [ended];
-            record::insert(held.task, &records);
-            tally::add(held.task, Writer::Session, Counts::of(&records), None);
+            let mut ledger = Ledger::open(held.task, Writer::Session);
+            ledger.end(&[ended]);
+            ledger.close();
             return Ok(true);
         }
         // In a batch that executes another row just now: waited for as for a lock.
@@ -76,21 +76,18 @@ fn retry(id: Option<i64>) -> Result<bool> {
         return Ok(runs_again);
     };
     let task = check_owner(ended.task)?;
-    if ended.status == "completed" || task.is_dropped || !record::reopen(id) {
+    if ended.status == "completed" || task.is_dropped {
         return Ok(false);
     }
     // Of a paused task it waits for the resumption, as retries do.
     let run_at = if task.enabled || ended.forced { clock::now() } else { Instant::MAX };
-    enter::insert_again(&task, id, ended.occurrence, &ended.key, ended.forced, run_at);
-    let mut counts = Counts::default();
-    match ended.status.as_str() {
-        "failed" => counts.failed = -1,
-        "skipped" => counts.skipped = -1,
-        _ => counts.cancelled = -1,
+    let mut ledger = Ledger::open(task.id, Writer::Session);
+    let is_open = ledger.reopen(&task, id, &ended, run_at);
+    ledger.close();
+    if is_open {
+        wake::at_commit();
     }
-    tally::add(task.id, Writer::Session, counts, None);
-    wake::at_commit();
-    Ok(true)
+    Ok(is_open)
 }
 
 /// None for what no record ever has, and could not be reckoned with.

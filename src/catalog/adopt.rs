@@ -3,12 +3,13 @@
 //! function's validator or a table's event trigger may run; in the caller's transaction.
 
 use super::function::Function;
+use super::ledger::agenda;
 use super::replacement::REPLACEMENT;
 use super::store::{self, NewTask};
 use super::target::Target;
 use super::task::{self, Task};
 use super::watch::{self, Watched};
-use super::{agenda, capture, filter, health, internal};
+use super::{capture, filter, health, internal};
 use crate::error::Result;
 use crate::pg::{sql, user};
 use pgrx::pg_sys::Oid;

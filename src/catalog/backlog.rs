@@ -2,7 +2,7 @@
 //! occurrences. More of it is entered when half of that has run. For the scheduler, which plans series, and for executors,
 //! which sweep through tables; in their transactions.
 
-use super::tally;
+use super::ledger;
 use crate::pg::{sql, user};
 use schedule::Instant;
 
@@ -16,7 +16,7 @@ pub const PAUSE: i64 = 500_000;
 pub fn is_full(task: i32, before: Instant, was_full: bool) -> bool {
     let most = if was_full { MOST / 2 } else { MOST };
     // An entry holds one occurrence at least, and they are counted already: mostly nothing else is asked.
-    tally::pending(task) > most && entries(task, before, most + 1) > most
+    ledger::pending(task) > most && entries(task, before, most + 1) > most
 }
 
 /// So many at most. From the latest on: what has run is dead in the index until VACUUM comes, and is mostly earlier.

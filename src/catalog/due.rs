@@ -1,6 +1,6 @@
 //! What of the agenda is due: claimed by executors. What the scheduler sees of it: [`super::outlook`].
 
-use super::agenda::{COLUMNS, Entry, entry};
+use super::ledger::agenda::{COLUMNS, Entry, entry};
 use crate::pg::{clock, sql, user};
 use pgrx::pg_sys::{Oid, REGROLEOID};
 use schedule::Instant;

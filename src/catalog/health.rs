@@ -1,9 +1,10 @@
 //! Are the objects that tasks need still there? Read from system catalogs only, so that the scheduler may ask; a user's
 //! table is not opened.
 
+use super::ledger::agenda;
 use super::replacement::REPLACEMENT;
 use super::replan::{self, Replanned};
-use super::{agenda, follow, task};
+use super::{follow, task};
 use crate::error::cut;
 use crate::pg::{clock, sql, user, worker};
 use pgrx::pg_sys::Oid;

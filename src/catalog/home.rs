@@ -1,6 +1,7 @@
 //! Is this the database that the tasks were made in, or a copy of it? Each task's row tells, so that a task never is in a
 //! copy without being known as one, in whatever order a dump is restored.
 
+use super::ledger::forget;
 use crate::pg::{sql, user, worker};
 use pgrx::pg_sys::Oid;
 use schedule::Instant;
@@ -58,12 +59,6 @@ pub fn move_here(now: Instant) {
         );
         sql::run("delete from jittask.capture", &[]);
         sql::run("delete from jittask.arrears", &[]);
-        sql::run(
-            "with gone as (delete from jittask.agenda where due_at < $1 returning task_id, cardinality(keys) as count)
-             insert into jittask.tally as t (task_id, writer, entered)
-             select task_id, -pg_backend_pid(), -sum(count) from gone group by task_id
-             on conflict (task_id, writer) do update set entered = t.entered + excluded.entered",
-            &[sql::at(now)],
-        );
     });
+    forget::pending_before(now);
 }

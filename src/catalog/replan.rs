@@ -3,32 +3,32 @@
 //! calendar, and takes his time, keeps the tasks that use it from running. Nothing past becomes due by it.
 
 use super::definition::{Definition, TaskKind};
-use super::enter::{self, New};
+use super::ledger::{Ledger, New, Writer};
 use super::task::{self, Task};
-use super::{agenda, arrears, calendar, capture, series, tally};
+use super::{arrears, calendar, capture, series};
 use crate::error::Result;
 use crate::pg::{clock, sql, user};
 use schedule::{Base, Instant};
 use std::cell::Cell;
 
 /// Plans a task anew by this definition.
-pub fn task(task: &Task, definition: &Definition, writer: tally::Writer) -> Result<()> {
+pub fn task(task: &Task, definition: &Definition, writer: Writer) -> Result<()> {
     let now = clock::transaction_start();
     // The scheduler may be planning it just now: what it enters is withdrawn as well.
     series::wait_for(task.id);
-    let mut entered = -agenda::withdraw(task.id, now);
+    let mut ledger = Ledger::open(task.id, writer);
+    ledger.withdraw(now);
     arrears::forget(task.id);
     if task.kind == TaskKind::Scheduled {
         let timing = definition.timing()?;
         let base = Base::Instant(timing.start_at.unwrap_or(now));
         let first = timing.schedule.occurrences(base, &timing.zone, timing.end_at, now).next();
         if let Some(first) = first {
-            enter::insert(task.owner, task.id, &[New::scheduled(first, false)]);
-            entered += 1;
+            ledger.enter(task.owner, &[New::scheduled(first, false)]);
         }
         series::set(task.id, first);
     }
-    tally::add(task.id, writer, tally::Counts { entered, ..Default::default() }, None);
+    ledger.close();
     capture::plan_anew_at_commit(task.token);
     Ok(())
 }
@@ -76,15 +76,16 @@ pub fn by_calendar(id: i32) -> Replanned {
     }
     let now: Instant = clock::transaction_start();
     let until = TAKEN_BACK.take().filter(|(of, _)| *of == id).map_or(Instant::MAX, |(_, until)| until);
-    let (count, earliest) = agenda::withdraw_some(id, now, until, PORTION);
-    tally::add(id, tally::Writer::Scheduler, tally::Counts { entered: -count, ..Default::default() }, None);
+    let mut ledger = Ledger::open(id, Writer::Scheduler);
+    let earliest = ledger.withdraw_some(now, until, PORTION);
+    ledger.close();
     if let Some(earliest) = earliest {
         TAKEN_BACK.set(Some((id, earliest)));
         return Replanned::Partly;
     }
     task::set_counts_from(id, now);
     note_calendar(id, seen);
-    let planned = task(&stored, &stored.definition, tally::Writer::Scheduler);
+    let planned = task(&stored, &stored.definition, Writer::Scheduler);
     if planned.is_ok() { Replanned::Done } else { Replanned::Later }
 }
 

@@ -382,7 +382,7 @@ pub fn set_plan_problem(id: i32, problem: Option<&str>) {
     });
 }
 
-/// Marks a task dropped; without keep_records its records go at once.
+/// Marks a task dropped.
 pub fn mark_dropped(id: i32, keep_records: bool) {
     user::as_extension_owner(|| {
         sql::run("delete from jittask.series where task_id = $1", &[sql::arg(id)]);
@@ -390,8 +390,5 @@ pub fn mark_dropped(id: i32, keep_records: bool) {
             "update jittask.task set dropped_at = clock_timestamp(), enabled = false, looks_from = null, keeps_records = $2 where id = $1",
             &[sql::arg(id), sql::arg(keep_records)],
         );
-        if !keep_records {
-            sql::run("delete from jittask.record where task_id = $1", &[sql::arg(id)]);
-        }
     });
 }

@@ -2,10 +2,10 @@
 //! its transaction was rolled back, or in the scheduler, when the executor died of it. The caller owns the transaction.
 
 use super::events;
-use crate::catalog::agenda::{self, Entry};
-use crate::catalog::owed;
-use crate::catalog::record::{self, Outcome, Record};
-use crate::catalog::tally::{self, Counts, Writer};
+use crate::catalog::ledger::agenda::{self, Entry};
+use crate::catalog::ledger::owed;
+use crate::catalog::ledger::record::{self, Outcome, Record};
+use crate::catalog::ledger::{Ledger, Writer};
 use crate::catalog::task;
 use crate::pg::boundary::Failure;
 use crate::pg::shmem::{Death, Interruption};
@@ -70,7 +70,9 @@ fn drop_if_recorded(entry: &Entry, writer: Writer) -> bool {
     let look = || record::recorded(entry.task, entry.occurrence.nominal_at, &entry.keys) == [true];
     let is_recorded = bearable(xact::savepoint(look)).unwrap_or(false);
     if is_recorded {
-        tally::add(entry.task, writer, Counts { entered: -1, ..Default::default() }, None);
+        let mut ledger = Ledger::open(entry.task, writer);
+        ledger.forget_twice(1);
+        ledger.close();
         agenda::delete(entry.id);
     }
     is_recorded
@@ -81,8 +83,10 @@ fn end(entry: &Entry, started_at: Option<Instant>, attempt: i32, outcome: Outcom
     let status = outcome.status();
     let records = [Record { started_at, attempt, ..Record::of(entry, 0, outcome) }];
     let written = xact::savepoint(|| {
-        record::insert(entry.task, &records);
-        tally::add(entry.task, writer, Counts::of(&records), started_at.map(|at| (at, status)));
+        let mut ledger = Ledger::open(entry.task, writer);
+        ledger.end(&records);
+        ledger.note_last(started_at.map(|at| (at, status)));
+        ledger.close();
         xact::settle_deferred();
     });
     match bearable(written) {

@@ -1,7 +1,7 @@
 //! Announcing how occurrences ended. After the run's commit, in a transaction of its own: a NOTIFY that fails (its
 //! queue may be full) changes no record.
 
-use crate::catalog::record::Record;
+use crate::catalog::ledger::record::Record;
 use crate::pg::{notify, xact};
 use crate::settings::{NOTIFY, Notify};
 use pgrx::prelude::*;

@@ -1,6 +1,6 @@
 //! Old records go, in small transactions, so that nothing blocks and nothing bloats. In the scheduler.
 
-use crate::catalog::forget;
+use crate::catalog::ledger::forget;
 use crate::pg::{clock, xact};
 use crate::settings;
 use pgrx::prelude::*;

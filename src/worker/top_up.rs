@@ -4,8 +4,7 @@
 //! never holds all of it (`catalog::backlog`).
 
 use super::need;
-use crate::catalog::enter::{self, New};
-use crate::catalog::tally::{self, Counts, Writer};
+use crate::catalog::ledger::{Ledger, New, Writer};
 use crate::catalog::task::{self, Task};
 use crate::catalog::{backlog, health, series};
 use crate::pg::boundary::Failure;
@@ -180,8 +179,9 @@ impl Round {
                 break;
             }
         }
-        enter::insert(task.owner, task.id, &next);
-        tally::add(task.id, Writer::Scheduler, Counts { entered: next.len() as i64, ..Default::default() }, None);
+        let mut ledger = Ledger::open(task.id, Writer::Scheduler);
+        ledger.enter(task.owner, &next);
+        ledger.close();
         series::set(task.id, last);
         let is_behind = last.is_some_and(|last| last.due_at < self.now);
         if let Some(asked) = task.looks_from.filter(|_| !is_behind) {

@@ -6,12 +6,12 @@ use super::call::{Call, Judged};
 use super::fault;
 use super::late::{self, Lateness};
 use super::prepare::{self, Prepared};
-use crate::catalog::agenda::{self, Entry};
 use crate::catalog::definition::{TaskKind, Timing};
 use crate::catalog::function::Takes;
 use crate::catalog::health;
-use crate::catalog::record::{self, Outcome, Record};
-use crate::catalog::tally::{self, Counts, Writer};
+use crate::catalog::ledger::agenda::{self, Entry};
+use crate::catalog::ledger::record::{self, Outcome, Record};
+use crate::catalog::ledger::{Ledger, Writer};
 use crate::catalog::task::{self, Task};
 use crate::pg::boundary::Failure;
 use crate::pg::bulk::Order;
@@ -210,9 +210,9 @@ impl Batch<'_> {
 
     /// Keys that were recorded already were in the agenda twice: they do not count again.
     fn forget_twice(&self, done: &[bool]) {
-        let twice = done.iter().filter(|done| **done).count() as i64;
-        let counts = Counts { entered: -twice, ..Default::default() };
-        tally::add(self.entry.task, Writer::Executor(self.me.index), counts, None);
+        let mut ledger = Ledger::open(self.entry.task, Writer::Executor(self.me.index));
+        ledger.forget_twice(done.iter().filter(|done| **done).count());
+        ledger.close();
     }
 
     fn execute(mut self, prepared: Option<Rc<Prepared>>, last_before: Option<Instant>) {
@@ -372,8 +372,10 @@ impl Batch<'_> {
     fn write(&self, until: usize) {
         // Others write the records of neighbours.
         let order = if self.me.has_company() { Order::Interleaved } else { Order::AsGiven };
-        record::insert_in(order, self.entry.task, &self.records);
-        tally::add(self.entry.task, Writer::Executor(self.me.index), Counts::of(&self.records), self.last);
+        let mut ledger = Ledger::open(self.entry.task, Writer::Executor(self.me.index));
+        ledger.end_in(order, &self.records);
+        ledger.note_last(self.last);
+        ledger.close();
         if !(self.aside.is_empty() && self.retries.is_empty()) {
             let failed = self.retries.iter().map(|retry| retry.position);
             let rest = self.aside.iter().copied().chain(failed).chain(until..self.entry.keys.len());

@@ -3,11 +3,11 @@
 
 use super::fetch::{self, Reader, Statements, Wanted};
 use super::prepare::Prepared;
-use crate::catalog::agenda::Entry;
 use crate::catalog::definition::Timing;
 use crate::catalog::function::Takes;
+use crate::catalog::ledger::agenda::Entry;
+use crate::catalog::ledger::record::Outcome;
 use crate::catalog::places;
-use crate::catalog::record::Outcome;
 use crate::catalog::resolved::Resolved;
 use crate::error::{Error, Kind, Result};
 use crate::pg::current_run::{self, Run};

@@ -2,10 +2,9 @@
 //! already. Inside the planning transaction of one task, after `scan` has read them.
 
 use super::scan::{Scan, Seen};
-use crate::catalog::agenda;
-use crate::catalog::enter::{self, New};
 use crate::catalog::key;
-use crate::catalog::record::{self, Outcome, Record};
+use crate::catalog::ledger::record::{self, Outcome, Record};
+use crate::catalog::ledger::{self, New, agenda};
 use crate::pg::tid::Tid;
 use crate::pg::{clock, sql};
 use crate::worker::events;
@@ -167,7 +166,6 @@ impl Scan<'_> {
             }
             match (known.get(&index), found.verdict) {
                 (None, Verdict::Enter) => {
-                    self.counts.entered += 1;
                     self.known.insert(mark);
                     let Candidate { key, place, .. } = found.row;
                     self.ready.push(New { occurrence: found.occurrence, key, place, made_up: false });
@@ -177,7 +175,7 @@ impl Scan<'_> {
                     self.known.insert(mark);
                     late.push(found);
                 }
-                (None, Verdict::PassOver) => self.counts.passed_over += 1,
+                (None, Verdict::PassOver) => self.ledger.pass_over_unplanned(),
                 _ => {}
             }
         }
@@ -190,10 +188,8 @@ impl Scan<'_> {
     /// Skipped when its row did not fit; now it does: pending again, under its id.
     fn revive(&mut self, id: i64, found: Found) {
         let task = &self.resolved.task;
-        if record::take_back(id) {
-            self.counts.skipped -= 1;
+        if self.ledger.revive(task, id, found.occurrence, &found.row.key) {
             self.known.insert(key::occurrence(found.row.mark, found.occurrence.nominal_at));
-            enter::insert_revived(task, id, found.occurrence, &found.row.key);
         }
     }
 
@@ -210,17 +206,14 @@ impl Scan<'_> {
             attempt: 0,
             outcome: Outcome::Skipped("catch_up"),
         };
-        let records: Vec<Record> = late.iter().zip(enter::next_ids(count)).map(record).collect();
-        record::insert(self.resolved.task.id, &records);
+        let records: Vec<Record> = late.iter().zip(ledger::next_ids(count)).map(record).collect();
+        self.ledger.skip_unplanned(&records);
         events::remember(&records);
-        self.counts.entered += count as i64;
-        self.counts.skipped += count as i64;
     }
 
     /// Puts what was gathered into the agenda.
     pub fn write(&mut self) {
-        let task = &self.resolved.task;
-        enter::insert(task.owner, task.id, &std::mem::take(&mut self.ready));
+        self.ledger.enter(self.resolved.task.owner, &std::mem::take(&mut self.ready));
         self.key_bytes = 0;
     }
 }

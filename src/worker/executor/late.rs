@@ -2,12 +2,12 @@
 //! task's catch_up. What waits behind other work is not late in this sense and always runs.
 
 use super::Me;
-use crate::catalog::agenda::{self, Entry};
 use crate::catalog::definition::TaskKind;
 use crate::catalog::key::NO_ROW;
-use crate::catalog::record::{self, Outcome, Record};
+use crate::catalog::ledger::agenda::{self, Entry};
+use crate::catalog::ledger::record::{self, Outcome, Record};
+use crate::catalog::ledger::{Ledger, Writer};
 use crate::catalog::series;
-use crate::catalog::tally::{self, Counts, Writer};
 use crate::catalog::task::Task;
 use crate::pg::clock;
 use crate::worker::events;
@@ -80,16 +80,16 @@ const AT_ONCE: i64 = 5000;
 
 /// Counts an entry that is too old, and a scheduled task's others that are.
 pub fn pass_over(me: &Me, entry: &Entry, task: &Task) {
-    let mut count = entry.keys.len();
+    let mut ledger = Ledger::open(task.id, Writer::Executor(me.index));
     agenda::delete(entry.id);
+    ledger.pass_over(std::slice::from_ref(entry));
     if task.kind == TaskKind::Scheduled
         && let Ok(timing) = task.timing()
     {
         let until = (clock::now().0 - schedule::span_micros(timing.catch_up_window)).min(up_since(me).0);
-        count += agenda::take_due(task.id, entry.occurrence.due_at, Instant(until), AT_ONCE).len();
+        ledger.pass_over(&agenda::take_due(task.id, entry.occurrence.due_at, Instant(until), AT_ONCE));
     }
-    let counts = Counts { entered: -(count as i64), passed_over: count as i64, ..Default::default() };
-    tally::add(entry.task, Writer::Executor(me.index), counts, None);
+    ledger.close();
 }
 
 /// Skips a scheduled task's other late entries together with one: all of them, or all but the last, by its catch_up.
@@ -116,8 +116,9 @@ fn skip(me: &Me, task: &Task, others: &[Entry], reason: &'static str) {
     let recorded = record::known(task.id, &others.iter().map(wanted).collect::<Vec<_>>());
     let open = (0..others.len()).filter(|index| !recorded.contains_key(index));
     let records: Vec<Record> = open.map(|index| Record::of(&others[index], 0, Outcome::Skipped(reason))).collect();
-    record::insert(task.id, &records);
+    let mut ledger = Ledger::open(task.id, Writer::Executor(me.index));
+    ledger.end(&records);
+    ledger.forget_twice(recorded.len());
+    ledger.close();
     events::remember(&records);
-    let counts = Counts { entered: -(recorded.len() as i64), ..Counts::of(&records) };
-    tally::add(task.id, Writer::Executor(me.index), counts, None);
 }

@@ -9,9 +9,10 @@ use super::planned::Done;
 use super::prepare;
 use super::scan::{self, Scan, Seen};
 use crate::catalog::capture::{self, Candidates};
+use crate::catalog::ledger::Writer;
 use crate::catalog::resolved::Resolved;
 use crate::catalog::task::{self, Task, Watched};
-use crate::catalog::{adopt, home, tally};
+use crate::catalog::{adopt, home};
 use crate::error::OrRaise;
 use crate::pg::boundary::Failure;
 use crate::pg::shmem::Limit;
@@ -203,7 +204,7 @@ fn one(me: &Me, task: &Watched, sweep_until: i64) -> Done {
     settings.set(c"lock_timeout", c"1s");
     let xmin = xact::snapshot_xmin();
     let until = limit.map_or(now.0 + need::horizon(), |limit| limit.planned_to.load(Acquire));
-    let mut scan = Scan::begin(resolved, now, until);
+    let mut scan = Scan::begin(resolved, now, until, Writer::Executor(me.index));
     // Before the snapshot that sees it. Without a limit nobody knows where anything lies.
     let captured = limit.and_then(|limit| limit.captures.waiting());
     let candidates = match (limit, captured) {
@@ -231,7 +232,7 @@ fn one(me: &Me, task: &Watched, sweep_until: i64) -> Done {
         let as_of = if done.sweep_from.is_some() { now.0 } else { limit.swept_since.load(Acquire).min(now.0) };
         past::sweep(&mut scan, limit, (Instant(as_of), sweep_from), sweep_until)
     });
-    let counts = scan.finish();
+    let ledger = scan.finish();
     settings.end();
     if candidates.rest.is_some() {
         me.slot.look.store(true, Release);
@@ -242,7 +243,8 @@ fn one(me: &Me, task: &Watched, sweep_until: i64) -> Done {
     if !prepare::hold(&prepared) {
         Failure::changed("the task was changed while it was planned").raise();
     }
-    tally::add(id, tally::Writer::Executor(me.index), counts, None);
+    done.entered = ledger.entered();
+    ledger.close();
     if prepared.task.plan_problem.is_some() {
         task::set_plan_problem(id, None);
     }
@@ -255,7 +257,6 @@ fn one(me: &Me, task: &Watched, sweep_until: i64) -> Done {
         done.signature = signature.filter(|_| need == Need::Everything && is_fresh);
     }
     done.took = (need == Need::Everything).then(|| clock::now().0 - now.0);
-    done.entered = counts.entered;
     done.until = until;
     done
 }

@@ -3,12 +3,10 @@
 //! owner's search_path, for the sake of functions in views and filters, so every name in them is qualified.
 
 use super::found::Found;
-use crate::catalog::agenda;
-use crate::catalog::enter::New;
 use crate::catalog::filter::ROW_ALIAS;
 use crate::catalog::key;
+use crate::catalog::ledger::{Ledger, New, Writer, agenda};
 use crate::catalog::resolved::Resolved;
-use crate::catalog::tally::Counts;
 use crate::pg::{clock, memory, sql, value};
 use schedule::{BaseRange, ColumnKind, Instant};
 use std::collections::HashSet;
@@ -46,7 +44,7 @@ pub struct Scan<'a> {
     pub(super) ready: Vec<New>,
     /// Bytes of the keys in both, about.
     pub(super) key_bytes: usize,
-    pub(super) counts: Counts,
+    pub(super) ledger: Ledger,
     /// The past is looked through only so far: see [`Scan::bound`].
     pub(super) bound: Option<Bound>,
     /// Captured rows with very much of the past.
@@ -75,7 +73,7 @@ pub fn raw_limit(resolved: &Resolved, until: Instant) -> i64 {
 
 impl<'a> Scan<'a> {
     /// Begins a pass for what is due before `until`.
-    pub fn begin(resolved: &'a Resolved, now: Instant, until: i64) -> Scan<'a> {
+    pub fn begin(resolved: &'a Resolved, now: Instant, until: i64, writer: Writer) -> Scan<'a> {
         let window = schedule::span_micros(resolved.timing.catch_up_window);
         let (floor, captured_floor) = (resolved.task.floor(now, window), Instant(now.0 - window));
         Scan {
@@ -89,7 +87,7 @@ impl<'a> Scan<'a> {
             found: Vec::new(),
             ready: Vec::new(),
             key_bytes: 0,
-            counts: Counts::default(),
+            ledger: Ledger::open(resolved.task.id, writer),
             bound: None,
             in_arrears: Vec::new(),
         }
@@ -100,12 +98,17 @@ impl<'a> Scan<'a> {
     pub fn bound(&mut self, now: Instant, most: i64, micros: i64) {
         let window = schedule::span_micros(self.resolved.timing.catch_up_window);
         (self.now, self.floor) = (now, self.resolved.task.floor(now, window));
-        self.bound = Some(Bound { entered: self.counts.entered + most, until: clock::monotonic() + micros });
+        self.bound = Some(Bound { entered: self.entered() + most, until: clock::monotonic() + micros });
+    }
+
+    /// So many have been found that come in.
+    fn entered(&self) -> i64 {
+        self.ledger.entered() + self.ready.len() as i64
     }
 
     /// No more than what was begun: see [`Scan::bound`].
     pub fn is_spent(&self) -> bool {
-        self.bound.is_some_and(|bound| self.counts.entered >= bound.entered || clock::monotonic() >= bound.until)
+        self.bound.is_some_and(|bound| self.entered() >= bound.entered || clock::monotonic() >= bound.until)
     }
 
     /// The oldest due time that a scan may make due.
@@ -292,8 +295,8 @@ impl<'a> Scan<'a> {
     }
 
     /// Writes the rest; what the pass found.
-    pub fn finish(mut self) -> Counts {
+    pub fn finish(mut self) -> Ledger {
         self.write();
-        self.counts
+        self.ledger
     }
 }

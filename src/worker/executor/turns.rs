@@ -1,8 +1,8 @@
 //! Whose turn it is, in one executor: which due entry it claims next. In the executor's process, in the caller's transaction.
 
 use super::Me;
-use crate::catalog::agenda::Entry;
 use crate::catalog::due::{Floor, Wanted};
+use crate::catalog::ledger::agenda::Entry;
 use crate::pg::clock;
 use schedule::Instant;
 use std::collections::HashMap;

@@ -3,8 +3,8 @@
 //! others in its slot.
 
 use super::Me;
-use crate::catalog::agenda::{self, Entry};
-use crate::catalog::tally::Writer;
+use crate::catalog::ledger::Writer;
+use crate::catalog::ledger::agenda::{self, Entry};
 use crate::pg::boundary::Failure;
 use crate::pg::shmem::Interruption;
 use crate::pg::{clock, xact};

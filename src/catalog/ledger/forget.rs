@@ -1,4 +1,5 @@
-//! Records that are old enough go, and with them what is left of dropped tasks.
+//! What goes for good: records that are old enough, and with them what is left of dropped tasks; what a copy of the database
+//! brought along.
 
 use crate::pg::{lock, sql, user};
 use pgrx::pg_sys::ShareUpdateExclusiveLock;
@@ -94,4 +95,22 @@ pub fn sum_up(ranges: &BTreeSet<i64>) -> bool {
         );
     });
     true
+}
+
+/// Removes all records of a task that keeps none when it is dropped.
+pub fn records_of(task: i32) {
+    user::as_extension_owner(|| sql::run("delete from jittask.record where task_id = $1", &[sql::arg(task)]));
+}
+
+/// Withdraws what all tasks had due before `now` in the database that this one is a copy of.
+pub fn pending_before(now: Instant) {
+    user::as_extension_owner(|| {
+        sql::run(
+            "with gone as (delete from jittask.agenda where due_at < $1 returning task_id, cardinality(keys) as count)
+             insert into jittask.tally as t (task_id, writer, entered)
+             select task_id, -pg_backend_pid(), -sum(count) from gone group by task_id
+             on conflict (task_id, writer) do update set entered = t.entered + excluded.entered",
+            &[sql::at(now)],
+        );
+    });
 }

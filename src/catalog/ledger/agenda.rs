@@ -1,6 +1,7 @@
 //! The agenda: entries of occurrences that are due soon or wait for a retry.
 
-use super::{key, moves};
+use super::moves;
+use crate::catalog::key;
 use crate::error::cut;
 use crate::pg::boundary::Failure;
 use crate::pg::{memory, sql, user};
@@ -233,7 +234,7 @@ pub fn retry_later(id: i64, attempt: i32, started_at: Instant, failure: &Failure
 }
 
 /// Takes back what a task has planned for after `from` and nobody is running; how many occurrences that were.
-pub fn withdraw(task: i32, from: Instant) -> i64 {
+pub(super) fn withdraw(task: i32, from: Instant) -> i64 {
     user::as_extension_owner(|| {
         let rows = sql::run(
             "with free as (select id from jittask.agenda where task_id = $1 and due_at >= $2 and attempt = 0 and not forced for update skip locked),
@@ -247,7 +248,7 @@ pub fn withdraw(task: i32, from: Instant) -> i64 {
 
 /// The same of what is nominally due up to an instant, so many entries at most and the latest first: how many occurrences, and
 /// the nominal instant of the earliest; None: these were all.
-pub fn withdraw_some(task: i32, from: Instant, until: Instant, most: i64) -> (i64, Option<Instant>) {
+pub(super) fn withdraw_some(task: i32, from: Instant, until: Instant, most: i64) -> (i64, Option<Instant>) {
     user::as_extension_owner(|| {
         let rows = sql::run(
             "with free as (select id from jittask.agenda where task_id = $1 and due_at >= $2 and nominal_at <= $3 and attempt = 0 and not forced

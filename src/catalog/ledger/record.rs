@@ -1,8 +1,8 @@
 //! Records: what became of an occurrence. Unique on (nominal instant, task, key).
 
 use super::agenda::Entry;
-use super::key;
-use super::shape::{self, RECORD_COLUMNS};
+use crate::catalog::key;
+use crate::catalog::shape::{self, RECORD_COLUMNS};
 use crate::error::cut;
 use crate::pg::boundary::Failure;
 use crate::pg::bulk::{self, Order};
@@ -88,12 +88,7 @@ impl Record {
 }
 
 /// Writes records of one task. Raises 23505 if one of them exists.
-pub fn insert(task: i32, records: &[Record]) {
-    insert_in(Order::AsGiven, task, records);
-}
-
-/// The same, in the order that suits the indexes.
-pub fn insert_in(order: Order, task: i32, records: &[Record]) {
+pub(super) fn insert_in(order: Order, task: i32, records: &[Record]) {
     if records.is_empty() {
         return;
     }
@@ -265,7 +260,7 @@ fn known_of(task: i32, wanted: &[(&str, Instant)]) -> impl Iterator<Item = (usiz
 }
 
 /// Takes a record back, so that its occurrence can be pending again. False if it is gone or final by now.
-pub fn take_back(id: i64) -> bool {
+pub(super) fn take_back(id: i64) -> bool {
     user::as_extension_owner(|| {
         let statement = "delete from jittask.record where id = $1 and status = 'skipped' and reason in ('row_changed', 'filter', 'row_deleted', 'paused')";
         sql::run(statement, &[sql::arg(id)]).len() == 1
@@ -336,7 +331,7 @@ fn with_id(id: i64, condition: &str) -> Option<Ended> {
 }
 
 /// Removes a record that did not complete, so that its occurrence is open again. False if somebody was faster.
-pub fn reopen(id: i64) -> bool {
+pub(super) fn reopen(id: i64) -> bool {
     let statement = "delete from jittask.record where id = $1 and status <> 'completed'";
     user::as_extension_owner(|| sql::run(statement, &[sql::arg(id)]).len() == 1)
 }

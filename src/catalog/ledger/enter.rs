@@ -1,10 +1,10 @@
 //! Occurrences come into the agenda: planned, asked for by a person, or back under their old ids.
 
 use super::agenda::ENTRY_KEYS;
-use super::key::{self, NO_ROW};
 use super::moves;
-use super::places;
-use super::task::Task;
+use crate::catalog::key::{self, NO_ROW};
+use crate::catalog::places;
+use crate::catalog::task::Task;
 use crate::pg::tid::Tid;
 use crate::pg::{memory, sql, user};
 use pgrx::pg_sys::{Oid, REGROLEOID};
@@ -117,12 +117,7 @@ pub fn insert_forced(owner: Oid, task: i32, key: &str) -> i64 {
     })
 }
 
-/// Puts an occurrence back under its old record id, to run when it is due.
-pub fn insert_revived(task: &Task, id: i64, occurrence: Occurrence, key: &str) {
-    insert_again(task, id, occurrence, key, false, occurrence.due_at);
-}
-
-/// The same, also for what run_task had asked for, to run at this instant; [`Instant::MAX`]: when its task is resumed.
+/// Puts an occurrence back under its old record id, to run at this instant; [`Instant::MAX`]: when its task is resumed.
 pub fn insert_again(task: &Task, id: i64, occurrence: Occurrence, key: &str, is_forced: bool, run_at: Instant) {
     user::as_extension_owner(|| {
         moves::run(

@@ -44,18 +44,16 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Of records that end entries of the agenda.
-    pub fn of(records: &[Record]) -> Counts {
-        let mut counts = Counts::default();
+    /// Adds how these ended.
+    pub fn add(&mut self, records: &[Record]) {
         for record in records {
             match record.outcome {
-                Outcome::Completed(_) => counts.completed += 1,
-                Outcome::Failed(_) => counts.failed += 1,
-                Outcome::Skipped(_) => counts.skipped += 1,
-                Outcome::Cancelled(_) | Outcome::Interrupted(_) => counts.cancelled += 1,
+                Outcome::Completed(_) => self.completed += 1,
+                Outcome::Failed(_) => self.failed += 1,
+                Outcome::Skipped(_) => self.skipped += 1,
+                Outcome::Cancelled(_) | Outcome::Interrupted(_) => self.cancelled += 1,
             }
         }
-        counts
     }
 
     fn is_nothing(&self) -> bool {
