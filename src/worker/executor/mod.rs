@@ -22,7 +22,7 @@ use crate::catalog::{due, path};
 use crate::pg::shmem::{self, Database, Death, Executor, Interruption, Shared};
 use crate::pg::{clock, flight, invalidation, sql, user, worker, xact};
 use crate::settings;
-use crate::worker::watch;
+use crate::worker::{events, watch};
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
 use prepare::Prepared;
@@ -106,6 +106,7 @@ extern "C-unwind" fn jittask_executor(argument: pgrx::pg_sys::Datum) {
         unnoted: Default::default(),
     };
     work(&me);
+    events::tell_now();
     worker::exit(0)
 }
 
@@ -221,6 +222,7 @@ fn work(me: &Me) {
             me.wake_scheduler();
         }
         me.unnoted.note(me);
+        events::tell();
         worked |= claim::one(me, &mut turns, was_idle);
         was_idle = !worked;
         had_nothing = !worked;
@@ -243,7 +245,7 @@ fn work(me: &Me) {
             return;
         }
         let idle_end = idle_since + i64::from(settings::EXECUTOR_IDLE.get()) * 1000;
-        let next = next_run_at(me, &turns).map_or(i64::MAX, |at| at.0);
+        let next = next_run_at(me, &turns).into_iter().chain(events::next_try()).min().map_or(i64::MAX, |at| at.0);
         if clock::now().0 >= idle_end.max(soon(next)) || must_yield(me, false) || is_spare(me) {
             return;
         }

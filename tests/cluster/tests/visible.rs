@@ -144,6 +144,40 @@ fn a_full_queue_of_events_changes_no_record() {
     nothing_unaccounted(&mut session);
 }
 
+/// While somebody commits a NOTIFY, nobody else's is queued. His COMMIT may last: here it waits for a standby that is not there.
+#[test]
+fn what_cannot_be_told_now_is_told_later_and_keeps_nobody_waiting() {
+    let cluster = Cluster::ready(&[
+        ("jittask.notify", "all"),
+        ("jittask.executor_idle", "0"),
+        ("synchronous_standby_names", "nobody"),
+        ("synchronous_commit", "local"),
+    ]);
+    cluster.app_sql(SCHEMA);
+    cluster.app_sql("select jittask.create_date_task('rows', 'contract', 'due', 'run', max_attempts => 1)");
+    let mut listener = cluster.connect("postgres");
+    listener.batch_execute("listen jittask_event").unwrap();
+    let mut writer = cluster.connect("postgres");
+    let pid: i32 = one(&mut writer, "select pg_backend_pid()");
+    let writes = std::thread::spawn(move || writer.batch_execute("set synchronous_commit = on; notify anything"));
+    cluster.wait_for(SOON, &format!("select wait_event = 'SyncRep' from pg_stat_activity where pid = {pid}"));
+    let load = Load::watch();
+    cluster.app_sql("insert into contract select id, now() + id * interval '200 milliseconds' from generate_series(1, 10) id");
+    cluster.ended(10);
+    let mut session = cluster.connect("postgres");
+    let late: f64 = one(&mut session, "select max(extract(epoch from finished_at - due_at))::float8 from jittask.records");
+    load.assert_within(1.0, late, "the lateness of a row");
+    assert_eq!(heard(&mut listener), Vec::<String>::new());
+    assert!(one::<bool>(&mut session, "select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'"));
+    writes.join().unwrap().unwrap();
+    let mut told = Vec::new();
+    cluster.wait_until("all to be told", SOON, || {
+        told.extend(heard(&mut listener));
+        (told.len() == 10).then_some(())
+    });
+    nothing_unaccounted(&mut session);
+}
+
 /// What is wrong, in a person's words.
 #[test]
 fn status_names_what_is_wrong() {
