@@ -86,6 +86,10 @@ fn of_the_server() -> Vec<String> {
     if !home::is_here() {
         problems.push("this database is a copy of the one its tasks were made in: nothing runs until jittask.activate() is called".to_string());
     }
+    problems.extend(shared.without_worker_since(clock::now().0).map(|since| {
+        let since = status::in_words(Instant(since));
+        format!("no background worker is free for jittask since {since}: max_worker_processes is used up")
+    }));
     problems.extend(stuck(shared));
     problems
 }

@@ -73,6 +73,12 @@ pub fn read(role: Oid, all: bool) -> Counts {
     }
 }
 
+/// An instant in words, in the session's zone.
+pub fn in_words(at: Instant) -> String {
+    let statement = "select date_trunc('second', $1::timestamptz)::text";
+    user::as_extension_owner(|| sql::run(statement, &[sql::at(at)])).get(0, 1).unwrap_or_default()
+}
+
 /// A run in words: its task's name only where the role may know it.
 pub fn run_name(pid: i32, task: i32, started_at: Instant, role: Oid, all: bool) -> String {
     let rows = user::as_extension_owner(|| {

@@ -12,7 +12,7 @@ use crate::settings::EXECUTOR_SLOTS;
 use pgrx::pg_sys;
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering::*};
+use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU64, Ordering::*};
 
 /// Databases that can have a scheduler at the same time.
 pub const DATABASE_SLOTS: usize = 128;
@@ -20,6 +20,8 @@ pub const DATABASE_SLOTS: usize = 128;
 pub const LIMIT_SLOTS: usize = 16_384;
 /// How far a token may lie from its home slot.
 const PROBES: usize = 64;
+/// Whoever finds no background worker tries again within this. Microseconds.
+const NO_WORKER_FOR: i64 = 2_000_000;
 /// What takes longer is not quick. Microseconds.
 pub const QUICK: i64 = 100_000;
 
@@ -28,6 +30,9 @@ pub const QUICK: i64 = 100_000;
 pub struct Shared {
     /// The launcher.
     pub launcher: Process,
+    /// When there was last no background worker free for one of ours, and since when again and again. Microseconds since 1970.
+    no_worker_at: AtomicI64,
+    no_worker_since: AtomicI64,
     /// The databases.
     pub databases: [Database; DATABASE_SLOTS],
     /// The executors; the first `jittask.max_executors` are used.
@@ -124,6 +129,20 @@ impl Shared {
             slot.oid.store(oid, Release);
             Some(slot)
         })
+    }
+
+    /// The server had no background worker left for one of ours. Who needs one tries again several times a second.
+    pub fn note_no_worker(&self, now: i64) {
+        let before = self.no_worker_at.swap(now, AcqRel);
+        if (now - before).abs() > NO_WORKER_FOR {
+            self.no_worker_since.store(now, Release);
+        }
+    }
+
+    /// Since when the server has had no background worker left for one of ours; None: there was no need of one, or it was there.
+    pub fn without_worker_since(&self, now: i64) -> Option<i64> {
+        let is_so = (now - self.no_worker_at.load(Acquire)).abs() <= NO_WORKER_FOR;
+        is_so.then(|| self.no_worker_since.load(Acquire))
     }
 
     /// Leaves word of a run whose process died.

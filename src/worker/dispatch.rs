@@ -341,6 +341,6 @@ fn start(shared: &Shared, database: u32, owner: Oid, is_lent: bool, look: bool, 
         return Next::Nothing;
     }
     slot.process.leave();
-    complain(now);
+    complain(shared, now);
     Next::NoSlot
 }

@@ -97,7 +97,7 @@ fn look(shared: &Shared) -> i64 {
     let wanted = found.iter().filter(|database| settings::serves(&database.name));
     wanted
         .filter_map(|database| shared.database_by_turns(database.oid.to_u32()))
-        .map(|slot| serve(slot, now))
+        .map(|slot| serve(shared, slot, now))
         .fold(now + LOOK_EVERY, i64::min)
 }
 
@@ -117,7 +117,7 @@ fn forget_dropped(shared: &Shared, found: &[databases::Found]) {
 }
 
 /// Starts the database's scheduler if it is time; when to look at it again.
-fn serve(slot: &Database, now: i64) -> i64 {
+fn serve(shared: &Shared, slot: &Database, now: i64) -> i64 {
     let keep_out = slot.keep_out_until.load(Acquire);
     if now < keep_out {
         return keep_out;
@@ -126,24 +126,24 @@ fn serve(slot: &Database, now: i64) -> i64 {
         DatabaseState::Absent => now + LOOK_EVERY,
         DatabaseState::Asleep => {
             let wake_at = slot.wake_at.load(Acquire);
-            if now >= wake_at || slot.changed.load(Acquire) { start(slot, now) } else { wake_at }
+            if now >= wake_at || slot.changed.load(Acquire) { start(shared, slot, now) } else { wake_at }
         }
         DatabaseState::Served if slot.scheduler.is_alive() => now + LOOK_EVERY,
         DatabaseState::Served => {
             let patience = slot.scheduler.since.load(Acquire) + START_PATIENCE;
-            if now < patience { patience } else { start(slot, now) }
+            if now < patience { patience } else { start(shared, slot, now) }
         }
         DatabaseState::Unknown => {
             // A scheduler that failed is tried again, later each time.
             let failures = slot.failures.load(Acquire);
             let pause = if failures == 0 { 0 } else { (FIRST_BACKOFF << failures.min(10)).min(LONGEST_BACKOFF) };
             let due = slot.scheduler.since.load(Acquire) + pause;
-            if failures > 0 && now < due { due } else { start(slot, now) }
+            if failures > 0 && now < due { due } else { start(shared, slot, now) }
         }
     }
 }
 
-fn start(slot: &Database, now: i64) -> i64 {
+fn start(shared: &Shared, slot: &Database, now: i64) -> i64 {
     slot.scheduler.since.store(now, Release);
     slot.set_state(DatabaseState::Served);
     let database = slot.oid.load(Acquire);
@@ -151,12 +151,13 @@ fn start(slot: &Database, now: i64) -> i64 {
         return now + START_PATIENCE;
     }
     slot.set_state(DatabaseState::Unknown);
-    complain(now);
+    complain(shared, now);
     now + NO_WORKER_PAUSE
 }
 
-/// At most one line a minute.
-pub fn complain(now: i64) {
+/// There was no worker slot: for status(), and at most one line a minute in the log.
+pub fn complain(shared: &Shared, now: i64) {
+    shared.note_no_worker(now);
     if (now - COMPLAINED_AT.get()).abs() > 60_000_000 {
         COMPLAINED_AT.set(now);
         log!("jittask waits for a free background worker; max_worker_processes is used up");

@@ -118,11 +118,16 @@ fn without_worker_slots(workers: usize) {
     sleep(Duration::from_secs(5));
     assert_eq!(one::<i64>(&mut session, "select count(*) from outbox"), 0, "there was a slot after all");
     assert_eq!(complaints(&cluster), 1, "{}", cluster.log());
+    assert_eq!(one::<i64>(&mut session, IS_SAID), 1);
     free(&mut session, &takers);
     cluster.wait_within(1.0, "select exists (select from outbox)");
     cluster.wait_for(SOON, "select count(*) = 10 from outbox");
     cluster.assert_each_once();
+    cluster.wait_for(SOON, &format!("select ({IS_SAID}) = 0"));
 }
+
+const IS_SAID: &str =
+    "select count(*) from jittask.status(), unnest(problems) p where p like 'no background worker is free for jittask since 20%'";
 
 fn free(session: &mut Client, takers: &[i32]) {
     for taker in takers {
