@@ -36,11 +36,13 @@ create table jittask.task (
     home           text collate "C" not null,     -- the database it runs in; in a copy it does not (src/catalog/home.rs)
     created_at     timestamptz not null,
     dropped_at     timestamptz,
-    keeps_records  boolean not null default true  -- dropped without: of a run that was going on then nothing shows
+    keeps_records  boolean not null default true, -- dropped without: of a run that was going on then nothing shows
+    leaves_triggers boolean not null default false -- whoever dropped it may not have triggers on its table any more
 );
 create unique index task_name on jittask.task (name) where dropped_at is null;
 create index task_home on jittask.task (home) where dropped_at is null;
 create index task_owner on jittask.task (owner);
+create index task_leaves_triggers on jittask.task (id) where leaves_triggers;
 create index task_at_work on jittask.task (owner) where kind = 'date_field' and enabled and dropped_at is null;
 
 -- How far the occurrences of a scheduled task are in the agenda. Not in task: no run updates its task's row.

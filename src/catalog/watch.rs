@@ -3,7 +3,7 @@
 use super::definition::Definition;
 use super::filter::Filter;
 use super::target::Target;
-use super::task::Task;
+use super::task::{self, Task};
 use crate::pg::boundary::Failure;
 use crate::pg::{object, sql, user};
 use pgrx::pg_sys::Oid;
@@ -90,8 +90,51 @@ impl Watched<'_> {
     }
 }
 
-/// They go whatever the task's owner may do with the table by now.
+/// They go at once if the current role may have triggers on the table. For them to go, the server locks the table from
+/// everybody until the transaction ends: where the role may not do that to others any more, they stay, doing nothing, for
+/// [`drop_left`].
 pub fn drop_triggers(task: &Task) {
     let Some(relation) = task.relation else { return };
-    triggers(relation, task.token).into_iter().for_each(object::drop_trigger);
+    let found = triggers(relation, task.token);
+    if found.is_empty() {
+        return;
+    }
+    let allows = "select has_table_privilege($1, 'TRIGGER')";
+    let may = user::with_pinned_path(|| sql::run(allows, &[sql::arg(relation)])).get(0, 1);
+    if may == Some(true) {
+        found.into_iter().for_each(object::drop_trigger);
+    } else {
+        set_leaves(task.id, true);
+    }
+}
+
+fn set_leaves(id: i32, leaves: bool) {
+    user::as_extension_owner(|| {
+        sql::run("update jittask.task set leaves_triggers = $2 where id = $1", &[sql::arg(id), sql::arg(leaves)])
+    });
+}
+
+/// The next task after this one that has left triggers.
+pub fn next_left(after: i32) -> Option<i32> {
+    let statement = "select min(id) from jittask.task where leaves_triggers and id > $1";
+    user::as_extension_owner(|| sql::run(statement, &[sql::arg(after)])).get(0, 1)
+}
+
+/// Drops the triggers that a task has left. In a transaction of its own, which waits for a moment for whoever uses the table,
+/// and then raises 55P03.
+pub fn drop_left(id: i32) {
+    if !task::try_lock(id) {
+        return;
+    }
+    // Altered once more meanwhile, perhaps: then they are its own.
+    let is_wanted = |task: &Task| !task.is_dropped && task.definition.capture.as_deref() != Some("scan");
+    let Some(task) = task::by_id(id) else { return };
+    if !is_wanted(&task) {
+        let settings = user::Settings::begin();
+        settings.set(c"lock_timeout", c"10ms");
+        let left = task.relation.map(|relation| triggers(relation, task.token));
+        left.into_iter().flatten().for_each(object::drop_trigger);
+        settings.end();
+    }
+    set_leaves(task.id, false);
 }

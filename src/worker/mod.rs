@@ -10,6 +10,7 @@ mod need;
 mod overrun;
 mod retention;
 mod scheduler;
+mod strays;
 mod survey;
 mod top_up;
 mod watch;

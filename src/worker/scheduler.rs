@@ -7,6 +7,7 @@ use super::compaction::Compaction;
 use super::dispatch::{self, EARLY, Starts};
 use super::events;
 use super::retention::Retention;
+use super::strays::Strays;
 use super::survey;
 use super::top_up;
 use super::watch;
@@ -59,11 +60,13 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
     slot.set_state(DatabaseState::Served);
     let (mut starts, mut jumps) = (Starts::default(), clock::Jumps::new());
     let (mut retention, mut compaction, mut outlook) = (Retention::new(), Compaction::new(), Outlook::default());
+    let mut strays = Strays::default();
     loop {
         worker::reload_if_asked();
         watch::clock(shared, slot);
         if jumps.look().is_some() {
             (starts, retention, compaction) = (Starts::default(), Retention::new(), Compaction::new());
+            strays = Strays::default();
             outlook = Outlook::default();
         }
         slot.scheduler.beat();
@@ -106,8 +109,11 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
         }
         let next = look_again_at.map_or(next, |at| at.0.min(next));
         // Not before old records are gone, or those of a task that runs once a month would stay.
-        let next =
-            if pass.is_asleep { next } else { next.min(retention.work(may_sleep)).min(compaction.work(may_sleep)) };
+        let next = if pass.is_asleep {
+            next
+        } else {
+            next.min(strays.work()).min(retention.work(may_sleep)).min(compaction.work(may_sleep))
+        };
         if may_sleep && (pass.is_asleep || retention.is_done()) {
             end(slot, DatabaseState::Asleep, (pass.next.min(retry) - EARLY).min(now + LONGEST_SLEEP));
         }
@@ -150,6 +156,7 @@ fn pass(shared: &Shared, slot: &Database, outlook: &mut Outlook) -> Result<Pass,
     // Counted once: committed, whatever becomes of the rest of the pass.
     watch::forget(shared, &counted);
     events::tell();
+    pass.next = events::next_try().map_or(pass.next, |at| at.0.min(pass.next));
     if pass.is_asleep || pass.is_absent {
         *outlook = Outlook::default();
     } else {

@@ -4,7 +4,7 @@ mod attack;
 
 use std::time::{Duration, Instant};
 
-use attack::{cluster, session};
+use attack::{SOON, cluster, number, session};
 use cluster::postgres::Client;
 
 /// The first session leaves its transaction open, the second one gets 55P03, and a hint.
@@ -84,4 +84,55 @@ fn activation_waits_for_nobody_for_long() {
     admin.batch_execute("update jittask.task set home = 'elsewhere'").unwrap();
     waits_a_second(&mut mallory, &mut admin, "select jittask.pause_task('ticks')", "select jittask.activate()");
     admin.batch_execute("select jittask.activate()").unwrap();
+}
+
+const TRIGGERS: &str = "select count(*) from pg_trigger where tgfoid = 'jittask.capture_row'::regproc and tgparentid = 0";
+
+/// Whoever may have no triggers on a table any more drops his tasks on it, and alters them, without locking it from others.
+#[test]
+fn a_table_that_was_closed_to_a_task_is_not_locked_by_dropping_it() {
+    let cluster = cluster(&[]);
+    let (mut bob, mut mallory) = (session(&cluster, "bob"), session(&cluster, "mallory"));
+    bob.batch_execute(
+        "create table bob.t (id int, due date, primary key (id, due)) partition by range (id);
+         create table bob.part partition of bob.t for values from (0) to (10); create index on bob.t (due);
+         grant usage on schema bob to mallory; grant select, trigger on bob.t to mallory; set lock_timeout = '1s'",
+    )
+    .unwrap();
+    let tasks = "create function mallory.run(bob.t) returns void language sql as '';
+        select jittask.create_date_task(name, 'bob.t', 'due', 'mallory.run', name => name)
+        from unnest(array['dropped', 'altered', 'restored']) name";
+    mallory.batch_execute(tasks).unwrap();
+    assert_eq!(number(&mut bob, TRIGGERS), 6);
+    bob.batch_execute("revoke trigger on bob.t from mallory").unwrap();
+    let use_it = "insert into bob.t values (1, now()); delete from bob.t; select from bob.t";
+    for change in [
+        "select jittask.drop_task('dropped')",
+        "select jittask.alter_task('altered', '{\"capture\": \"scan\"}')",
+        "select jittask.alter_task('restored', '{\"capture\": \"scan\"}')",
+    ] {
+        mallory.batch_execute(&format!("begin; {change}")).unwrap();
+        bob.batch_execute(use_it).unwrap_or_else(|error| panic!("beside {change}: {error:?}"));
+        if change.contains("restored") {
+            // Who is there keeps the triggers for now, and is not kept waiting for it; nor are those who come.
+            bob.batch_execute("begin; select from bob.part").unwrap();
+            mallory.batch_execute("commit").unwrap();
+            let mut other = session(&cluster, "bob");
+            other.batch_execute("set lock_timeout = '1s'").unwrap();
+            for _ in 0..20 {
+                other.batch_execute("select from bob.t").unwrap();
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            assert_eq!(number(&mut other, TRIGGERS), 2);
+            other.batch_execute("grant trigger on bob.t to mallory").unwrap();
+            bob.batch_execute("commit").unwrap();
+        } else {
+            mallory.batch_execute("commit").unwrap();
+        }
+    }
+    // Hers again, before or after they were dropped.
+    mallory.batch_execute("select jittask.alter_task('restored', '{\"capture\": \"trigger\"}')").unwrap();
+    cluster.wait_for(SOON, "select not exists (select from jittask.task where leaves_triggers)");
+    assert_eq!(number(&mut bob, TRIGGERS), 2);
+    bob.batch_execute("insert into bob.t values (1, now() - interval '1 hour')").unwrap();
 }
