@@ -3,7 +3,6 @@
 //! `holidays/README.md`.
 
 #![forbid(unsafe_code)]
-#![warn(missing_docs)]
 
 mod data;
 mod place;
