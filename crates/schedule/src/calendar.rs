@@ -12,6 +12,19 @@ const MAX_MOVE_DAYS: usize = 400;
 pub(crate) const MAX_DROPPED_DAYS: u32 = 400;
 
 /// Which days are working days.
+///
+/// ```
+/// use chrono::NaiveDate;
+/// use schedule::Calendar;
+///
+/// let day = |day| NaiveDate::from_ymd_opt(2027, 5, day).unwrap();
+/// let weekend = [false, false, false, false, false, true, true];
+/// let calendar = Calendar::new(weekend, [(day(6), false), (day(8), true)]);
+/// assert!(!calendar.is_working(day(6))); // a Thursday, Ascension Day
+/// assert!(calendar.is_working(day(8))); // a Saturday that is worked
+/// assert_eq!(calendar.next_working(day(9)), Some(day(10)));
+/// assert_eq!(calendar.previous_working(day(6)), Some(day(5)));
+/// ```
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Calendar {
     /// Monday first.
@@ -62,6 +75,20 @@ pub enum Shift {
 }
 
 /// A calendar and what it does to occurrences.
+///
+/// ```
+/// use chrono::NaiveDate;
+/// use schedule::{Calendar, Holidays, Shift};
+/// use std::rc::Rc;
+///
+/// let weekend = [false, false, false, false, false, true, true];
+/// let calendar = Rc::new(Calendar::new(weekend, []));
+/// let saturday = NaiveDate::from_ymd_opt(2027, 7, 31).unwrap();
+/// let moved = |shift| Holidays { shift, calendar: calendar.clone() }.moved(saturday);
+/// assert_eq!(moved(Shift::Following), NaiveDate::from_ymd_opt(2027, 8, 2));
+/// assert_eq!(moved(Shift::ModifiedFollowing), NaiveDate::from_ymd_opt(2027, 7, 30));
+/// assert_eq!(moved(Shift::Drop), None);
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Holidays {
     /// Where occurrences go.

@@ -3,6 +3,14 @@
 use crate::civil::{OutOfRange, Reach};
 
 /// A point on the time line: microseconds since 1970-01-01 00:00 UTC.
+///
+/// ```
+/// use schedule::Instant;
+///
+/// let hour = 3_600_000_000;
+/// assert_eq!(Instant(3 * hour).back(hour), Instant(2 * hour));
+/// assert_eq!(Instant::MIN.back(hour), Instant::MIN);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Instant(pub i64);
 

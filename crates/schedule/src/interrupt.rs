@@ -12,6 +12,12 @@ thread_local! {
 
 /// Sets what searches of this thread call every 1,024 steps, some tens of microseconds. It may unwind to end the search; nothing is left
 /// half done.
+///
+/// ```
+/// schedule::set_interrupt_check(|| {
+///     // Here a host looks whether the search is still wanted, and unwinds if not.
+/// });
+/// ```
 pub fn set_interrupt_check(check: fn()) {
     CHECK.set(Some(check));
 }

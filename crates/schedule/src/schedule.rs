@@ -9,6 +9,23 @@ use crate::rule::Rule;
 use crate::{Instant, Span, Zone};
 
 /// What a series counts from.
+///
+/// ```
+/// # use schedule::{Instant, Zone};
+/// # struct Utc;
+/// # impl Zone for Utc {
+/// #     fn offset_at(&self, _: Instant) -> i32 {
+/// #         0
+/// #     }
+/// # }
+/// use chrono::NaiveDate;
+/// use schedule::{Base, Span, shift};
+///
+/// let date = NaiveDate::from_ymd_opt(1970, 1, 2).unwrap();
+/// let at = |base| shift(base, Span::ZERO, None, &Utc);
+/// assert_eq!(at(Base::Date(date)), at(Base::Local(date.and_hms_opt(0, 0, 0).unwrap())));
+/// assert_eq!(at(Base::Instant(Instant(5))), Some(Instant(5)));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Base {
     /// A `date` column: the local midnight.
@@ -48,6 +65,24 @@ pub struct Occurrence {
 }
 
 /// When something that counts from a base is due.
+///
+/// ```
+/// # use schedule::{Instant, Zone};
+/// # struct Utc;
+/// # impl Zone for Utc {
+/// #     fn offset_at(&self, _: Instant) -> i32 {
+/// #         0
+/// #     }
+/// # }
+/// use chrono::NaiveDate;
+/// use schedule::{Base, Cycle, Schedule, Span, to_local};
+///
+/// let monthly = Schedule::new(Cycle::Monthly, Span::ZERO, None);
+/// let base = Base::Date(NaiveDate::from_ymd_opt(2027, 1, 31).unwrap());
+/// let due = monthly.occurrences(base, &Utc, None, Instant::MIN).take(3);
+/// let days: Vec<String> = due.map(|next| to_local(&Utc, next.due_at).unwrap().date().to_string()).collect();
+/// assert_eq!(days, ["2027-01-31", "2027-02-28", "2027-03-31"]);
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Schedule {
     /// How the series goes on.
@@ -81,6 +116,22 @@ impl Schedule {
     }
 
     /// The occurrences due at `from` or later, but before `until`.
+    ///
+    /// ```
+    /// # use schedule::{Instant, Zone};
+    /// # struct Utc;
+    /// # impl Zone for Utc {
+    /// #     fn offset_at(&self, _: Instant) -> i32 {
+    /// #         0
+    /// #     }
+    /// # }
+    /// use schedule::{Base, Cycle, Schedule, Span};
+    ///
+    /// let (hour, hourly) = (3_600_000_000, Schedule::new(Cycle::Hourly, Span::ZERO, None));
+    /// let due = hourly.due_between(Base::Instant(Instant(0)), &Utc, None, Instant(hour), Instant(3 * hour));
+    /// let due: Vec<Instant> = due.iter().map(|occurrence| occurrence.due_at).collect();
+    /// assert_eq!(due, [Instant(hour), Instant(2 * hour)]);
+    /// ```
     pub fn due_between(
         &self,
         base: Base,
@@ -96,6 +147,21 @@ impl Schedule {
     }
 
     /// The latest occurrence due before `before`, but not before `not_before`. Does not walk the series.
+    ///
+    /// ```
+    /// # use schedule::{Instant, Zone};
+    /// # struct Utc;
+    /// # impl Zone for Utc {
+    /// #     fn offset_at(&self, _: Instant) -> i32 {
+    /// #         0
+    /// #     }
+    /// # }
+    /// use schedule::{Base, Cycle, Schedule, Span};
+    ///
+    /// let (hour, hourly) = (3_600_000_000, Schedule::new(Cycle::Hourly, Span::ZERO, None));
+    /// let last = hourly.last_before(Base::Instant(Instant(0)), &Utc, None, Instant(3 * hour), Instant(0)).unwrap();
+    /// assert_eq!(last.due_at, Instant(2 * hour));
+    /// ```
     pub fn last_before(
         &self,
         base: Base,
@@ -115,6 +181,22 @@ impl Schedule {
     }
 
     /// Is this very occurrence, by name and by due time, one of the series?
+    ///
+    /// ```
+    /// # use schedule::{Instant, Zone};
+    /// # struct Utc;
+    /// # impl Zone for Utc {
+    /// #     fn offset_at(&self, _: Instant) -> i32 {
+    /// #         0
+    /// #     }
+    /// # }
+    /// use schedule::{Base, Cycle, Occurrence, Schedule, Span};
+    ///
+    /// let daily = Schedule::new(Cycle::Daily, Span::ZERO, None);
+    /// let at = |micros| Occurrence { nominal_at: Instant(micros), due_at: Instant(micros) };
+    /// assert!(daily.contains(Base::Instant(Instant(0)), &Utc, None, at(86_400_000_000)));
+    /// assert!(!daily.contains(Base::Instant(Instant(0)), &Utc, None, at(5)));
+    /// ```
     pub fn contains(&self, base: Base, zone: &dyn Zone, end: Option<Instant>, occurrence: Occurrence) -> bool {
         self.occurrences(base, zone, end, occurrence.due_at).next() == Some(occurrence)
     }

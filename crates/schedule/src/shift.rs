@@ -9,6 +9,23 @@ use crate::{Base, Instant, Span};
 /// Moves one value: months (clamped) and days on the local time, then `at` replaces its time of day, then it is
 /// resolved, then `offset.micros` pass. An instant with neither civil part nor `at` only has the micros pass. `None`
 /// outside [`Instant::MIN`] to [`Instant::MAX`].
+///
+/// ```
+/// # use schedule::{Instant, Zone};
+/// # struct Utc;
+/// # impl Zone for Utc {
+/// #     fn offset_at(&self, _: Instant) -> i32 {
+/// #         0
+/// #     }
+/// # }
+/// use chrono::{NaiveDate, NaiveTime};
+/// use schedule::{Base, Span, shift};
+///
+/// let expires_on = Base::Date(NaiveDate::from_ymd_opt(1970, 1, 8).unwrap());
+/// let week_before = Span { days: -7, ..Span::ZERO };
+/// let nine = NaiveTime::from_hms_opt(9, 0, 0);
+/// assert_eq!(shift(expires_on, week_before, nine, &Utc), Some(Instant(9 * 3_600_000_000)));
+/// ```
 pub fn shift(base: Base, offset: Span, at: Option<NaiveTime>, zone: &dyn Zone) -> Option<Instant> {
     let by = Move { offset, at };
     let micros = by.base(base, local_of(base, zone)?, zone).ok()?;

@@ -4,6 +4,14 @@ const DAY_MICROS: i128 = 86_400_000_000;
 const MONTH_DAYS: i128 = 30;
 
 /// An amount of time as PostgreSQL's `interval` stores it.
+///
+/// ```
+/// use schedule::Span;
+///
+/// let week_before = Span { days: 7, ..Span::ZERO }.negated().unwrap();
+/// assert_eq!(week_before, Span { months: 0, days: -7, micros: 0 });
+/// assert!(week_before.has_civil());
+/// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Span {
     /// Calendar months, years included; clamped to the month's end when added.
@@ -35,6 +43,13 @@ impl Span {
 
 /// The span in microseconds for windows such as `catch_up_window`, as PostgreSQL compares intervals: a month counts 30
 /// days, a day 24 hours. Saturates.
+///
+/// ```
+/// use schedule::{Span, span_micros};
+///
+/// let day = 86_400_000_000;
+/// assert_eq!(span_micros(Span { months: 1, days: 1, micros: 5 }), 31 * day + 5);
+/// ```
 pub fn span_micros(span: Span) -> i64 {
     let days = i128::from(span.months) * MONTH_DAYS + i128::from(span.days);
     let micros = days * DAY_MICROS + i128::from(span.micros);

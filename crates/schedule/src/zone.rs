@@ -10,18 +10,61 @@ use crate::civil::{civil_micros, from_civil_micros};
 const REACH_MICROS: i64 = 25 * 3_600_000_000;
 
 /// The rules of a time zone.
+///
+/// ```
+/// use schedule::{Instant, Zone};
+///
+/// /// An hour east of UTC, two in a summer that begins at this instant.
+/// struct Summer(Instant);
+///
+/// impl Zone for Summer {
+///     fn offset_at(&self, at: Instant) -> i32 {
+///         if at < self.0 { 3_600 } else { 7_200 }
+///     }
+/// }
+/// ```
 pub trait Zone {
     /// Seconds east of UTC in force at `at`. Must answer for every instant.
     fn offset_at(&self, at: Instant) -> i32;
 }
 
 /// What a clock in the zone shows at an instant; `None` if that leaves chrono's range.
+///
+/// ```
+/// use chrono::NaiveDate;
+/// use schedule::{Instant, Zone, to_local};
+///
+/// struct Fixed;
+/// impl Zone for Fixed {
+///     fn offset_at(&self, _: Instant) -> i32 {
+///         5 * 3_600 + 30 * 60
+///     }
+/// }
+/// let local = NaiveDate::from_ymd_opt(1970, 1, 1).unwrap().and_hms_opt(5, 30, 0);
+/// assert_eq!(to_local(&Fixed, Instant(0)), local);
+/// ```
 pub fn to_local(zone: &dyn Zone, at: Instant) -> Option<NaiveDateTime> {
     from_civil_micros(at.0.checked_add(offset_micros(zone, at.0))?).ok()
 }
 
 /// The instant at which a clock in the zone shows `local`. A time in a gap moves forward by the gap (02:30 → 03:30);
 /// of a time that exists twice, it is the first. `None` outside [`Instant::MIN`] to [`Instant::MAX`].
+///
+/// ```
+/// use chrono::NaiveDate;
+/// use schedule::{Instant, Zone, resolve, to_local};
+///
+/// /// The clocks go forward by an hour at 01:00 UTC, 02:00 local time.
+/// struct Summer;
+/// impl Zone for Summer {
+///     fn offset_at(&self, at: Instant) -> i32 {
+///         if at < Instant(3_600_000_000) { 3_600 } else { 7_200 }
+///     }
+/// }
+/// let at = |hour, minute| NaiveDate::from_ymd_opt(1970, 1, 1).unwrap().and_hms_opt(hour, minute, 0).unwrap();
+/// let in_the_gap = resolve(&Summer, at(2, 30)).unwrap();
+/// assert_eq!(to_local(&Summer, in_the_gap), Some(at(3, 30)));
+/// ```
 pub fn resolve(zone: &dyn Zone, local: NaiveDateTime) -> Option<Instant> {
     Instant::within(resolve_micros(zone, local)).ok()
 }

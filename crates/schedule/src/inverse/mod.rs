@@ -46,6 +46,25 @@ impl Schedule {
     /// and as tight as sensible: one range up to the latest value for whatever [`Schedule::is_indexed`] denies, for daily
     /// cycles, for any repeating one without `lowest`, and where there would be more than 1,000 ranges. `lowest` is the
     /// column's minimum, in the form of [`BaseRange`], if it is known.
+    ///
+    /// ```
+    /// # use schedule::{Instant, Zone};
+    /// # struct Utc;
+    /// # impl Zone for Utc {
+    /// #     fn offset_at(&self, _: Instant) -> i32 {
+    /// #         0
+    /// #     }
+    /// # }
+    /// use chrono::NaiveDate;
+    /// use schedule::{BaseRange, ColumnKind, Cycle, Schedule, Span, resolve};
+    ///
+    /// // A week before a date, at midnight: what is due on 1 May comes from 8 May alone.
+    /// let week_before = Schedule::new(Cycle::None, Span { days: -7, ..Span::ZERO }, None);
+    /// let midnight = |day| NaiveDate::from_ymd_opt(2027, 5, day).unwrap().and_hms_opt(0, 0, 0).unwrap();
+    /// let at = |day| resolve(&Utc, midnight(day)).unwrap();
+    /// let ranges = week_before.bases(ColumnKind::Date, &Utc, at(1), at(2), None);
+    /// assert_eq!(ranges, [BaseRange { low: Some(midnight(8)), high: midnight(8) }]);
+    /// ```
     pub fn bases(
         &self,
         kind: ColumnKind,
@@ -73,6 +92,22 @@ impl Schedule {
 
     /// The raw column value above which (strictly) no row can be due before `until`, in microseconds: of the instant
     /// for `Instant` columns, else of the local time as if it were UTC. `None`: no such limit.
+    ///
+    /// ```
+    /// # use schedule::{Instant, Zone};
+    /// # struct Utc;
+    /// # impl Zone for Utc {
+    /// #     fn offset_at(&self, _: Instant) -> i32 {
+    /// #         0
+    /// #     }
+    /// # }
+    /// use schedule::{ColumnKind, Cycle, Schedule, Span};
+    ///
+    /// // An hour after an instant: before 10 µs past that hour, nothing later than 9 µs is due.
+    /// let hour = 3_600_000_000;
+    /// let hour_after = Schedule::new(Cycle::None, Span { micros: hour, ..Span::ZERO }, None);
+    /// assert_eq!(hour_after.upper_limit(ColumnKind::Instant, &Utc, Instant(hour + 10)), Some(9));
+    /// ```
     pub fn upper_limit(&self, kind: ColumnKind, zone: &dyn Zone, until: Instant) -> Option<i64> {
         let inverse = Inverse::new(self, kind, zone);
         let windows = self.nominal_windows(zone, Instant(i64::MIN), until);
@@ -90,6 +125,13 @@ impl Schedule {
     /// months and years, and recurrences without any BY part; with any offset, time of day and holiday shift. False
     /// for elapsed cycles, cron and recurrences with BY parts: their one range ends with the latest value, and the
     /// forward rule has to look at all before it.
+    ///
+    /// ```
+    /// use schedule::{Cycle, Schedule, Span};
+    ///
+    /// assert!(Schedule::new(Cycle::Monthly, Span::ZERO, None).is_indexed());
+    /// assert!(!Schedule::new(Cycle::Hourly, Span::ZERO, None).is_indexed());
+    /// ```
     pub fn is_indexed(&self) -> bool {
         self.inverse_step().is_some_and(|step| !matches!(step, Step::Elapsed(_)))
     }

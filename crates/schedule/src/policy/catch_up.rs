@@ -24,6 +24,14 @@ pub enum Late {
 
 /// What becomes of the late occurrences of one row, or of one scheduled task. They ascend, are past due and inside
 /// `catch_up_window`; the order stays.
+///
+/// ```
+/// use schedule::{CatchUp, Instant, Late, Occurrence, late};
+///
+/// let missed = [1, 2].map(|at| Occurrence { nominal_at: Instant(at), due_at: Instant(at) });
+/// assert_eq!(late(CatchUp::Last, &missed), [Late::Skip(missed[0]), Late::Run(missed[1])]);
+/// assert_eq!(late(CatchUp::All, &missed), [Late::Run(missed[0]), Late::Run(missed[1])]);
+/// ```
 pub fn late(policy: CatchUp, occurrences: &[Occurrence]) -> Vec<Late> {
     let first_run = match policy {
         CatchUp::None => occurrences.len(),

@@ -12,6 +12,22 @@ use crate::{Base, Instant, Span};
 /// Without `time`, a date stands for the whole local day and ends with its last microsecond, and a timestamp for its
 /// instant. With `time`, the local date that results takes that time. `None`: the result leaves the range, so it says
 /// nothing about the end; a caller knows from the value on which side.
+///
+/// ```
+/// # use schedule::{Instant, Zone};
+/// # struct Utc;
+/// # impl Zone for Utc {
+/// #     fn offset_at(&self, _: Instant) -> i32 {
+/// #         0
+/// #     }
+/// # }
+/// use chrono::NaiveDate;
+/// use schedule::{Base, Span, row_end};
+///
+/// // The whole day counts.
+/// let last_day = Base::Date(NaiveDate::from_ymd_opt(1970, 1, 1).unwrap());
+/// assert_eq!(row_end(last_day, Span::ZERO, None, &Utc), Some(Instant(86_400_000_000 - 1)));
+/// ```
 pub fn row_end(end_value: Base, offset: Span, time: Option<NaiveTime>, zone: &dyn Zone) -> Option<Instant> {
     match (end_value, time) {
         (Base::Date(date), None) => {

@@ -20,6 +20,25 @@ use until::Limits;
 const HORIZON_MICROS: i64 = 36_525 * 86_400_000_000;
 
 /// A rule of `custom`, read.
+///
+/// ```
+/// # use schedule::{Instant, Zone};
+/// # struct Utc;
+/// # impl Zone for Utc {
+/// #     fn offset_at(&self, _: Instant) -> i32 {
+/// #         0
+/// #     }
+/// # }
+/// use chrono::NaiveDate;
+/// use schedule::{Base, Cycle, Rule, Schedule, Span, to_local};
+///
+/// let rule = Rule::parse("FREQ=MONTHLY;BYDAY=-1FR").unwrap(); // the last Friday of each month
+/// let schedule = Schedule { rule: Some(rule), ..Schedule::new(Cycle::Custom, Span::ZERO, None) };
+/// let base = Base::Date(NaiveDate::from_ymd_opt(2027, 1, 1).unwrap());
+/// let due = schedule.occurrences(base, &Utc, None, Instant::MIN).take(2);
+/// let days: Vec<String> = due.map(|next| to_local(&Utc, next.due_at).unwrap().date().to_string()).collect();
+/// assert_eq!(days, ["2027-01-29", "2027-02-26"]);
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Rule {
     pub(crate) kind: Kind,
@@ -66,6 +85,15 @@ impl std::error::Error for RuleError {}
 impl Rule {
     /// Reads a rule: `cron: …`, `every …`, or a recurrence of RFC 5545 with or without `RRULE:`. Refused is what is
     /// malformed, contradicts itself or is not supported, with the offending part in the message.
+    ///
+    /// ```
+    /// use schedule::Rule;
+    ///
+    /// for rule in ["every 15 minutes", "cron: 0 9 * * mon-fri", "RRULE:FREQ=WEEKLY;INTERVAL=2;BYDAY=TU"] {
+    ///     assert!(Rule::parse(rule).is_ok());
+    /// }
+    /// assert!(Rule::parse("FREQ=MONTHLY;BYDAY=9FR").unwrap_err().to_string().contains("9FR"));
+    /// ```
     pub fn parse(text: &str) -> Result<Rule, RuleError> {
         let text = text.trim();
         let kind = if let Some(rest) = without_prefix(text, "cron:") {
@@ -81,6 +109,23 @@ impl Rule {
     }
 
     /// Has it an occurrence within 100 years of this base? If not, the error says so.
+    ///
+    /// ```
+    /// # use schedule::{Instant, Zone};
+    /// # struct Utc;
+    /// # impl Zone for Utc {
+    /// #     fn offset_at(&self, _: Instant) -> i32 {
+    /// #         0
+    /// #     }
+    /// # }
+    /// use chrono::NaiveDate;
+    /// use schedule::{Base, Rule};
+    ///
+    /// let base = Base::Date(NaiveDate::from_ymd_opt(2027, 1, 1).unwrap());
+    /// let never = Rule::parse("FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30");
+    /// assert!(never.is_err() || never.unwrap().check(base, &Utc).is_err());
+    /// assert!(Rule::parse("FREQ=DAILY").unwrap().check(base, &Utc).is_ok());
+    /// ```
     pub fn check(&self, base: Base, zone: &dyn Zone) -> Result<(), RuleError> {
         let schedule = Schedule { rule: Some(self.clone()), ..Schedule::new(Cycle::Custom, crate::Span::ZERO, None) };
         let start = crate::shift(base, crate::Span::ZERO, None, zone);
