@@ -2,7 +2,6 @@
 
 use crate::catalog::follow;
 use crate::pg::{sql, wake, xact};
-use pgrx::prelude::*;
 
 /// Lets tasks follow renamed columns, and the scheduler look what else has changed once this is committed. Whatever goes
 /// wrong here is no reason for the user's command to fail.
@@ -22,6 +21,6 @@ pub fn command_end(tag: &str, is_drop: bool) {
             // His own wish, or his statement_timeout.
             failure.raise();
         }
-        warning!("jittask tasks do not follow a renamed column: {}", failure.message);
+        failure.log("apply a renamed column to its tasks");
     }
 }

@@ -57,7 +57,7 @@ pub fn note(token: i64, relation: Oid, is_dated: bool, keys: Option<Vec<String>>
         }
         if !TOLD.replace(true) {
             pgrx::log!(
-                "jittask cannot note candidates in jittask.capture and plans their task anew: {}",
+                "jittask could not note candidates in jittask.capture, whose task is planned anew: {}",
                 failure.message
             );
         }

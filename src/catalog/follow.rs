@@ -114,7 +114,7 @@ fn renamed(task: &Task, table: (&str, &str), names: &HashMap<String, String>) ->
         if text.len() <= LONGEST_TEXT.max(filter.len()) {
             definition.filter = Some(text);
         } else {
-            log!("jittask: the filter of task \"{}\" is too long to follow a renamed column", task.name);
+            log!("jittask could not apply a renamed column to the filter of task \"{}\": it is too long", task.name);
         }
     }
     definition

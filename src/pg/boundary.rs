@@ -143,6 +143,19 @@ impl Failure {
         self.sqlstate == "55P03"
     }
 
+    /// Says in the server's log that a process of ours could not do this, and why: a WARNING under the failure's SQLSTATE.
+    pub fn log(&self, what: &str) {
+        let message = format!("jittask could not {what}: {}", self.message);
+        let mut report = ErrorReport::new(PgSqlErrorCode::from(self.code()), message, "jittask");
+        if let Some(detail) = &self.detail {
+            report = report.set_detail(detail.clone());
+        }
+        if let Some(hint) = &self.hint {
+            report = report.set_hint(hint.clone());
+        }
+        report.report(PgLogLevel::WARNING);
+    }
+
     /// Goes on as a panic that the bridge turns into an ERROR, completed by [`complete`], and that [`taken`] can turn back
     /// without loss.
     pub fn raise(self) -> ! {

@@ -2,7 +2,6 @@
 
 use crate::catalog::compact;
 use crate::pg::{clock, xact};
-use pgrx::prelude::*;
 
 /// Between two looks. Microseconds.
 const PAUSE: i64 = 10_000_000;
@@ -48,7 +47,7 @@ fn rewrite() -> bool {
     xact::run(compact::agenda).unwrap_or_else(|failure| {
         // Somebody may use the agenda just now.
         if !failure.is_lock() {
-            warning!("jittask cannot give back the agenda's room: {}", failure.message);
+            failure.log("compact table jittask.agenda");
         }
         false
     })

@@ -4,7 +4,6 @@
 use crate::catalog::ledger::record::Record;
 use crate::pg::{clock, notify, user, xact};
 use crate::settings::{NOTIFY, Notify};
-use pgrx::prelude::*;
 use schedule::Instant;
 use std::cell::{Cell, RefCell};
 
@@ -78,7 +77,7 @@ pub fn tell_now() {
     let Err(failure) = told else { return };
     let lost = if failure.is_lock() { untold.len().saturating_sub(MOST) } else { untold.len() };
     if lost > 0 {
-        warning!("jittask cannot notify of {lost} ends of runs: {}", failure.message);
+        failure.log(&format!("notify of {lost} ends of runs"));
     }
     untold.drain(..lost);
     NOT_BEFORE.set(clock::monotonic() + PAUSE);

@@ -89,7 +89,7 @@ fn look(shared: &Shared) -> i64 {
     let found = match xact::run(databases::list) {
         Ok(found) => found,
         Err(failure) => {
-            warning!("jittask launcher cannot read the list of databases: {}", failure.message);
+            failure.log("read the list of databases");
             return now + 1_000_000;
         }
     };
@@ -160,6 +160,6 @@ pub fn complain(shared: &Shared, now: i64) {
     shared.note_no_worker(now);
     if (now - COMPLAINED_AT.get()).abs() > 60_000_000 {
         COMPLAINED_AT.set(now);
-        log!("jittask waits for a free background worker; max_worker_processes is used up");
+        log!("jittask could not start a worker: max_worker_processes is used up");
     }
 }

@@ -10,7 +10,7 @@ pub fn tell(task: &Watched, pace: Option<&Pace>, took: i64, is_for_others: bool)
     let problem = problem(took, is_for_others);
     task::set_plan_problem(task.id, Some(&problem));
     if pace.is_none_or(|pace| !pace.is_logged()) {
-        warning!("jittask cannot plan task \"{}\": {problem}", task.name);
+        warning!("jittask could not plan task \"{}\": {problem}", task.name);
     }
 }
 

@@ -3,7 +3,6 @@
 use crate::catalog::ledger::forget;
 use crate::pg::{clock, xact};
 use crate::settings;
-use pgrx::prelude::*;
 use schedule::Instant;
 use std::collections::BTreeSet;
 
@@ -82,7 +81,7 @@ impl Retention {
             }
         };
         self.place = gone.unwrap_or_else(|failure| {
-            warning!("jittask cannot remove old records: {}", failure.message);
+            failure.log("remove old records");
             None
         });
     }
@@ -95,7 +94,7 @@ impl Retention {
             Ok(false) => {}
             Ok(true) => self.ranges.clear(),
             Err(failure) => {
-                warning!("jittask cannot sum up the records' indexes: {}", failure.message);
+                failure.log("summarize the BRIN indexes of jittask.record");
                 self.ranges.clear();
             }
         }

@@ -74,7 +74,7 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
         slot.changed.store(false, Release);
         worker::report(Some("jittask: looking what is due"));
         let pass = pass(shared, slot, &mut outlook).unwrap_or_else(|failure| {
-            warning!("jittask scheduler: {}", failure.message);
+            failure.log("look what is due");
             // Whatever it has looked at is undone.
             slot.schema_changed.store(true, Release);
             outlook = Outlook::default();

@@ -3,7 +3,6 @@
 
 use crate::catalog::watch;
 use crate::pg::{clock, xact};
-use pgrx::prelude::*;
 
 /// After a table that was in use. Microseconds.
 const PAUSE: i64 = 10_000_000;
@@ -46,7 +45,7 @@ impl Strays {
 fn drop(task: i32) -> bool {
     let Err(failure) = xact::run(|| watch::drop_left(task)) else { return true };
     if !failure.is_lock() {
-        warning!("jittask cannot drop the triggers that a dropped task has left: {}", failure.message);
+        failure.log("drop the triggers that a dropped task has left");
     }
     false
 }

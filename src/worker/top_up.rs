@@ -9,7 +9,6 @@ use crate::catalog::task::{self, Task};
 use crate::catalog::{backlog, health, series};
 use crate::pg::boundary::Failure;
 use crate::pg::{clock, user, xact};
-use pgrx::prelude::*;
 use schedule::{Base, Instant};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -142,7 +141,7 @@ impl Round {
                 Ok(Rest::Past) => {}
                 Ok(Rest::Nothing) => return true,
                 Err(failure) => {
-                    warning!("jittask cannot plan task \"{}\": {}", task.name, failure.message);
+                    failure.log(&format!("plan task \"{}\"", task.name));
                     return true;
                 }
             }

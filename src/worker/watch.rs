@@ -59,7 +59,7 @@ pub fn deadlines(shared: &Shared, database: u32) -> i64 {
 /// it is late, and each task's catch_up says what becomes of it.
 pub fn clock(shared: &Shared, slot: &Database) {
     if let Some(by) = slot.clock_jump() {
-        log!("jittask: the clock was set by {} s", by / 1_000_000);
+        log!("jittask noticed that the clock was set by {} s", by / 1_000_000);
         shared.forget_times(slot.oid.load(Acquire));
         // Not later than now in any case, or all that falls due would be late until then.
         let (now, up_since) = (clock::now().0, slot.up_since.load(Acquire));
@@ -93,7 +93,7 @@ fn look_at_tasks() -> Vec<Oid> {
     while let Some(after) = LOOKED_TO.get() {
         // Under a savepoint: what one task brings about must not end everybody's pass.
         let found = xact::savepoint(|| health::check(after)).unwrap_or_else(|failure| {
-            warning!("jittask cannot see whether tasks have what they need: {}", failure.message);
+            failure.log("check whether tasks have what they need");
             health::after_portion(after)
         });
         FOUND_WANTS.set(FOUND_WANTS.get() || found.wants_looks);

@@ -16,7 +16,6 @@ use crate::pg::boundary::Failure;
 use crate::pg::shmem::{Interruption, QUICK};
 use crate::pg::{clock, current_run, session, user, worker, xact};
 use crate::worker::{attempt, events};
-use pgrx::prelude::*;
 use std::cell::RefCell;
 use std::sync::atomic::Ordering::*;
 
@@ -85,7 +84,7 @@ pub fn one(me: &Me, turns: &mut Turns, was_idle: bool) -> bool {
                 Some(entry) => after_failure(me, entry, failure),
                 None => {
                     // The scheduler sends another one if there is work, later each time it fails.
-                    warning!("jittask executor leaves, it cannot claim work: {}", failure.message);
+                    failure.log("claim what is due; the executor ends");
                     worker::exit(0);
                 }
             }
@@ -102,7 +101,7 @@ pub fn one(me: &Me, turns: &mut Turns, was_idle: bool) -> bool {
     if let Some(entry) = claimed.filter(|_| batch::was_broken())
         && let Err(failure) = xact::run(|| batch::look_again(me, &entry))
     {
-        warning!("jittask cannot look again at a broken task: {}", failure.message);
+        failure.log("check a broken task again");
     }
     if me.wake_at_end.take() {
         me.wake_scheduler();
@@ -212,7 +211,7 @@ pub fn tidy(turns: &mut Turns) {
     if std::mem::take(&mut turns.has_run)
         && let Err(failure) = xact::run(session::reset)
     {
-        warning!("jittask executor leaves, its session cannot be reset: {}", failure.message);
+        failure.log("reset the session of an executor, which ends");
         worker::exit(0);
     }
 }

@@ -19,7 +19,6 @@ use crate::pg::shmem::Limit;
 use crate::pg::{clock, counters, lock, user, worker, xact};
 use crate::worker::events;
 use crate::worker::need::{self, Need};
-use pgrx::prelude::*;
 use schedule::Instant;
 use std::sync::atomic::Ordering::*;
 
@@ -39,7 +38,7 @@ pub fn all(me: &Me, was_idle: bool) -> bool {
     }
     worker::report(Some("jittask: planning"));
     let tasks = xact::run(|| in_need(me)).unwrap_or_else(|failure| {
-        warning!("jittask cannot read its tasks: {}", failure.message);
+        failure.log("read the tasks of a role");
         Vec::new()
     });
     let mut found = false;
@@ -88,13 +87,13 @@ fn try_soon(me: &Me, task: &Watched, failure: &Failure) {
     if pause >= need::scan_interval()
         && let Err(failure) = xact::run(|| task::set_plan_problem(task.id, Some(&failure.message)))
     {
-        warning!("jittask cannot note a problem: {}", failure.message);
+        failure.log("note why a task was not planned");
     }
 }
 
 /// This task's trouble alone: the others are planned, this one is tried again at the next scan.
 fn give_up(me: &Me, task: &Watched, limit: Option<u64>, failure: &Failure) {
-    warning!("jittask cannot plan task \"{}\": {}", task.name, failure.message);
+    failure.log(&format!("plan task \"{}\"", task.name));
     // Forgotten meanwhile, perhaps by whoever mended it: it is planned again at once.
     if me.shared.limit(task.token).map(Limit::serial) != limit {
         return me.slot.look.store(true, Release);
@@ -108,7 +107,7 @@ fn give_up(me: &Me, task: &Watched, limit: Option<u64>, failure: &Failure) {
         task::set_plan_problem(task.id, Some(&failure.message));
     });
     if let Err(failure) = &noted {
-        warning!("jittask cannot note a problem: {}", failure.message);
+        failure.log("note why a task was not planned");
     }
     if let (Ok(()), Some(limit), Some(captured)) = (noted, me.shared.limit(task.token), captured) {
         limit.captures.taken(captured, None);

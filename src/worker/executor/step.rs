@@ -11,7 +11,6 @@ use crate::pg::{clock, planning, worker, xact};
 use crate::settings;
 use crate::worker::need;
 use crate::worker::overrun;
-use pgrx::prelude::*;
 use std::sync::atomic::Ordering::*;
 
 /// The longest timeout that anybody's attempt may have; microseconds.
@@ -65,7 +64,7 @@ impl Me {
             self.shared.let_rest(self.database, self.owner.to_u32(), took);
         }
         if let Err(failure) = xact::run(|| overrun::tell(task, limit.map(|limit| &limit.pace), given, false)) {
-            warning!("jittask cannot note a problem: {}", failure.message);
+            failure.log("note why a task was not planned");
         }
     }
 

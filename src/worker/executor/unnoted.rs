@@ -10,7 +10,6 @@ use crate::pg::shmem::Interruption;
 use crate::pg::{clock, xact};
 use crate::settings;
 use crate::worker::attempt;
-use pgrx::prelude::*;
 use schedule::Instant;
 use std::cell::RefCell;
 use std::sync::atomic::Ordering::Release;
@@ -44,7 +43,7 @@ impl Unnoted {
     /// It could not be noted that an entry failed, or that its rows are to run alone, because of `why`.
     pub fn remember(&self, me: &Me, mut attempt: Attempt, why: &Failure) {
         let (id, pause) = (attempt.entry.id, attempt.pause);
-        warning!("jittask cannot note a failed attempt of record {id}, and leaves its task alone: {}", why.message);
+        why.log(&format!("note a failed attempt of record {id}, whose task waits until it can"));
         attempt.next_at = Instant(clock::now().0 + pause);
         // Idle for longer it would end, and nobody would know.
         let most = LONGEST.min(i64::from(settings::EXECUTOR_IDLE.get()) * 500).max(FIRST);

@@ -250,7 +250,7 @@ fn an_attempt_that_cannot_be_noted_is_the_last() {
         "select jittask.create_scheduled_task('a', now(), 'bob.tick', max_attempts => 2, retry_backoff => '200 ms')",
     )
     .unwrap();
-    cluster.wait_for_log("cannot note a failed attempt");
+    cluster.wait_for_log("could not note a failed attempt");
     is_quiet(&mut bob, 1);
     admin.batch_execute("drop trigger no on jittask.agenda").unwrap();
     wait_for(&cluster, "a", "completed", 1);

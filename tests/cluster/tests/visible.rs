@@ -136,7 +136,7 @@ fn a_full_queue_of_events_changes_no_record() {
     assert!((0..1000).any(|_| writer.batch_execute(fill).is_err()), "the queue takes all");
     cluster.app_sql("insert into contract select id, now() from generate_series(1, 10) id");
     cluster.ended(10);
-    assert!(cluster.log().contains("jittask cannot notify"), "{}", cluster.log());
+    assert!(cluster.log().contains("jittask could not notify"), "{}", cluster.log());
     let mut session = cluster.app();
     let ends =
         "select string_agg(distinct status::text, ' ' order by status::text) from jittask.records where attempt = 1";
