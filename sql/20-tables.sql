@@ -33,7 +33,7 @@ create table jittask.task (
                                                   -- on, and nobody has looked through all of it yet
     looks_until    timestamptz,                   -- existing_rows ask for what was due before this
     calendar_at    timestamptz,                   -- the calendar's changed_at by which it is planned; another: anew
-    home           text collate "C" not null,     -- the database it runs in; in a copy it does not (src/catalog/home.rs)
+    home           text collate "C" not null,     -- the database it runs in; in a copy it does not (src/catalog/task/home.rs)
     created_at     timestamptz not null,
     dropped_at     timestamptz,
     keeps_records  boolean not null default true, -- dropped without: of a run that was going on then nothing shows
@@ -68,7 +68,7 @@ create table jittask.agenda (
     alone         boolean not null default false, -- a row put aside: runs by itself, under a savepoint
     forced        boolean not null default false, -- run_task: whatever schedule and filter say
     keys          text[] not null,                -- JSON of the key values; {""} for a scheduled task
-    places        bytea,                          -- where the rows lay when they were found (src/catalog/places.rs)
+    places        bytea,                          -- where the rows lay when they were found (src/catalog/ledger/row_hints.rs)
     started_at    timestamptz,                    -- of the last attempt
     error_code    text,
     error         text,

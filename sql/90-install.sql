@@ -4,7 +4,7 @@ revoke all on all functions in schema jittask from public;
 grant execute on all functions in schema jittask to public;
 revoke execute on function jittask.announce_install() from public;
 grant usage on schema jittask_inner to public; -- each function in it is its owner's alone
-grant usage on schema jittask_filter to public; -- likewise; and nobody may create here, see src/catalog/filter.rs
+grant usage on schema jittask_filter to public; -- likewise; and nobody may create here, see src/catalog/table/filter.rs
 grant select on jittask.records, jittask.tasks, jittask.workers, jittask.progress, jittask.task_stats, jittask.accounts to public;
 
 select pg_catalog.pg_extension_config_dump('jittask.task', '');

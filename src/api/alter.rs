@@ -3,14 +3,16 @@
 
 use super::create::{self, Table};
 use super::{checks, control, name, require_preloaded, with_lock_limit};
+use crate::catalog::calendar;
 use crate::catalog::definition::{Definition, TaskKind};
-use crate::catalog::filter::{self, Filter};
-use crate::catalog::function::Function;
-use crate::catalog::ledger::{Writer, agenda};
-use crate::catalog::store::{self, NewTask};
-use crate::catalog::task::{self, Task};
-use crate::catalog::watch::{self, Watched};
-use crate::catalog::{calendar, internal, replan};
+use crate::catalog::ledger::{Writer, entries};
+use crate::catalog::table::body;
+use crate::catalog::table::filter::{self, Filter};
+use crate::catalog::table::function::Function;
+use crate::catalog::task::store::{self, NewTask};
+use crate::catalog::task::triggers::{self, Watched};
+use crate::catalog::task::{self, Task, names};
+use crate::catalog::upkeep::replan;
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::json::Json;
 use crate::pg::{clock, sql, wake};
@@ -125,8 +127,8 @@ pub(super) fn replace(task: Task, definition: Definition) -> Result<()> {
         && watched(&task.definition) != watched(&definition)
     {
         let watched = Watched { definition: &definition, key: &table.key_names(), filter: new.filter.as_ref() };
-        watch::drop_triggers(&task);
-        watch::create_triggers(&table.target, &watched, task.token);
+        triggers::drop_triggers(&task);
+        triggers::create_triggers(&table.target, &watched, task.token);
     }
     store::update(task.id, &new)?;
     if (old.skip_holidays, &old.calendar) != (definition.skip_holidays, &definition.calendar) {
@@ -134,7 +136,7 @@ pub(super) fn replace(task: Task, definition: Definition) -> Result<()> {
     }
     // Also what waited for a function or a table that the task does not need any more.
     if !is_paused || !was_paused {
-        agenda::hold_retries(task.id, is_paused);
+        entries::hold_retries(task.id, is_paused);
     }
     if is_replanned {
         replan::task(&task, &definition, Writer::Session)?;
@@ -152,8 +154,8 @@ fn settle_name(task: &Task, definition: &Definition) -> Result<()> {
         return Ok(());
     }
     name::check(new)?;
-    task::take_name(new)?;
-    internal::rename(&task.name, new, task.owner);
+    names::take(new)?;
+    body::rename(&task.name, new, task.owner);
     Ok(())
 }
 
@@ -169,15 +171,13 @@ fn settle_function(task: &Task, definition: &mut Definition, table: Option<&Tabl
     if same {
         let mut function = task.function.clone();
         if definition.body.is_some() && definition.name.as_deref() != Some(&task.name) {
-            function.signature = internal::signature_of(
-                definition.name.as_deref().unwrap_or_default(),
-                table.map(|table| &table.target),
-            );
+            function.signature =
+                body::signature_of(definition.name.as_deref().unwrap_or_default(), table.map(|table| &table.target));
         }
         return Ok(function);
     }
     let name = definition.name.clone().unwrap_or_default();
-    internal::drop(&name, task.owner);
+    body::drop(&name, task.owner);
     create::settle_function(definition, table)
 }
 

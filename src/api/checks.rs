@@ -1,8 +1,7 @@
 //! What a definition must satisfy by itself, before any object is looked up.
 
-use crate::catalog::calendar;
 use crate::catalog::definition::{Definition, TaskKind, bad_rule, unknown_zone};
-use crate::catalog::task;
+use crate::catalog::{calendar, task};
 use crate::error::{Error, Kind, Result, invalid};
 use crate::pg::{clock, sql, user, zone};
 use crate::settings;

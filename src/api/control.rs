@@ -1,13 +1,14 @@
 //! Working with tasks: pause, resume, drop, run now. In the caller's transaction.
 
 use super::{require_preloaded, with_lock_limit};
+use crate::catalog::agenda::{arrears, candidates, series};
 use crate::catalog::definition::{Definition, TaskKind};
-use crate::catalog::key::{self, NO_ROW};
-use crate::catalog::ledger::agenda::{self, Entry};
+use crate::catalog::ledger::entries::{self, Entry};
 use crate::catalog::ledger::record::{self, Outcome, Record};
 use crate::catalog::ledger::{Ledger, New, Writer, forget};
-use crate::catalog::task::{self, Task};
-use crate::catalog::{arrears, capture, filter, internal, pause, series, watch};
+use crate::catalog::table::key::{self, NO_ROW};
+use crate::catalog::table::{body, filter};
+use crate::catalog::task::{self, Task, pause, triggers};
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::json::Json;
 use crate::pg::{clock, sql, value, wake};
@@ -23,7 +24,7 @@ fn pause_task(name: Option<String>, note: Option<String>) {
 fn pause(name: Option<String>, note: Option<String>) -> Result<()> {
     let task = task::find_for_caller(name.as_deref())?;
     pause::begin(task.id, note.as_deref());
-    agenda::hold_retries(task.id, true);
+    entries::hold_retries(task.id, true);
     wake::at_commit();
     Ok(())
 }
@@ -55,11 +56,11 @@ fn resume(name: Option<String>, make_up: Option<pgrx::datum::Interval>) -> Resul
 
 /// Lets a task that was paused go on with what is due from `since` on.
 pub(super) fn go_on(task: &Task, since: Instant) -> Result<()> {
-    agenda::hold_retries(task.id, false);
+    entries::hold_retries(task.id, false);
     if task.kind == TaskKind::Scheduled {
         plan_series(task, since)?;
     }
-    capture::plan_anew_at_commit(task.token);
+    candidates::plan_anew_at_commit(task.token);
     wake::at_commit();
     Ok(())
 }
@@ -96,7 +97,7 @@ fn plan_series(task: &Task, from: Instant) -> Result<()> {
     let from = planned.map_or(from, |last| from.max(Instant(last.due_at.0 + 1)));
     let base = Base::Instant(timing.start_at.unwrap_or(from));
     // A series that has ended keeps no last occurrence: the agenda and the records tell.
-    let pending = agenda::pending(task.id, from, Instant::MAX);
+    let pending = entries::pending(task.id, from, Instant::MAX);
     let is_new = |next: &Occurrence| {
         !pending.contains(&key::occurrence(key::mark(NO_ROW), next.nominal_at))
             && record::known(task.id, &[(NO_ROW, next.nominal_at)]).is_empty()
@@ -118,7 +119,7 @@ fn drop_task(name: Option<String>, keep_records: Option<bool>) {
 
 fn drop(name: Option<String>, keep_records: bool) -> Result<()> {
     let task = task::find_for_caller(name.as_deref())?;
-    watch::drop_triggers(&task);
+    triggers::drop_triggers(&task);
     task::mark_dropped(task.id, keep_records);
     if !keep_records {
         forget::records_of(task.id);
@@ -129,16 +130,16 @@ fn drop(name: Option<String>, keep_records: bool) -> Result<()> {
     };
     let mut ledger = Ledger::open(task.id, Writer::Session);
     // Entries that an executor holds end there; it sees that the task is gone.
-    agenda::take_unclaimed(task.id, |entries| {
+    entries::take_unclaimed(task.id, |entries| {
         let ended: Vec<Record> = entries.iter().flat_map(cancelled).collect();
         if keep_records { ledger.end(&ended) } else { ledger.end_unrecorded(&ended) }
     });
     ledger.close();
-    internal::drop(&task.name, task.owner);
+    body::drop(&task.name, task.owner);
     if let Some(filter) = &task.filter {
         filter::drop(&filter.call, task.owner);
     }
-    capture::plan_anew_at_commit(task.token);
+    candidates::plan_anew_at_commit(task.token);
     wake::at_commit();
     Ok(())
 }
@@ -151,7 +152,7 @@ fn run_task(name: Option<String>, row_key: Option<Json>) -> i64 {
 fn run(name: Option<String>, row_key: Option<Json>) -> Result<i64> {
     require_preloaded()?;
     let task = task::find_for_caller(name.as_deref())?;
-    if !crate::catalog::home::is_here() {
+    if !crate::catalog::task::home::is_here() {
         return Err(Error::new(Kind::State, "this database is a copy: its tasks do not run")
             .hint("jittask.activate() lets them run here."));
     }

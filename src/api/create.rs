@@ -2,17 +2,20 @@
 //! and, for a scheduled task, its first occurrence. Whatever fails takes all of it back.
 
 use super::{checks, name, require_preloaded, with_lock_limit};
+use crate::catalog::agenda::series;
+use crate::catalog::calendar;
+use crate::catalog::definition::literal::instant_text;
 use crate::catalog::definition::{Definition, TaskKind, column_kind};
-use crate::catalog::filter::{self, Filter};
-use crate::catalog::function::{self, Function};
-use crate::catalog::key::KeyColumn;
 use crate::catalog::ledger::{Ledger, New, Writer};
-use crate::catalog::store::{self, NewTask};
-use crate::catalog::target::Target;
-use crate::catalog::task;
-use crate::catalog::texts::instant_text;
-use crate::catalog::watch::{self, Watched};
-use crate::catalog::{calendar, internal, replan, series, trust};
+use crate::catalog::table::filter::{self, Filter};
+use crate::catalog::table::function::{self, Function};
+use crate::catalog::table::key::KeyColumn;
+use crate::catalog::table::target::Target;
+use crate::catalog::table::{body, trust};
+use crate::catalog::task::store::{self, NewTask};
+use crate::catalog::task::triggers::{self, Watched};
+use crate::catalog::task::{self, names};
+use crate::catalog::upkeep::replan;
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::json::Json;
 use crate::pg::{clock, sql, tuple, user, wake, worker};
@@ -81,7 +84,7 @@ pub(super) fn define(kind: TaskKind, relation: Option<Oid>, definition: Definiti
     match (&table, first) {
         (Some(table), _) => {
             let watched = Watched { definition: &definition, key: &table.key_names(), filter: new.filter.as_ref() };
-            watch::create_triggers(&table.target, &watched, token);
+            triggers::create_triggers(&table.target, &watched, token);
         }
         (None, Some(first)) => {
             let mut ledger = Ledger::open(id, Writer::Session);
@@ -127,9 +130,9 @@ fn settle_name(definition: &mut Definition) -> Result<()> {
     match &definition.name {
         Some(given) => {
             name::check(given)?;
-            task::take_name(given)?;
+            names::take(given)?;
         }
-        None => definition.name = Some(name::generate(&title, task::name_is_busy)),
+        None => definition.name = Some(name::generate(&title, names::is_busy)),
     }
     Ok(())
 }
@@ -144,7 +147,7 @@ pub(super) fn settle_function(definition: &mut Definition, table: Option<&Table>
     }
     let language = definition.language.get_or_insert_with(|| "plpgsql".to_string()).clone();
     let name = definition.name.clone().unwrap_or_default();
-    internal::create(&name, definition.body.as_deref().unwrap_or_default(), &language, target)
+    body::create(&name, definition.body.as_deref().unwrap_or_default(), &language, target)
 }
 
 /// The first occurrence from now on; 22023 where none is left.

@@ -2,8 +2,8 @@
 
 use super::checks;
 use crate::catalog::definition::{Definition, TaskKind};
-use crate::catalog::key;
-use crate::catalog::resolved::Resolved;
+use crate::catalog::table::key;
+use crate::catalog::task::query::Resolved;
 use crate::catalog::task::{self, Task};
 use crate::error::{Error, Kind, OrRaise, Result, invalid};
 use crate::pg::json::Json;

@@ -1,6 +1,6 @@
 //! What the views read from shared memory and from the executor itself.
 
-use crate::catalog::key;
+use crate::catalog::table::key;
 use crate::error::{Error, Kind};
 use crate::pg::{clock, current_run as run, shmem, user, worker};
 use pgrx::datum::TimestampWithTimeZone;

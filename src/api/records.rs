@@ -2,7 +2,7 @@
 
 use super::with_lock_limit;
 use crate::catalog::ledger::record::{self, Outcome, Record};
-use crate::catalog::ledger::{Ledger, Writer, agenda, owed};
+use crate::catalog::ledger::{Ledger, Writer, entries, owed};
 use crate::catalog::task;
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::shmem::{self, Interruption};
@@ -20,7 +20,7 @@ fn cancel(id: Option<i64>) -> Result<bool> {
     let Some(id) = positive(id)? else { return Ok(false) };
     let begun = clock::now().0;
     loop {
-        let Some((entry, position)) = agenda::find(id) else {
+        let Some((entry, position)) = entries::find(id) else {
             return match record::ended(id) {
                 Some(ended) => check_owner(ended.task).map(|_| false),
                 None => Ok(false),
@@ -30,8 +30,8 @@ fn cancel(id: Option<i64>) -> Result<bool> {
         if interrupt(entry.id, position) {
             return Ok(true);
         }
-        if let Some(held) = agenda::hold(entry.id).filter(|held| position < held.keys.len()) {
-            agenda::take_out(&held, position);
+        if let Some(held) = entries::hold(entry.id).filter(|held| position < held.keys.len()) {
+            entries::take_out(&held, position);
             let ended = Record::of(&held, position, Outcome::Cancelled("cancelled"));
             let mut ledger = Ledger::open(held.task, Writer::Session);
             ledger.end(&[ended]);
@@ -66,7 +66,7 @@ fn retry_record(id: Option<i64>) -> bool {
 fn retry(id: Option<i64>) -> Result<bool> {
     let Some(id) = positive(id)? else { return Ok(false) };
     let Some(ended) = record::ended(id) else {
-        let Some((entry, _)) = agenda::find(id) else { return Ok(false) };
+        let Some((entry, _)) = entries::find(id) else { return Ok(false) };
         let task = check_owner(entry.task)?;
         // It has failed, only its record could not be written yet.
         let runs_again = entry.owes && !task.is_dropped && owed::run_again(id);

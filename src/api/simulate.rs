@@ -2,13 +2,12 @@
 //! evaluate his filter. They read only, by the scheduler's own code.
 
 use super::preview::{RowKey, Upcoming, due_between, shown, timestamp};
-use crate::catalog::calendar;
 use crate::catalog::definition::TaskKind;
-use crate::catalog::filter::ROW_ALIAS;
-use crate::catalog::key;
-use crate::catalog::ledger::{agenda, record};
-use crate::catalog::resolved::Resolved;
-use crate::catalog::task;
+use crate::catalog::ledger::{entries, record};
+use crate::catalog::table::filter::ROW_ALIAS;
+use crate::catalog::table::key;
+use crate::catalog::task::query::Resolved;
+use crate::catalog::{calendar, task};
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::json::Json;
 use crate::pg::{clock, sql, user};
@@ -180,7 +179,7 @@ impl Explanation<'_> {
                 status => format!("{status} for {due} (record {id})"),
             };
         }
-        if agenda::pending(task.id, occurrence.nominal_at, occurrence.nominal_at)
+        if entries::pending(task.id, occurrence.nominal_at, occurrence.nominal_at)
             .contains(&key::occurrence(key::mark(&self.key), occurrence.nominal_at))
         {
             return format!("is in the agenda for {due}");

@@ -2,9 +2,8 @@
 
 use super::{alter, create, with_lock_limit};
 use crate::catalog::definition::{Definition, TaskKind};
-use crate::catalog::home;
-use crate::catalog::target::Target;
-use crate::catalog::task::{self, Task};
+use crate::catalog::table::target::Target;
+use crate::catalog::task::{self, Task, home, names};
 use crate::error::{Error, Kind, OrRaise, Result, invalid};
 use crate::pg::json::Json;
 use crate::pg::{sql, user};
@@ -73,7 +72,7 @@ fn import(document: Option<Value>, replace: bool) -> Result<String> {
     let zone = document.get("time_zone").and_then(Value::as_str).map(str::to_string);
     let definition = Definition::parse(Value::Object(document))?;
     let name = definition.name.clone();
-    in_zone(zone.as_deref(), || match name.filter(|name| replace && task::name_exists(name)) {
+    in_zone(zone.as_deref(), || match name.filter(|name| replace && names::exists(name)) {
         Some(name) => {
             let task = task::find_own(Some(&name))?;
             check_same(&task, kind, relation)?;

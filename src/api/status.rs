@@ -1,7 +1,9 @@
 //! `status()` and `activate()`.
 
 use super::{require_preloaded, with_lock_limit};
-use crate::catalog::{home, status};
+use crate::catalog::status;
+use crate::catalog::task::home;
+use crate::catalog::upkeep::activation;
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::shmem::{self, DatabaseState};
 use crate::pg::{clock, sql, user, wake, worker};
@@ -124,7 +126,7 @@ fn activate() {
 
 fn activate_here() -> Result<()> {
     require_preloaded()?;
-    if !(user::is_superuser() || home::is_database_owner()) {
+    if !(user::is_superuser() || activation::is_database_owner()) {
         return Err(Error::new(Kind::Denied, "must be owner of the database to activate its tasks"));
     }
     if home::is_here() {
@@ -132,13 +134,13 @@ fn activate_here() -> Result<()> {
     }
     // Whoever owns a copy may have put other functions where the tasks' bodies look for theirs.
     if !user::is_superuser()
-        && let Some(owner) = home::first_stranger(user::current())
+        && let Some(owner) = activation::first_stranger(user::current())
     {
         let message = format!("the database has tasks of role \"{owner}\", for whom you may not act");
         return Err(Error::new(Kind::Denied, message)
             .hint("Have a superuser activate them, or somebody who is a member of all roles that have tasks here."));
     }
-    home::move_here(clock::transaction_start());
+    activation::move_here(clock::transaction_start());
     wake::launcher_at_commit();
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The capture trigger: collects keys by task and writes them as arrays before the commit.
 
-use crate::catalog::capture;
+use crate::catalog::agenda::candidates;
 use crate::pg::row::{self, Row};
 use crate::pg::{tuple, wake};
 use std::cell::RefCell;
@@ -73,5 +73,5 @@ fn forget() {
 }
 
 fn write(place: Place, keys: Option<Vec<String>>) {
-    capture::note(place.token, place.relation.into(), place.is_dated, keys);
+    candidates::note(place.token, place.relation.into(), place.is_dated, keys);
 }

@@ -2,10 +2,9 @@
 //! its transaction was rolled back, or in the scheduler, when the executor died of it. The caller owns the transaction.
 
 use super::events;
-use crate::catalog::ledger::agenda::{self, Entry};
-use crate::catalog::ledger::owed;
+use crate::catalog::ledger::entries::{self, Entry};
 use crate::catalog::ledger::record::{self, Outcome, Record};
-use crate::catalog::ledger::{Ledger, Writer};
+use crate::catalog::ledger::{Ledger, Writer, owed};
 use crate::catalog::task;
 use crate::pg::boundary::Failure;
 use crate::pg::shmem::{Death, Interruption};
@@ -52,7 +51,7 @@ pub fn failed(entry: &Entry, failure: &Failure, started_at: Instant, writer: Wri
         next.map(|next| if ["40001", "40P01"].contains(&failure.sqlstate.as_str()) { now } else { next })
     });
     match next {
-        Some(run_at) => agenda::retry_later(entry.id, attempt, started_at, failure, run_at),
+        Some(run_at) => entries::retry_later(entry.id, attempt, started_at, failure, run_at),
         None => end(entry, Some(started_at), attempt, Outcome::Failed(failure.clone()), writer),
     }
 }
@@ -73,7 +72,7 @@ fn drop_if_recorded(entry: &Entry, writer: Writer) -> bool {
         let mut ledger = Ledger::open(entry.task, writer);
         ledger.forget_twice(1);
         ledger.close();
-        agenda::delete(entry.id);
+        entries::delete(entry.id);
     }
     is_recorded
 }
@@ -93,7 +92,7 @@ fn end(entry: &Entry, started_at: Option<Instant>, attempt: i32, outcome: Outcom
         Ok(()) => {
             events::remember(&records);
             // Not under the savepoint: an index scan could not tell that it is dead.
-            agenda::delete(entry.id);
+            entries::delete(entry.id);
         }
         Err(refusal) => {
             owed::owe(entry.id, status, started_at, attempt, record::failure(&records[0]), &refusal.message);
@@ -127,17 +126,17 @@ pub fn pay(entry: &Entry, writer: Writer) {
 /// An attempt whose process died. The others of its entry did nothing: they run alone from now on, so that a next
 /// death tells which.
 pub fn died(entry_id: i64, position: i32, started_at: Instant, death: Death) {
-    let Some(entry) = agenda::hold(entry_id) else { return };
+    let Some(entry) = entries::hold(entry_id) else { return };
     let count = entry.keys.len();
     if count > 1 {
-        agenda::put_aside(&entry, &(0..count).collect::<Vec<_>>());
+        entries::put_aside(&entry, &(0..count).collect::<Vec<_>>());
     }
     // A batch that was given as an array does not say which row it was.
     if position == 0 && count > 1 {
         return;
     }
     let index = i64::from(position.max(1) - 1);
-    if let Some(single) = agenda::hold(entry_id + index) {
+    if let Some(single) = entries::hold(entry_id + index) {
         failed(&single, &failure_of(death), started_at, Writer::Scheduler);
     }
 }

@@ -1,6 +1,6 @@
 //! Gives back the room that a flood took in the agenda, when it is over. In the scheduler, in transactions of its own.
 
-use crate::catalog::compact;
+use crate::catalog::agenda::compact;
 use crate::pg::{clock, xact};
 
 /// Between two looks. Microseconds.

@@ -1,8 +1,8 @@
 //! Sending executors to the owners that have work. In the scheduler, after each of its passes.
 
 use super::launcher::complain;
-use crate::catalog::due::Waiting;
-use crate::catalog::outlook::Outlook;
+use crate::catalog::agenda::due::Waiting;
+use crate::catalog::agenda::outlook::Outlook;
 use crate::pg::shmem::{Database, Executor, Shared};
 use crate::pg::{clock, worker, xact};
 use crate::settings;

@@ -1,7 +1,8 @@
 //! Planning that was ended, in words: by the executor that was at it, or by the scheduler where its process ended. The caller
 //! owns the transaction.
 
-use crate::catalog::task::{self, Watched};
+use crate::catalog::task;
+use crate::catalog::task::at_work::{self, Watched};
 use crate::pg::planning::Pace;
 use pgrx::prelude::*;
 

@@ -12,9 +12,9 @@ use super::survey;
 use super::top_up;
 use super::watch;
 use super::watched;
-use crate::catalog::outlook::Outlook;
-use crate::catalog::task;
-use crate::catalog::{capture, home};
+use crate::catalog::agenda::candidates;
+use crate::catalog::agenda::outlook::Outlook;
+use crate::catalog::task::{at_work, home};
 use crate::pg::boundary::Failure;
 use crate::pg::shmem::{self, Database, DatabaseState, Shared};
 use crate::pg::{clock, user, worker, xact};
@@ -186,7 +186,7 @@ fn begin(shared: &Shared, now: Instant) -> (Pass, Vec<i64>) {
     if !settings::ENABLED.get() || !is_here {
         watch::went_down(shared, database);
         // Where much is written in a copy, this process stays: the next row that is captured would start another one.
-        let is_written = !is_here && capture::discard_all();
+        let is_written = !is_here && candidates::discard_all();
         let next = if is_written { now.0 + SLEEP_AFTER / 2 } else { asleep.next };
         return (Pass { next, ..asleep }, Vec::new());
     }
@@ -211,7 +211,7 @@ fn find_work(shared: &Shared, slot: &Database, now: Instant, outlook: &mut Outlo
     settings.set(c"lock_timeout", c"1s");
     look(shared, slot, now, outlook, pass);
     watched::find_planning(shared, now, pass);
-    pass.task_owners = task::owners();
+    pass.task_owners = at_work::owners();
     // Limits are there by now, to note in them what is found.
     if survey::go_on(shared, database) {
         pass.next = now.0;

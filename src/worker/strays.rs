@@ -1,7 +1,7 @@
 //! Takes triggers off tables whose tasks were dropped by somebody who may have none there any more. In the scheduler, in
 //! transactions of its own, each for one task.
 
-use crate::catalog::watch;
+use crate::catalog::task::triggers;
 use crate::pg::{clock, xact};
 
 /// After a table that was in use. Microseconds.
@@ -27,7 +27,7 @@ impl Strays {
         if now < self.next {
             return self.next;
         }
-        while let Ok(Some(task)) = xact::run(|| watch::next_left(self.last)) {
+        while let Ok(Some(task)) = xact::run(|| triggers::next_left(self.last)) {
             if clock::monotonic() > stop_at {
                 return now;
             }
@@ -43,7 +43,7 @@ impl Strays {
 
 /// False where somebody uses the table.
 fn drop(task: i32) -> bool {
-    let Err(failure) = xact::run(|| watch::drop_left(task)) else { return true };
+    let Err(failure) = xact::run(|| triggers::drop_left(task)) else { return true };
     if !failure.is_lock() {
         failure.log("drop the triggers that a dropped task has left");
     }

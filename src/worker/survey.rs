@@ -2,7 +2,7 @@
 //! transaction, and where a task's limit was forgotten. In the scheduler, in its pass's transaction, a portion a pass: there
 //! may be very many of one owner, and others' work waits.
 
-use crate::catalog::capture;
+use crate::catalog::agenda::candidates;
 use crate::pg::shmem::Shared;
 use std::cell::Cell;
 use std::sync::atomic::Ordering::*;
@@ -20,7 +20,7 @@ pub fn go_on(shared: &Shared, database: u32) -> bool {
         NEXT.set(Some(0));
     }
     let Some(from) = NEXT.get() else { return false };
-    let surveyed = capture::survey(from);
+    let surveyed = candidates::survey(from);
     let is_found = !surveyed.waiting.is_empty();
     for (token, blocks) in surveyed.waiting {
         // A task for which there is no room finds its rows when it looks through its table.

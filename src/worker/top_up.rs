@@ -1,12 +1,13 @@
 //! Keeps each scheduled task's series in the agenda up to beyond the horizon. In the scheduler, in its pass, in transactions
 //! of its own: the locks on series end with each portion. Those that have missed something come last: it may be very much, of
 //! one owner, and the others' must not run out meanwhile. A task's past is entered as it is worked off, so that the agenda
-//! never holds all of it (`catalog::backlog`).
+//! never holds all of it (`catalog::agenda::backlog`).
 
 use super::need;
+use crate::catalog::agenda::{backlog, series};
 use crate::catalog::ledger::{Ledger, New, Writer};
 use crate::catalog::task::{self, Task};
-use crate::catalog::{backlog, health, series};
+use crate::catalog::upkeep::health;
 use crate::pg::boundary::Failure;
 use crate::pg::{clock, user, xact};
 use schedule::{Base, Instant};

@@ -2,7 +2,7 @@
 //! is served at all.
 
 use super::attempt;
-use crate::catalog::health;
+use crate::catalog::upkeep::health;
 use crate::pg::shmem::{Database, Death, Interruption, Shared};
 use crate::pg::{clock, xact};
 use pgrx::pg_sys::Oid;

@@ -5,7 +5,8 @@
 use super::need::{self, Need};
 use super::overrun;
 use super::scheduler::Pass;
-use crate::catalog::task::{self, Watched};
+use crate::catalog::task;
+use crate::catalog::task::at_work::{self, Watched};
 use crate::pg::shmem::Shared;
 use crate::pg::{clock, counters, worker};
 use schedule::Instant;
@@ -38,7 +39,7 @@ enum Asked {
 
 /// Adds to the pass who has to plan, and when the next has to.
 pub(super) fn find_planning(shared: &Shared, now: Instant, pass: &mut Pass) {
-    let (tasks, database) = (task::at_work(), worker::database().to_u32());
+    let (tasks, database) = (at_work::all(), worker::database().to_u32());
     pass.watches = !tasks.is_empty();
     let asked = ask(shared, &tasks, now);
     for (task, asked) in tasks.iter().zip(asked) {

@@ -1,9 +1,9 @@
 //! Occurrences come into the agenda: planned, asked for by a person, or back under their old ids.
 
-use super::agenda::ENTRY_KEYS;
+use super::entries::ENTRY_KEYS;
 use super::moves;
-use crate::catalog::key::{self, NO_ROW};
-use crate::catalog::places;
+use crate::catalog::ledger::row_hints;
+use crate::catalog::table::key::{self, NO_ROW};
 use crate::catalog::task::Task;
 use crate::pg::tid::Tid;
 use crate::pg::{memory, sql, user};
@@ -67,7 +67,7 @@ fn insert_entry(owner: Oid, task: i32, occurrence: Occurrence, news: &[&New]) {
             sql::at(occurrence.due_at),
             sql::at(occurrence.nominal_at),
             sql::arg(news.iter().map(|new| &*new.key).collect::<Vec<_>>()),
-            sql::arg(places::encode(&news.iter().map(|new| new.place).collect::<Vec<_>>())),
+            sql::arg(row_hints::encode(&news.iter().map(|new| new.place).collect::<Vec<_>>())),
         ],
     );
 }

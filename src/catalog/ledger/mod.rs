@@ -15,8 +15,8 @@
 //! | [`Ledger::pass_over`] | pending | passed over |
 //! | [`Ledger::pass_over_unplanned`] | nothing | passed over |
 
-pub mod agenda;
 mod enter;
+pub mod entries;
 pub mod forget;
 mod moves;
 pub mod owed;
@@ -26,10 +26,10 @@ mod tally;
 pub use self::enter::{New, next_ids};
 pub use self::tally::{Writer, pending};
 
-use self::agenda::Entry;
+use self::entries::Entry;
 use self::record::{Ended, Record};
 use self::tally::Counts;
-use super::task::Task;
+use crate::catalog::task::Task;
 use crate::pg::bulk::Order;
 use pgrx::pg_sys::Oid;
 use schedule::{Instant, Occurrence};
@@ -126,13 +126,13 @@ impl Ledger {
 
     /// Takes back what is planned from `from` on, was not tried yet and nobody is running.
     pub fn withdraw(&mut self, from: Instant) {
-        self.counts.entered -= agenda::withdraw(self.task, from);
+        self.counts.entered -= entries::withdraw(self.task, from);
     }
 
     /// The same of what is nominally due by `until`, so many entries at most, the latest first. If there is more, the earliest
     /// that was taken back.
     pub fn withdraw_some(&mut self, from: Instant, until: Instant, most: i64) -> Option<Instant> {
-        let (count, earliest) = agenda::withdraw_some(self.task, from, until, most);
+        let (count, earliest) = entries::withdraw_some(self.task, from, until, most);
         self.counts.entered -= count;
         earliest
     }

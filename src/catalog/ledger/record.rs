@@ -1,8 +1,8 @@
 //! Records: what became of an occurrence. Unique on (nominal instant, task, key).
 
-use super::agenda::Entry;
-use crate::catalog::key;
+use super::entries::Entry;
 use crate::catalog::shape::{self, RECORD_COLUMNS};
+use crate::catalog::table::key;
 use crate::error::cut;
 use crate::pg::boundary::Failure;
 use crate::pg::bulk::{self, Order};

@@ -1,71 +1,26 @@
 //! The executor: one for a database, owner and slot, connected *as the owner*, so that no user code in it could ever be
 //! more. It plans the owner's date-field tasks, claims what is due, runs it and records it, oldest first.
 
-mod batch;
-mod call;
-mod claim;
-mod fault;
-mod fetch;
-mod found;
-mod late;
-mod locked;
-mod past;
+mod blocked;
 mod plan;
-mod planned;
 mod prepare;
-mod scan;
+mod run;
+mod session;
 mod step;
-mod turns;
-mod unnoted;
 
-use crate::catalog::{due, path};
+use crate::catalog::agenda::due;
+use crate::catalog::table::path;
 use crate::pg::shmem::{self, Database, Death, Executor, Interruption, Shared};
 use crate::pg::{clock, flight, invalidation, sql, user, worker, xact};
 use crate::settings;
+use crate::worker::executor::run::claim;
+use crate::worker::executor::run::fair_share::Turns;
+use crate::worker::executor::session::Me;
 use crate::worker::{events, watch};
 use pgrx::pg_sys::Oid;
 use pgrx::prelude::*;
-use prepare::Prepared;
 use schedule::Instant;
-use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
-use std::rc::Rc;
 use std::sync::atomic::Ordering::*;
-use turns::Turns;
-
-/// What every step of an executor needs to know.
-pub struct Me {
-    /// Shared memory.
-    pub shared: &'static Shared,
-    /// This executor's slot.
-    pub slot: &'static Executor,
-    /// The slot's number.
-    pub index: usize,
-    /// The database.
-    pub database: u32,
-    /// The role it is connected as, and runs as.
-    pub owner: Oid,
-    /// What was looked up for tasks, by their ids.
-    prepared: RefCell<HashMap<i32, Rc<Prepared>>>,
-    /// The task whose last entry had rows that failed; 0: none.
-    failing: Cell<i32>,
-    /// Entries in the transaction that runs, or the one that just failed.
-    merged: Cell<u32>,
-    /// So many it may take up: fewer after some have failed together.
-    most: Cell<u32>,
-    /// The entry that ran under a savepoint has ended and is to be taken out of the agenda.
-    is_entry_done: Cell<bool>,
-    /// A retry was noted, and may be due while this executor is busy: the scheduler is told after the commit.
-    wake_at_end: Cell<bool>,
-    /// While it is busy, no sweep before this. Microseconds since 1970.
-    sweep_after: Cell<i64>,
-    /// When it planned tasks for which shared memory has no room. Microseconds since 1970.
-    unlimited: RefCell<HashMap<i64, i64>>,
-    /// Tasks that it leaves alone for a moment.
-    pub locked: locked::Locked,
-    /// Failed attempts that it could not note.
-    unnoted: unnoted::Unnoted,
-}
 
 #[unsafe(no_mangle)]
 #[pg_guard]
@@ -88,23 +43,7 @@ extern "C-unwind" fn jittask_executor(argument: pgrx::pg_sys::Datum) {
     }
     slot.connected.store(true, Release);
     invalidation::listen();
-    let me = Me {
-        shared,
-        slot,
-        index,
-        database,
-        owner,
-        prepared: Default::default(),
-        failing: Cell::new(0),
-        merged: Cell::new(1),
-        most: Cell::new(claim::MOST),
-        is_entry_done: Cell::new(false),
-        wake_at_end: Cell::new(false),
-        sweep_after: Cell::new(clock::now().0 + 500_000),
-        unlimited: Default::default(),
-        locked: Default::default(),
-        unnoted: Default::default(),
-    };
+    let me = Me::new(shared, index, database, owner);
     work(&me);
     events::tell_now();
     worker::exit(0)
@@ -164,37 +103,6 @@ fn is_kept_out(shared: &Shared, database: u32) -> bool {
     slot.is_none_or(|slot| clock::now().0 < slot.keep_out_until.load(Acquire))
 }
 
-impl Me {
-    /// Wakes the scheduler if it would sleep beyond this deadline. Microseconds of the monotonic clock.
-    pub fn wake_scheduler_for(&self, deadline: i64) {
-        if let Some(home) = self.home().filter(|home| deadline < home.sleeps_until.load(SeqCst)) {
-            home.scheduler.wake();
-        }
-    }
-
-    /// Lets the scheduler look again: this executor may be busy for long, and something else may be due.
-    pub fn wake_scheduler(&self) {
-        if let Some(home) = self.home() {
-            home.scheduler.wake();
-        }
-    }
-
-    /// The other executors of its database.
-    fn others(&self) -> impl Iterator<Item = &Executor> {
-        self.shared.executors_of(self.database).filter(|slot| !std::ptr::eq(*slot, self.slot))
-    }
-
-    /// Has its owner another executor here?
-    fn has_company(&self) -> bool {
-        self.others().any(|slot| slot.owner.load(Acquire) == self.owner.to_u32())
-    }
-
-    /// The slot of its database.
-    fn home(&self) -> Option<&'static Database> {
-        self.shared.databases.iter().find(|slot| slot.oid.load(Acquire) == self.database)
-    }
-}
-
 /// Until there is nothing to do for `jittask.executor_idle`, or another owner needs the slot.
 fn work(me: &Me) {
     let mut idle_since = clock::now().0;
@@ -209,7 +117,7 @@ fn work(me: &Me) {
         }
         if jumps.look().is_some() {
             idle_since = clock::now().0;
-            me.locked.forget();
+            me.blocked.forget();
         }
         me.slot.process.beat();
         sql::forget_old_plans();
@@ -221,19 +129,15 @@ fn work(me: &Me) {
         if worked {
             me.wake_scheduler();
         }
-        me.unnoted.note(me);
+        me.unnoted.note(&me.blocked);
         events::tell();
         worked |= claim::one(me, &mut turns, was_idle);
         was_idle = !worked;
         had_nothing = !worked;
         if worked {
             idle_since = clock::now().0;
-            if must_yield(me, true) {
-                return;
-            }
-            continue;
         }
-        if me.slot.look.load(Acquire) {
+        if worked || me.slot.look.load(Acquire) {
             if must_yield(me, true) {
                 return;
             }
@@ -272,9 +176,9 @@ const AHEAD: i64 = 2_000_000;
 
 fn next_run_at(me: &Me, turns: &Turns) -> Option<Instant> {
     let until = Instant(clock::now().0 + AHEAD);
-    let next = || due::next_run_at(me.owner, &me.others_in_hand(), &me.locked.tasks(), turns.since(), until);
+    let next = || due::next_run_at(me.owner, &me.others_in_hand(), &me.blocked.tasks(), turns.since(), until);
     let next = xact::run(next).unwrap_or(None);
-    next.into_iter().chain(me.locked.until()).chain(turns.look_again_at()).min()
+    next.into_iter().chain(me.blocked.until()).chain(turns.look_again_at()).min()
 }
 
 /// Another owner waits and all slots are taken: an idle executor goes, a busy one if its owner has more than its share.

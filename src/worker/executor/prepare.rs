@@ -2,18 +2,17 @@
 //! Kept while neither the task nor its calendar nor anything in the system catalogs changes. In an executor's process and
 //! the caller's transaction.
 
-use super::Me;
-use super::fetch::Statements;
 use crate::catalog::definition::TaskKind;
-use crate::catalog::function::Callable;
-use crate::catalog::resolved::Resolved;
+use crate::catalog::table::function::Callable;
+use crate::catalog::task::query::Resolved;
 use crate::catalog::task::{self, Task, Version};
 use crate::error::{Error, Kind, Result};
 use crate::pg::lock::{self, Object};
 use crate::pg::{invalidation, user, xact};
 use crate::settings;
-use std::cell::OnceCell;
-use std::collections::HashSet;
+use crate::worker::executor::run::fetch::Statements;
+use std::cell::{OnceCell, RefCell};
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// So many tasks are kept.
@@ -44,25 +43,31 @@ pub struct Plan {
     pub key_columns: Rc<[String]>,
 }
 
-/// The task, as it is now; None if it is gone.
-pub fn task(me: &Me, id: i32) -> Option<Rc<Prepared>> {
-    // What must not change between now and its use is held first.
-    let kept = me.prepared.borrow().get(&id).filter(|kept| kept.hold_again()).cloned();
-    // Before anything is looked up: a change from now on shows at the next entry.
-    let generation = invalidation::generation();
-    let version = task::version(id)?;
-    if let Some(kept) = kept.filter(|kept| kept.generation == generation && kept.version == version) {
-        return Some(kept);
+/// What was looked up for tasks, by their ids.
+#[derive(Default)]
+pub struct Kept(RefCell<HashMap<i32, Rc<Prepared>>>);
+
+impl Kept {
+    /// The task, as it is now; None if it is gone.
+    pub fn task(&self, id: i32) -> Option<Rc<Prepared>> {
+        // What must not change between now and its use is held first.
+        let kept = self.0.borrow().get(&id).filter(|kept| kept.hold_again()).cloned();
+        // Before anything is looked up: a change from now on shows at the next entry.
+        let generation = invalidation::generation();
+        let version = task::version(id)?;
+        if let Some(kept) = kept.filter(|kept| kept.generation == generation && kept.version == version) {
+            return Some(kept);
+        }
+        let task = task::by_id(id)?;
+        let (held, resolved, plan) = Default::default();
+        let prepared = Rc::new(Prepared { version, generation, task, held, resolved, plan });
+        let mut all = self.0.borrow_mut();
+        if all.len() >= MOST {
+            all.clear();
+        }
+        all.insert(id, prepared.clone());
+        Some(prepared)
     }
-    let task = task::by_id(id)?;
-    let (held, resolved, plan) = Default::default();
-    let prepared = Rc::new(Prepared { version, generation, task, held, resolved, plan });
-    let mut all = me.prepared.borrow_mut();
-    if all.len() >= MOST {
-        all.clear();
-    }
-    all.insert(id, prepared.clone());
-    Some(prepared)
 }
 
 /// Is the task still as it was looked up? Then it stays so until the transaction ends. Where nothing was written by it, it

@@ -2,13 +2,13 @@
 //! others wait for the slot. The scheduler interrupts it like a run whose time is up (`worker::watch`), and ends an executor
 //! that plans when others find no slot (`worker::dispatch`).
 
-use super::Me;
 use crate::catalog::definition::Timing;
-use crate::catalog::task::Watched;
+use crate::catalog::task::at_work::Watched;
 use crate::pg::boundary::Failure;
 use crate::pg::shmem::Limit;
 use crate::pg::{clock, planning, worker, xact};
 use crate::settings;
+use crate::worker::executor::session::Me;
 use crate::worker::need;
 use crate::worker::overrun;
 use std::sync::atomic::Ordering::*;

@@ -11,7 +11,7 @@ use cluster::postgres::Client;
 use cluster::{Cluster, Mode, Options, SOON, nothing_unaccounted};
 use fair::{MALLORY, NEVER, assert_in_time, fair_on, latest};
 
-/// `catalog::backlog::MOST`, what is entered in one go beyond it, and what is planned for the near future.
+/// `catalog::agenda::backlog::MOST`, what is entered in one go beyond it, and what is planned for the near future.
 const MOST: i64 = 20_000 + 5_000 + 3_700;
 
 /// What waits of a task, in entries.

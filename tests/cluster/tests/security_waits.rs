@@ -86,7 +86,8 @@ fn activation_waits_for_nobody_for_long() {
     admin.batch_execute("select jittask.activate()").unwrap();
 }
 
-const TRIGGERS: &str = "select count(*) from pg_trigger where tgfoid = 'jittask.capture_row'::regproc and tgparentid = 0";
+const TRIGGERS: &str =
+    "select count(*) from pg_trigger where tgfoid = 'jittask.capture_row'::regproc and tgparentid = 0";
 
 /// Whoever may have no triggers on a table any more drops his tasks on it, and alters them, without locking it from others.
 #[test]

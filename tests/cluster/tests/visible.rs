@@ -162,13 +162,19 @@ fn what_cannot_be_told_now_is_told_later_and_keeps_nobody_waiting() {
     let writes = std::thread::spawn(move || writer.batch_execute("set synchronous_commit = on; notify anything"));
     cluster.wait_for(SOON, &format!("select wait_event = 'SyncRep' from pg_stat_activity where pid = {pid}"));
     let load = Load::watch();
-    cluster.app_sql("insert into contract select id, now() + id * interval '200 milliseconds' from generate_series(1, 10) id");
+    cluster.app_sql(
+        "insert into contract select id, now() + id * interval '200 milliseconds' from generate_series(1, 10) id",
+    );
     cluster.ended(10);
     let mut session = cluster.connect("postgres");
-    let late: f64 = one(&mut session, "select max(extract(epoch from finished_at - due_at))::float8 from jittask.records");
+    let late: f64 =
+        one(&mut session, "select max(extract(epoch from finished_at - due_at))::float8 from jittask.records");
     load.assert_within(1.0, late, "the lateness of a row");
     assert_eq!(heard(&mut listener), Vec::<String>::new());
-    assert!(one::<bool>(&mut session, "select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'"));
+    assert!(one::<bool>(
+        &mut session,
+        "select pg_cancel_backend(pid) from pg_stat_activity where wait_event = 'SyncRep'"
+    ));
     writes.join().unwrap().unwrap();
     let mut told = Vec::new();
     cluster.wait_until("all to be told", SOON, || {

@@ -126,8 +126,7 @@ fn without_worker_slots(workers: usize) {
     cluster.wait_for(SOON, &format!("select ({IS_SAID}) = 0"));
 }
 
-const IS_SAID: &str =
-    "select count(*) from jittask.status(), unnest(problems) p where p like 'no background worker is free for jittask since 20%'";
+const IS_SAID: &str = "select count(*) from jittask.status(), unnest(problems) p where p like 'no background worker is free for jittask since 20%'";
 
 fn free(session: &mut Client, takers: &[i32]) {
     for taker in takers {

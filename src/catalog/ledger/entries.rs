@@ -1,0 +1,334 @@
+//! The agenda: entries of occurrences that are due soon or wait for a retry.
+
+use super::moves;
+use crate::catalog::table::key;
+use crate::error::cut;
+use crate::pg::boundary::Failure;
+use crate::pg::{memory, sql, user};
+use schedule::{Instant, Occurrence};
+use std::collections::HashSet;
+use std::ffi::c_long;
+use std::rc::Rc;
+
+/// Most keys in one entry. Ids step by 1,024, so that every key has one.
+pub const ENTRY_KEYS: usize = 1000;
+
+/// Entries that are looked at together, and about how many keys are taken out together.
+const PORTION: c_long = 1000;
+const PORTION_KEYS: i32 = 1000;
+
+/// What [`entry`] reads.
+pub const COLUMNS: &str =
+    "id, task_id, nominal_at, due_at, attempt::int, alone, forced, keys, places, owes is not null";
+
+/// A claimed entry.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The first key's record id.
+    pub id: i64,
+    /// Its task.
+    pub task: i32,
+    /// When it is due.
+    pub occurrence: Occurrence,
+    /// Attempts made before.
+    pub attempt: i32,
+    /// Put aside: runs by itself under a savepoint, not with the rows of an entry.
+    pub alone: bool,
+    /// By run_task.
+    pub forced: bool,
+    /// The rows' keys, or `[""]`.
+    pub keys: Rc<[String]>,
+    /// Where the rows lay when they were found, in the form of [`super::places`].
+    pub places: Vec<u8>,
+    /// Its attempts are over, only its record is to be written ([`owed`]).
+    pub owes: bool,
+}
+
+/// The occurrences of a task that are in the agenda with a nominal instant in `[from, until]`. There may be millions: they
+/// are read in portions.
+pub fn pending(task: i32, from: Instant, until: Instant) -> HashSet<key::Occurrence> {
+    user::as_extension_owner(|| {
+        let mut known = HashSet::new();
+        let mut entries = sql::cursor(
+            "select nominal_at, keys from jittask.agenda where task_id = $1 and nominal_at between $2 and $3",
+            &[sql::arg(task), sql::at(from), sql::at(until)],
+        );
+        while memory::scratch(|| {
+            let rows = entries.fetch(20);
+            for row in 0..rows.len() {
+                let Some(nominal_at) = rows.at(row, 1) else { continue };
+                let keys = rows.get::<pgrx::Array<&str>>(row, 2);
+                let keys = keys.iter().flat_map(|keys| keys.iter_deny_null());
+                known.extend(keys.map(|key| key::occurrence(key::mark(key), nominal_at)));
+            }
+            !rows.is_empty()
+        }) {}
+        entries.close();
+        known
+    })
+}
+
+/// The last instant before `until` at which a task has an entry that was not asked for by run_task.
+pub fn last_due_before(task: i32, until: Instant) -> Option<Instant> {
+    user::as_extension_owner(|| {
+        let statement = "select max(due_at) from jittask.agenda where task_id = $1 and due_at < $2 and not forced";
+        sql::run(statement, &[sql::arg(task), sql::at(until)]).at(0, 1)
+    })
+}
+
+/// Takes hold of one entry again after its transaction was rolled back; None if it is gone or held.
+pub fn hold(id: i64) -> Option<Entry> {
+    let rows = user::as_extension_owner(|| {
+        sql::run(&format!("select {COLUMNS} from jittask.agenda where id = $1 for update skip locked"), &[sql::arg(id)])
+    });
+    entry(&rows)
+}
+
+/// The first row, of [`COLUMNS`].
+pub fn entry(rows: &sql::Rows) -> Option<Entry> {
+    entry_at(rows, 0)
+}
+
+fn entry_at(rows: &sql::Rows, row: usize) -> Option<Entry> {
+    Some(Entry {
+        id: rows.get(row, 1)?,
+        task: rows.get(row, 2)?,
+        occurrence: Occurrence { nominal_at: rows.at(row, 3)?, due_at: rows.at(row, 4)? },
+        attempt: rows.get(row, 5)?,
+        alone: rows.get(row, 6)?,
+        forced: rows.get(row, 7)?,
+        keys: rows.get::<Vec<String>>(row, 8)?.into(),
+        places: rows.get(row, 9).unwrap_or_default(),
+        owes: rows.get(row, 10)?,
+    })
+}
+
+/// The entry that holds the occurrence of this record id, and the key's position in it (0-based).
+pub fn find(id: i64) -> Option<(Entry, usize)> {
+    let rows = user::as_extension_owner(|| {
+        sql::run(
+            &format!("select {COLUMNS} from jittask.agenda where id <= $1 and id > $1 - 1024 order by id desc limit 1"),
+            &[sql::arg(id)],
+        )
+    });
+    let entry = entry(&rows)?;
+    let position = usize::try_from(id - entry.id).ok()?;
+    (position < entry.keys.len()).then_some((entry, position))
+}
+
+/// Takes one key out of an entry that the transaction holds; what is before and after it stays, under the same ids.
+pub fn take_out(entry: &Entry, position: usize) {
+    user::as_extension_owner(|| {
+        let position = position as i32;
+        moves::run(
+            "",
+            "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, attempt, alone, forced, keys)
+             select id + $2 + 1, owner, task_id, run_at, due_at, nominal_at, attempt, alone, forced, keys[$2 + 2:]
+             from jittask.agenda where id = $1 and cardinality(keys) > $2 + 1",
+            &[sql::arg(entry.id), sql::arg(position)],
+        );
+        let statement = if position == 0 {
+            "delete from jittask.agenda where id = $1 and $2 = 0"
+        } else {
+            "update jittask.agenda set keys = keys[:$2], places = null where id = $1"
+        };
+        sql::run(statement, &[sql::arg(entry.id), sql::arg(position)]);
+    });
+}
+
+/// Removes an entry.
+pub fn delete(id: i64) {
+    user::as_extension_owner(|| sql::run("delete from jittask.agenda where id = $1", &[sql::arg(id)]));
+}
+
+/// Does an earlier occurrence of the task wait for its first attempt, or is it in hand? True: and it would be claimed before
+/// this entry.
+pub fn earlier(task: i32, entry: &Entry) -> Option<bool> {
+    user::as_extension_owner(|| {
+        let statement =
+            "select a.run_at <= (select e.run_at from jittask.agenda e where e.id = $3) from jittask.agenda a
+             where a.task_id = $1 and a.due_at < $2 and a.attempt = 0 and not a.forced limit 1";
+        sql::run(statement, &[sql::arg(task), sql::at(entry.occurrence.due_at), sql::arg(entry.id)]).get(0, 1)
+    })
+}
+
+/// Lets a claimed entry wait until `run_at`; None: until its task is resumed.
+pub fn postpone(id: i64, run_at: Option<Instant>) {
+    user::as_extension_owner(|| {
+        moves::run(
+            "",
+            "update jittask.agenda set run_at = coalesce($2, 'infinity') where id = $1",
+            &[sql::arg(id), sql::maybe_at(run_at)],
+        )
+    });
+}
+
+/// Replaces a claimed entry by its keys from `first` on (0-based): the rest of a batch that ended early.
+pub fn keep_rest(entry: &Entry, first: usize) {
+    user::as_extension_owner(|| {
+        moves::run(
+            "",
+            "update jittask.agenda set id = id + $2, keys = keys[$2::int + 1:], places = null where id = $1",
+            &[sql::arg(entry.id), sql::arg(first as i64)],
+        );
+    });
+}
+
+/// Puts single keys of a claimed entry aside: each becomes an entry of its own, under its record id.
+pub fn put_aside(entry: &Entry, positions: &[usize]) {
+    let positions: Vec<i64> = positions.iter().map(|position| *position as i64).collect();
+    user::as_extension_owner(|| {
+        // The entry's own id is that of its first key, so it goes first.
+        moves::run(
+            "gone as (delete from jittask.agenda where id = $1 returning *),",
+            "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, attempt, alone, forced, keys)
+             select g.id + p.i, g.owner, g.task_id, g.run_at, g.due_at, g.nominal_at, g.attempt, true, g.forced, array[g.keys[p.i::int + 1]]
+             from gone g cross join unnest($2::bigint[]) p (i)
+             where p.i > 0",
+            &[sql::arg(entry.id), sql::arg(positions.clone())],
+        );
+        if positions.contains(&0) {
+            let key = entry.keys.first().cloned().unwrap_or_default();
+            moves::run(
+                "",
+                "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, attempt, alone, forced, keys)
+                 select $1, t.owner, $2, $3, $3, $4, $5, true, $6, array[$7] from jittask.task t where t.id = $2",
+                &[
+                    sql::arg(entry.id),
+                    sql::arg(entry.task),
+                    sql::at(entry.occurrence.due_at),
+                    sql::at(entry.occurrence.nominal_at),
+                    sql::arg(entry.attempt as i16),
+                    sql::arg(entry.forced),
+                    sql::arg(key),
+                ],
+            );
+        }
+    });
+}
+
+/// Each key of an entry runs by itself from now on.
+pub fn put_all_aside(entry: i64) {
+    if let Some(entry) = hold(entry) {
+        put_aside(&entry, &(0..entry.keys.len()).collect::<Vec<_>>());
+    }
+}
+
+/// Notes a failed attempt and when the next one is.
+pub fn retry_later(id: i64, attempt: i32, started_at: Instant, failure: &Failure, run_at: Instant) {
+    user::as_extension_owner(|| {
+        moves::run(
+            "",
+            "update jittask.agenda set attempt = $2, run_at = $3, started_at = $4, error_code = $5, error = $6, error_context = $7, alone = true, record_error = null where id = $1",
+            &[
+                sql::arg(id),
+                sql::arg(attempt as i16),
+                sql::at(run_at),
+                sql::at(started_at),
+                sql::arg(failure.sqlstate.as_str()),
+                sql::arg(cut(&failure.message)),
+                sql::arg(failure.context_text()),
+            ],
+        )
+    });
+}
+
+/// Takes back what a task has planned for after `from` and nobody is running; how many occurrences that were.
+pub(super) fn withdraw(task: i32, from: Instant) -> i64 {
+    user::as_extension_owner(|| {
+        let rows = sql::run(
+            "with free as (select id from jittask.agenda where task_id = $1 and due_at >= $2 and attempt = 0 and not forced for update skip locked),
+                 gone as (delete from jittask.agenda a using free where a.id = free.id returning cardinality(a.keys) as count)
+             select coalesce(sum(count), 0)::bigint from gone",
+            &[sql::arg(task), sql::at(from)],
+        );
+        rows.get(0, 1).unwrap_or_default()
+    })
+}
+
+/// The same of what is nominally due up to an instant, so many entries at most and the latest first: how many occurrences, and
+/// the nominal instant of the earliest; None: these were all.
+pub(super) fn withdraw_some(task: i32, from: Instant, until: Instant, most: i64) -> (i64, Option<Instant>) {
+    user::as_extension_owner(|| {
+        let rows = sql::run(
+            "with free as (select id from jittask.agenda where task_id = $1 and due_at >= $2 and nominal_at <= $3 and attempt = 0 and not forced
+                     order by nominal_at desc limit $4 for update skip locked),
+                 gone as (delete from jittask.agenda a using free where a.id = free.id returning cardinality(a.keys) as count, a.nominal_at)
+             select coalesce(sum(count), 0)::bigint, case when count(*) = $4 then min(nominal_at) end from gone",
+            &[sql::arg(task), sql::at(from), sql::at(until), sql::arg(most)],
+        );
+        (rows.get(0, 1).unwrap_or_default(), rows.at(0, 2))
+    })
+}
+
+/// Takes a dropped task's entries that nobody is running out of the agenda, and has each portion dealt with: there may be
+/// millions.
+pub fn take_unclaimed(task: i32, mut each: impl FnMut(&[Entry])) {
+    let statement = "select id, cardinality(keys) from jittask.agenda where task_id = $1 for update skip locked";
+    let mut waiting = user::as_extension_owner(|| sql::cursor(statement, &[sql::arg(task)]));
+    while memory::scratch(|| {
+        let rows = user::as_extension_owner(|| waiting.fetch(PORTION));
+        let entry = |row: usize| Some((rows.get::<i64>(row, 1)?, rows.get::<i32>(row, 2)?));
+        let (mut ids, mut keys) = (Vec::new(), 0);
+        for (id, count) in (0..rows.len()).filter_map(entry) {
+            ids.push(id);
+            keys += count;
+            if keys >= PORTION_KEYS {
+                each(&take("id = any($1)", &[sql::arg(std::mem::take(&mut ids))]));
+                keys = 0;
+            }
+        }
+        each(&take("id = any($1)", &[sql::arg(ids)]));
+        !rows.is_empty()
+    }) {}
+    waiting.close();
+}
+
+/// Takes a scheduled task's entries due in `[from, until)` that were not tried yet and that nobody is running out of the
+/// agenda, the earliest first, so many at most.
+pub fn take_due(task: i32, from: Instant, until: Instant, count: i64) -> Vec<Entry> {
+    let which =
+        "id in (select id from jittask.agenda where task_id = $1 and due_at >= $2 and due_at < $3 and attempt = 0
+                     and not alone and not forced and run_at < 'infinity' order by due_at limit $4)";
+    take(which, &[sql::arg(task), sql::at(from), sql::at(until), sql::arg(count)])
+}
+
+fn take(which: &str, arguments: &[sql::Arg]) -> Vec<Entry> {
+    let rows = user::as_extension_owner(|| {
+        sql::run(
+            &format!(
+                "with free as (select id as free_id from jittask.agenda where {which} for update skip locked)
+                 delete from jittask.agenda using free where id = free_id returning {COLUMNS}"
+            ),
+            arguments,
+        )
+    });
+    (0..rows.len()).filter_map(|row| entry_at(&rows, row)).collect()
+}
+
+/// Lets go what a task has held back, all or nothing. False if somebody is at it just now: nobody waits for him.
+pub fn try_let_go(task: i32) -> bool {
+    user::as_extension_owner(|| {
+        let statement = "with waiting as (select id from jittask.agenda where task_id = $1 and run_at = 'infinity'),
+             free as (select id from jittask.agenda where id in (select id from waiting) for update skip locked),
+             are_all as (select (select count(*) from waiting) = (select count(*) from free) as free),
+             moved as (update jittask.agenda set run_at = clock_timestamp() from are_all where are_all.free and id in (select id from free)
+                 returning owner::oid as owner, run_at)
+             select free, (select owner from moved limit 1), (select min(run_at) from moved), (select max(run_at) from moved) from are_all";
+        let rows = sql::run(statement, &[sql::arg(task)]);
+        moves::tell(&rows, 2);
+        rows.get(0, 1).unwrap_or(false)
+    })
+}
+
+/// Holds a paused task's retries back, or lets them go.
+pub fn hold_retries(task: i32, held: bool) {
+    user::as_extension_owner(|| {
+        let statement = if held {
+            "update jittask.agenda set run_at = 'infinity' where id in (select id from jittask.agenda where task_id = $1 and attempt > 0 for update skip locked)"
+        } else {
+            "update jittask.agenda set run_at = clock_timestamp() where task_id = $1 and run_at = 'infinity'"
+        };
+        moves::run("", statement, &[sql::arg(task)])
+    });
+}

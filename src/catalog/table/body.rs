@@ -1,0 +1,200 @@
+//! Internal functions: those written inside a task, in schema jittask_inner under its name, owned by its owner.
+
+use crate::catalog::table::function::{Function, Takes};
+use crate::catalog::table::target::Target;
+use crate::error::{Error, Kind, Result};
+use crate::pg::boundary::Failure;
+use crate::pg::meaning::Meaning;
+use crate::pg::{object, sql, user};
+use pgrx::pg_sys::Oid;
+
+/// Creates the internal function of a task, owned by the caller, and checks its body with the caller's rights.
+pub fn create(task: &str, body: &str, language: &str, target: Option<&Target>) -> Result<Function> {
+    let caller = user::current();
+    check_language(language)?;
+    if body.trim().is_empty() || (language == "plpgsql" && skip_comments(body).is_empty()) {
+        return Err(Error::new(Kind::Syntax, "the body is empty")
+            .hint("Write at least one statement, such as perform remind(row_data)."));
+    }
+    let argument = target.map_or_else(String::new, |target| format!("row_data {}", target.sql_name));
+    let name = pgrx::spi::quote_qualified_identifier("jittask_inner", task);
+    let kind = target.map_or_else(String::new, |target| target.sql_name.clone());
+    let source = if language == "plpgsql" { block(body) } else { body.to_string() };
+    user::as_extension_owner(|| {
+        let settings = user::Settings::begin();
+        // Not even parsed here: the body is somebody else's, and this is the extension owner.
+        settings.set(c"check_function_bodies", c"off");
+        let language = pgrx::spi::quote_identifier(language);
+        sql::once(
+            &format!(
+                "create function {name}({argument}) returns void language {language} as {}",
+                pgrx::spi::quote_literal(&source)
+            ),
+            &[],
+        );
+        let role = pgrx::spi::quote_identifier(user::name_of(caller).unwrap_or_default());
+        // Without its argument's type, whose name may be another's by now: there is but one of the name.
+        sql::once(&format!("alter function {name} owner to {role}"), &[]);
+        sql::once(&format!("revoke all on function {name} from public"), &[]);
+        settings.end();
+    });
+    let oid = made(task, target)?;
+    validate(oid);
+    let takes = if target.is_some() { Takes::Row } else { Takes::Nothing };
+    Ok(Function { oid, signature: format!("{name}({kind})"), owner: caller, takes })
+}
+
+/// The function that was just made. It was given its argument's type by name.
+fn made(task: &str, target: Option<&Target>) -> Result<Oid> {
+    let rows = user::with_pinned_path(|| {
+        let statement = "select oid, proargtypes::oid[] from pg_proc
+             where pronamespace = 'jittask_inner'::regnamespace and proname = $1::text::name";
+        sql::once(statement, &[sql::arg(task)])
+    });
+    let taken: Vec<Oid> = rows.get(0, 2).unwrap_or_default();
+    match rows.get(0, 1) {
+        Some(oid) if taken.first().copied() == target.map(|target| target.row_type) => Ok(oid),
+        _ => Failure::changed("the table was replaced by another one of its name while it was looked up").raise(),
+    }
+}
+
+/// Has the language look at the body, as the caller.
+fn validate(function: Oid) {
+    let rows = user::with_pinned_path(|| {
+        let statement = "select v.oid, format('%I.%I', n.nspname, v.proname)
+             from pg_proc p join pg_language l on l.oid = p.prolang join pg_proc v on v.oid = l.lanvalidator
+             join pg_namespace n on n.oid = v.pronamespace where p.oid = $1";
+        sql::once(statement, &[sql::arg(function)])
+    });
+    let (Some(validator), Some(name)) = (rows.get::<Oid>(0, 1), rows.get::<String>(0, 2)) else { return };
+    let settings = user::Settings::begin();
+    settings.set(c"check_function_bodies", c"on");
+    let meaning = Meaning { relation: Oid::INVALID, function: validator };
+    // A language reads literals, and so runs checks of domains: somebody's code.
+    user::restricted(|| meaning.during(|| sql::once(&format!("select {name}($1)"), &[sql::arg(function)])));
+    settings.end();
+}
+
+/// The signature of a task's internal function.
+pub fn signature_of(task: &str, target: Option<&Target>) -> String {
+    let kind = target.map_or_else(String::new, |target| target.sql_name.clone());
+    format!("{}({kind})", pgrx::spi::quote_qualified_identifier("jittask_inner", task))
+}
+
+/// Drops a task's internal function, if it has one.
+pub fn drop(task: &str, owner: Oid) {
+    user::as_extension_owner(|| {
+        let statement = "select oid from pg_proc
+             where pronamespace = 'jittask_inner'::regnamespace and proname = $1::text::name and proowner = $2";
+        let rows = sql::once(statement, &[sql::arg(task), sql::arg(owner)]);
+        (0..rows.len()).filter_map(|row| rows.get::<Oid>(row, 1)).for_each(object::drop_function);
+    });
+}
+
+/// An internal function follows its task's name.
+pub fn rename(from: &str, to: &str, owner: Oid) {
+    user::as_extension_owner(|| {
+        let statement = "select 1 from pg_proc
+             where pronamespace = 'jittask_inner'::regnamespace and proname = $1::text::name and proowner = $2";
+        if !sql::once(statement, &[sql::arg(from), sql::arg(owner)]).is_empty() {
+            let (from, to) = (pgrx::spi::quote_identifier(from), pgrx::spi::quote_identifier(to));
+            sql::once(&format!("alter function jittask_inner.{from} rename to {to}"), &[]);
+        }
+    });
+}
+
+fn check_language(language: &str) -> Result<()> {
+    let rows = user::with_pinned_path(|| {
+        sql::once(
+            "select lanpltrusted, has_language_privilege(oid, 'USAGE') from pg_language where lanname = $1::text::name",
+            &[sql::arg(language)],
+        )
+    });
+    match (rows.get::<bool>(0, 1), rows.get::<bool>(0, 2)) {
+        (None, _) => Err(Error::new(Kind::NoObject, format!("language \"{language}\" does not exist"))
+            .hint("CREATE EXTENSION brings most languages; plpgsql is always there.")),
+        (Some(false), _) => Err(Error::new(Kind::Denied, format!("language \"{language}\" is not trusted"))
+            .hint("Use a trusted language, or a service function that a superuser made.")),
+        (_, Some(true)) => Ok(()),
+        _ => Err(Error::new(Kind::Denied, format!("permission denied for language \"{language}\""))),
+    }
+}
+
+/// Statements become a block; what is one stays as it is.
+fn block(body: &str) -> String {
+    let start = skip_comments(body);
+    let word = start.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default().to_ascii_lowercase();
+    if start.starts_with("<<") || start.starts_with('#') || word == "begin" || word == "declare" {
+        return body.to_string();
+    }
+    // On the first line, so that errors give the line numbers of the body.
+    format!("begin {body}\n{}end", if ends_statement(body) { "" } else { ";" })
+}
+
+fn skip_comments(text: &str) -> &str {
+    let text = text.trim_start();
+    match comment_length(text) {
+        0 => text,
+        length => skip_comments(&text[length..]),
+    }
+}
+
+/// The length of the comment that `text` begins with; block comments nest.
+fn comment_length(text: &str) -> usize {
+    if text.starts_with("--") {
+        return text.find('\n').unwrap_or(text.len());
+    }
+    if !text.starts_with("/*") {
+        return 0;
+    }
+    let (bytes, mut depth, mut at) = (text.as_bytes(), 0, 0);
+    while at + 1 < bytes.len() {
+        match &bytes[at..at + 2] {
+            b"/*" => depth += 1,
+            b"*/" => depth -= 1,
+            _ => {
+                at += 1;
+                continue;
+            }
+        }
+        at += 2;
+        if depth == 0 {
+            return at;
+        }
+    }
+    text.len()
+}
+
+/// Is the last thing that is not a comment a semicolon? Knows strings, names and dollar quotes, so that a comment's
+/// start inside them is none.
+fn ends_statement(body: &str) -> bool {
+    let (mut rest, mut last) = (body, ' ');
+    while let Some(c) = rest.chars().next() {
+        let length = match c {
+            '-' | '/' if comment_length(rest) > 0 => {
+                rest = &rest[comment_length(rest)..];
+                continue;
+            }
+            '\'' | '"' => quoted_length(rest, &rest[..1], 1),
+            '$' => dollar_tag(rest).map_or(1, |tag| quoted_length(rest, tag, tag.len())),
+            c => c.len_utf8(),
+        };
+        if !c.is_whitespace() {
+            last = c;
+        }
+        rest = &rest[length..];
+    }
+    last == ';'
+}
+
+fn quoted_length(text: &str, mark: &str, from: usize) -> usize {
+    text[from..].find(mark).map_or(text.len(), |end| from + end + mark.len())
+}
+
+/// `$$` or `$word$` at the start.
+fn dollar_tag(text: &str) -> Option<&str> {
+    let end = text[1..].find('$')? + 1;
+    let word = &text[1..end];
+    (word.chars().all(|c| c.is_alphanumeric() || c == '_') && !word.starts_with(|c: char| c.is_ascii_digit()))
+        .then(|| &text[..=end])
+}

@@ -1,0 +1,140 @@
+//! The capture triggers on the user's table of a task.
+
+use crate::catalog::definition::Definition;
+use crate::catalog::table::filter::Filter;
+use crate::catalog::table::target::Target;
+use crate::catalog::task::{self, Task};
+use crate::pg::boundary::Failure;
+use crate::pg::{object, sql, user};
+use pgrx::pg_sys::Oid;
+use pgrx::spi::{quote_identifier, quote_literal};
+
+/// What they watch.
+pub struct Watched<'a> {
+    /// The task's.
+    pub definition: &'a Definition,
+    /// Names of the key's columns.
+    pub key: &'a [String],
+    /// The filter.
+    pub filter: Option<&'a Filter>,
+}
+
+/// Sets them up, as the current role: PostgreSQL checks the TRIGGER privilege.
+pub fn create_triggers(target: &Target, watched: &Watched, token: i64) {
+    let table = &target.sql_name;
+    let Watched { definition, key, .. } = watched;
+    if definition.capture.as_deref() == Some("scan") {
+        return;
+    }
+    let column = quote_identifier(definition.date_column.as_deref().unwrap_or_default());
+    let head = [token.to_string(), definition.date_column.clone().unwrap_or_default()];
+    let arguments = head.into_iter().chain(key.iter().cloned()).chain(watched.read_with_filter());
+    let arguments: Vec<String> = arguments.map(quote_literal).collect();
+    let call = format!("execute function jittask.capture_row({})", arguments.join(", "));
+    let due = format!("jittask.due_soon({token}, new.{column})");
+    let changed = watched.changed();
+    for (kind, event, when) in
+        [("insert", "insert", due.clone()), ("update", "update", format!("({changed}) and {due}"))]
+    {
+        let trigger = quote_identifier(format!("jittask_{}_{kind}", token as u64));
+        sql::once(&format!("create trigger {trigger} after {event} on {table} for each row when ({when}) {call}"), &[]);
+    }
+    // The table was named.
+    if triggers(target.relation, token).len() != 2 {
+        Failure::changed("the table was replaced by another one of its name while it was looked up").raise();
+    }
+}
+
+/// The triggers of a task on a table, by OID.
+fn triggers(relation: Oid, token: i64) -> Vec<Oid> {
+    let rows = user::as_extension_owner(|| {
+        sql::once(
+            "select oid from pg_trigger
+             where tgrelid = $1 and tgparentid = 0 and tgname in ('jittask_' || $2 || '_insert', 'jittask_' || $2 || '_update')
+               and tgfoid = 'jittask.capture_row()'::regprocedure",
+            &[sql::arg(relation), sql::arg((token as u64).to_string())],
+        )
+    });
+    (0..rows.len()).filter_map(|row| rows.get(row, 1)).collect()
+}
+
+impl Watched<'_> {
+    fn dates(&self) -> impl Iterator<Item = &String> {
+        [&self.definition.date_column, &self.definition.end_column].into_iter().flatten()
+    }
+
+    /// Did anything change that bears on when the row is due, or on whether it meets the filter? With one the condition is
+    /// about the whole row, since nobody could drop or alter a column that it names.
+    fn changed(&self) -> String {
+        if self.filter.is_some() {
+            return "pg_catalog.record_image_ne(old.*, new.*)".to_string();
+        }
+        let columns: Vec<String> = self.dates().chain(self.key).map(quote_identifier).collect();
+        let row = |side: &str| {
+            let values: Vec<String> = columns.iter().map(|column| format!("{side}.{column}")).collect();
+            values.join(", ")
+        };
+        // By the function of the operator *<>: a dump writes the operator between rows such that it compares their columns.
+        format!("pg_catalog.record_image_ne(row({}), row({}))", row("old"), row("new"))
+    }
+
+    /// For the trigger's function, after an empty argument: the columns of which one must have changed. None where the
+    /// condition says it, or any may count.
+    fn read_with_filter(&self) -> Vec<String> {
+        let Some(filter) = self.filter.filter(|filter| !filter.takes_row()) else { return Vec::new() };
+        let mut columns: Vec<String> = self.dates().chain(self.key).chain(&filter.columns).cloned().collect();
+        columns.sort();
+        columns.dedup();
+        columns.insert(0, String::new());
+        columns
+    }
+}
+
+/// They go at once if the current role may have triggers on the table. For them to go, the server locks the table from
+/// everybody until the transaction ends: where the role may not do that to others any more, they stay, doing nothing, for
+/// [`drop_left`].
+pub fn drop_triggers(task: &Task) {
+    let Some(relation) = task.relation else { return };
+    let found = triggers(relation, task.token);
+    if found.is_empty() {
+        return;
+    }
+    let allows = "select has_table_privilege($1, 'TRIGGER')";
+    let may = user::with_pinned_path(|| sql::run(allows, &[sql::arg(relation)])).get(0, 1);
+    if may == Some(true) {
+        found.into_iter().for_each(object::drop_trigger);
+    } else {
+        set_leaves(task.id, true);
+    }
+}
+
+fn set_leaves(id: i32, leaves: bool) {
+    user::as_extension_owner(|| {
+        sql::run("update jittask.task set leaves_triggers = $2 where id = $1", &[sql::arg(id), sql::arg(leaves)])
+    });
+}
+
+/// The next task after this one that has left triggers.
+pub fn next_left(after: i32) -> Option<i32> {
+    let statement = "select min(id) from jittask.task where leaves_triggers and id > $1";
+    user::as_extension_owner(|| sql::run(statement, &[sql::arg(after)])).get(0, 1)
+}
+
+/// Drops the triggers that a task has left. In a transaction of its own, which waits for a moment for whoever uses the table,
+/// and then raises 55P03.
+pub fn drop_left(id: i32) {
+    if !task::try_lock(id) {
+        return;
+    }
+    // Altered once more meanwhile, perhaps: then they are its own.
+    let is_wanted = |task: &Task| !task.is_dropped && task.definition.capture.as_deref() != Some("scan");
+    let Some(task) = task::by_id(id) else { return };
+    if !is_wanted(&task) {
+        let settings = user::Settings::begin();
+        settings.set(c"lock_timeout", c"10ms");
+        let left = task.relation.map(|relation| triggers(relation, task.token));
+        left.into_iter().flatten().for_each(object::drop_trigger);
+        settings.end();
+    }
+    set_leaves(task.id, false);
+}

@@ -1,0 +1,306 @@
+//! Planning, as the owner: the near future of date-field tasks goes into the agenda. The new horizon is published
+//! first and the tables are read after, so that a row is seen by the scan or by its own trigger; a window is closed
+//! only by a scan that sees every transaction that was running at publication as ended. One transaction a task. What is
+//! due about now comes first; how much of the past there is to be looked through must not keep that waiting.
+
+pub mod candidate;
+pub mod done;
+pub mod past;
+pub mod scan;
+pub mod sift;
+
+use crate::catalog::agenda::candidates::{self, Candidates};
+use crate::catalog::ledger::Writer;
+use crate::catalog::task::at_work::{self, Watched};
+use crate::catalog::task::query::Resolved;
+use crate::catalog::task::{self, Task, home};
+use crate::catalog::upkeep::rebind;
+use crate::error::OrRaise;
+use crate::pg::boundary::Failure;
+use crate::pg::shmem::Limit;
+use crate::pg::{clock, counters, lock, user, worker, xact};
+use crate::worker::events;
+use crate::worker::executor::plan::done::Done;
+use crate::worker::executor::plan::past;
+use crate::worker::executor::plan::scan::{self, Scan, Seen};
+use crate::worker::executor::prepare;
+use crate::worker::executor::session::Me;
+use crate::worker::need::{self, Need};
+use schedule::Instant;
+use std::sync::atomic::Ordering::*;
+
+/// A table that somebody has locked is tried again after this; microseconds.
+const LOCKED_PAUSE: i64 = 500_000;
+
+/// A round over the tasks begins no further one after this long. Microseconds.
+const ROUND: i64 = 100_000;
+/// Sweeps take this much of one pass over all tasks. Microseconds.
+const SWEEP: i64 = 200_000;
+
+/// Plans all tasks of the owner that need it. True if anything came into the agenda.
+pub fn all(me: &Me, was_idle: bool) -> bool {
+    if me.rests() {
+        // The scheduler asks again when that is over.
+        return false;
+    }
+    worker::report(Some("jittask: planning"));
+    let tasks = xact::run(|| in_need(me)).unwrap_or_else(|failure| {
+        failure.log("read the tasks of a role");
+        Vec::new()
+    });
+    let mut found = false;
+    let begun = clock::now().0;
+    let sweep_until = if was_idle || begun >= me.sweep_after.get() { begun + SWEEP } else { 0 };
+    for task in tasks {
+        // The rest comes in the next round, when what is due has had its turn, and whoever waits for this slot his.
+        if clock::now().0 - begun > ROUND {
+            me.slot.look.store(true, Release);
+            break;
+        }
+        events::forget();
+        let limit = me.shared.limit_or_new(task.token, me.owner.to_u32()).map(Limit::serial);
+        me.begin_planning(task.token, limit);
+        let planned = xact::run(|| one(me, &task, sweep_until));
+        let was_ended = me.end_planning(&task, limit, planned.as_ref().err());
+        match planned {
+            Err(_) if was_ended => me.note_unlimited(task.token),
+            Ok(done) => {
+                events::tell();
+                found |= done.entered > 0;
+                done.note(me, task.token);
+            }
+            Err(failure) if is_passing(&failure) => try_soon(me, &task, &failure),
+            Err(failure) => give_up(me, &task, limit, &failure),
+        }
+    }
+    if sweep_until != 0 {
+        let now = clock::now().0;
+        me.sweep_after.set(now + past::REST * (now - begun));
+        // Its time is up: it goes on in the next round.
+        if now >= sweep_until {
+            me.slot.look.store(true, Release);
+        }
+    }
+    found
+}
+
+/// Nobody's fault, as it seems.
+fn try_soon(me: &Me, task: &Watched, failure: &Failure) {
+    // Nothing is known any more of how far it is planned: it may have been by an older definition.
+    let Some(limit) = me.shared.renew_limit(task.token, me.owner.to_u32()) else { return };
+    let pause = if failure.is_lock() { LOCKED_PAUSE } else { limit.pace.pause_after_failure() };
+    limit.retry_at.store(clock::now().0 + pause, Release);
+    // It does not pass: somebody raises it. No fault of the rows that were captured, perhaps.
+    if pause >= need::scan_interval()
+        && let Err(failure) = xact::run(|| task::set_plan_problem(task.id, Some(&failure.message)))
+    {
+        failure.log("note why a task was not planned");
+    }
+}
+
+/// This task's trouble alone: the others are planned, this one is tried again at the next scan.
+fn give_up(me: &Me, task: &Watched, limit: Option<u64>, failure: &Failure) {
+    failure.log(&format!("plan task \"{}\"", task.name));
+    // Forgotten meanwhile, perhaps by whoever mended it: it is planned again at once.
+    if me.shared.limit(task.token).map(Limit::serial) != limit {
+        return me.slot.look.store(true, Release);
+    }
+    // A candidate that cannot be read must not stop the task for good: the next scan finds the good ones.
+    let captured = me.shared.limit(task.token).and_then(|limit| limit.captures.waiting());
+    let noted = xact::run(|| {
+        if let Some(captured) = captured {
+            candidates::discard(task.token, captured.blocks());
+        }
+        task::set_plan_problem(task.id, Some(&failure.message));
+    });
+    if let Err(failure) = &noted {
+        failure.log("note why a task was not planned");
+    }
+    if let (Ok(()), Some(limit), Some(captured)) = (noted, me.shared.limit(task.token), captured) {
+        limit.captures.taken(captured, None);
+        // Among them may have been word of another definition.
+        me.shared.renew_limit(task.token, me.owner.to_u32());
+    }
+    match me.shared.limit(task.token) {
+        Some(limit) => {
+            limit.retry_at.store(clock::now().0 + need::scan_interval(), Release);
+            limit.scanned_at.store(0, Release);
+        }
+        None => me.note_unlimited(task.token),
+    }
+}
+
+/// Is it nobody's fault, and to be tried again soon? A lock, a cancel, two that collided.
+fn is_passing(failure: &Failure) -> bool {
+    failure.is_lock() || failure.is_cancel() || failure.sqlstate.starts_with("40")
+}
+
+/// The owner's tasks that there is something to plan of: mostly few of many.
+fn in_need(me: &Me) -> Vec<Watched> {
+    if !home::is_here() {
+        return Vec::new();
+    }
+    let (now, mut tasks) = (clock::now(), at_work::of(me.owner));
+    let limit = |task: &Watched| me.shared.limit(task.token);
+    let is_captured = |task: &Watched| limit(task).is_some_and(|limit| need::is_captured(limit, now));
+    let asks = |task: &&Watched| limit(task).is_some_and(|limit| need::asks_for_changes(limit, now));
+    let signatures = counters::of(tasks.iter().filter(asks).filter_map(|task| task.relation));
+    let unlimited = me.unlimited.borrow();
+    tasks.retain(|task| {
+        let signature = task.relation.and_then(|relation| signatures.get(&relation.to_u32()).copied());
+        task.has_new_table
+            || is_captured(task)
+            || match limit(task) {
+                Some(limit) => !matches!(need::of(limit, signature, now), Need::Nothing(_)),
+                None => now.0 >= unlimited.get(&task.token).map_or(0, |planned_at| planned_at + need::scan_interval()),
+            }
+    });
+    tasks
+}
+
+/// Plans one task.
+fn one(me: &Me, task: &Watched, sweep_until: i64) -> Done {
+    let mut done = Done::default();
+    let Some(catalog) = lock::relation(c"task") else { return done };
+    if !lock::try_plan(catalog, task.id) {
+        return done;
+    }
+    let now = clock::now();
+    // Not waited for, or the owner's other tasks would wait too.
+    let is_locked = || {
+        let limit = me.shared.limit(task.token);
+        limit.into_iter().for_each(|limit| limit.retry_at.store(now.0 + LOCKED_PAUSE, Release));
+    };
+    if task.relation.is_some_and(|relation| !lock::try_read(relation)) {
+        is_locked();
+        return done;
+    }
+    // Under these locks it is as it is looked up now. Whoever changed it meanwhile has the scheduler look again.
+    let Some(prepared) = me.prepared.task(task.id).filter(|prepared| is_unchanged(&prepared.task, task)) else {
+        return done;
+    };
+    if !prepared.try_hold() {
+        is_locked();
+        return done;
+    }
+    xact::commit_without_waiting();
+    let (id, token) = (task.id, task.token);
+    let limit = me.shared.limit_or_new(token, me.owner.to_u32());
+    done.limit = limit.map(Limit::serial);
+    if limit.is_none() {
+        me.note_unlimited(token);
+    }
+    if let Ok(timing) = prepared.task.timing() {
+        me.give_planning(limit, &timing);
+    }
+    // Counters and need before anything is read: what is written from here on shows at the next pass.
+    let asked = task.relation.filter(|_| limit.is_some_and(|limit| need::asks_for_changes(limit, now)));
+    let signature = asked.and_then(|relation| counters::of(std::iter::once(relation)).into_values().next());
+    let need = limit.map_or(Need::Everything, |limit| need::of(limit, signature, now));
+    let resolved = match prepared.resolved() {
+        // Its limit is forgotten, so the scheduler asks again at once.
+        Err(_) if rebind::table(id, task.relation).or_raise() => return done,
+        resolved => resolved.or_raise(),
+    };
+    if let Some(limit) = limit {
+        publish(limit, resolved, now);
+    }
+    let settings = user::Settings::begin();
+    // A partition may be locked although its table is not.
+    settings.set(c"lock_timeout", c"1s");
+    let xmin = xact::snapshot_xmin();
+    let until = limit.map_or(now.0 + need::horizon(), |limit| limit.planned_to.load(Acquire));
+    let mut scan = Scan::begin(resolved, now, until, Writer::Executor(me.index));
+    // Before the snapshot that sees it. Without a limit nobody knows where anything lies.
+    let captured = limit.and_then(|limit| limit.captures.waiting());
+    let candidates = match (limit, captured) {
+        (Some(_), None) => Candidates::default(),
+        (_, captured) => {
+            candidates::take(token, resolved.target.relation, captured.and_then(|captured| captured.blocks()))
+        }
+    };
+    let need = if candidates.everything { Need::Everything } else { need };
+    let behind_to = limit.map_or(0, |limit| limit.behind_to.load(Acquire));
+    look_through(&mut scan, need, limit, now);
+    scan.rows(&candidates.dated, Seen::Dated);
+    scan.rows(&candidates.others, Seen::Changed);
+    let floor = scan.floor();
+    // A sweep that is under way goes on, for it must come to its end some time; the next scan begins another one.
+    let is_fresh = behind_to == 0;
+    if need == Need::Everything && limit.is_some() && is_fresh && is_behind(floor, now) {
+        done.sweep_from = Some(need::recent(now).0);
+    }
+    let sweep_from = done.sweep_from.unwrap_or(behind_to);
+    past::leave_arrears(&mut scan, limit);
+    let is_whole = need == Need::Everything
+        && (!is_behind(floor, now) || limit.is_none() && past::all(&mut scan, need::recent(now), SWEEP));
+    done.swept = limit.and_then(|limit| {
+        let as_of = if done.sweep_from.is_some() { now.0 } else { limit.swept_since.load(Acquire).min(now.0) };
+        past::sweep(&mut scan, limit, (Instant(as_of), sweep_from), sweep_until)
+    });
+    let ledger = scan.finish();
+    settings.end();
+    if candidates.rest.is_some() {
+        me.slot.look.store(true, Release);
+    }
+    done.captured = captured.map(|captured| (captured, candidates.rest));
+    done.is_anew = candidates.is_anew;
+    // What was planned by an older definition would not be withdrawn by whoever changes it just now. From here on he waits.
+    if !prepare::hold(&prepared) {
+        Failure::changed("the task was changed while it was planned").raise();
+    }
+    done.entered = ledger.entered();
+    ledger.close();
+    if prepared.task.plan_problem.is_some() {
+        task::set_plan_problem(id, None);
+    }
+    let is_swept = done.swept.as_ref().is_some_and(|swept| swept.is_whole);
+    if let Some(from) = resolved.task.looks_from.filter(|_| is_whole || is_swept) {
+        task::set_looked_through(id, from);
+    }
+    if matches!(need, Need::Everything | Need::Window) {
+        done.scan = Some((xmin, now));
+        done.signature = signature.filter(|_| need == Need::Everything && is_fresh);
+    }
+    done.took = (need == Need::Everything).then(|| clock::now().0 - now.0);
+    done.until = until;
+    done
+}
+
+/// Is a task still what it was a moment ago, as far as planning it goes?
+fn is_unchanged(task: &Task, was: &Watched) -> bool {
+    task.enabled && !task.is_dropped && (task.owner, task.token, task.relation) == (was.owner, was.token, was.relation)
+}
+
+/// What there is to look through at once.
+fn look_through(scan: &mut Scan, need: Need, limit: Option<&Limit>, now: Instant) {
+    let floor = scan.floor();
+    match (need, limit) {
+        (Need::Everything, _) => drop(scan.window(floor.max(need::recent(now)), scan.until())),
+        (Need::Window, _) => {
+            let closed_to = limit.map_or(0, |limit| limit.closed_to.load(Acquire));
+            let from = floor.max(Instant(closed_to));
+            scan.window(from, scan.until());
+        }
+        (Need::Nothing(_) | Need::Sweep, _) => {}
+    }
+}
+
+/// Is there something before what is looked through at once?
+fn is_behind(floor: Instant, now: Instant) -> bool {
+    need::recent(now) > floor
+}
+
+/// Moves the horizon on, in shared memory, where the triggers read it.
+fn publish(limit: &Limit, resolved: &Resolved, now: Instant) {
+    // Somebody may have taken the slot for another task.
+    if !limit.is_of(resolved.task.token) || !need::must_extend(limit, now) {
+        return;
+    }
+    let until = Instant(now.0 + need::horizon());
+    let raw = scan::raw_limit(resolved, until);
+    limit.limit.store(raw, Release);
+    limit.planned_to.store(until.0, Release);
+    // Read after publication: whoever gets a later id sees the new limit.
+    limit.closing_xid.store(xact::next_xid(), Release);
+}
