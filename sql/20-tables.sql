@@ -68,7 +68,7 @@ create table jittask.agenda (
     alone         boolean not null default false, -- a row put aside: runs by itself, under a savepoint
     forced        boolean not null default false, -- run_task: whatever schedule and filter say
     keys          text[] not null,                -- JSON of the key values; {""} for a scheduled task
-    places        bytea,                          -- where the rows lay when they were found (src/catalog/ledger/row_hints.rs)
+    places        bytea,                          -- where the rows lay when they were found (crates/text/src/row_hints.rs)
     started_at    timestamptz,                    -- of the last attempt
     error_code    text,
     error         text,

@@ -23,10 +23,21 @@ impl Tid {
         (tid.ip_posid != 0).then_some(Tid { block, offset: tid.ip_posid })
     }
 
+    /// Block and number.
+    pub fn numbers(self) -> (u32, u16) {
+        (self.block, self.offset)
+    }
+
     /// As the server writes it.
     pub fn data(self) -> pg_sys::ItemPointerData {
         let ip_blkid = pg_sys::BlockIdData { bi_hi: (self.block >> 16) as u16, bi_lo: self.block as u16 };
         pg_sys::ItemPointerData { ip_blkid, ip_posid: self.offset }
+    }
+}
+
+impl From<(u32, u16)> for Tid {
+    fn from((block, offset): (u32, u16)) -> Tid {
+        Tid { block, offset }
     }
 }
 

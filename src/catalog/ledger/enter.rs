@@ -2,7 +2,6 @@
 
 use super::entries::ENTRY_KEYS;
 use super::moves;
-use crate::catalog::ledger::row_hints;
 use crate::catalog::table::key::{self, NO_ROW};
 use crate::catalog::task::Task;
 use crate::pg::tid::Tid;
@@ -10,6 +9,7 @@ use crate::pg::{memory, sql, user};
 use pgrx::pg_sys::{Oid, REGROLEOID};
 use schedule::{Instant, Occurrence};
 use std::rc::Rc;
+use text::row_hints;
 
 /// An occurrence to be entered.
 pub struct New {
@@ -67,7 +67,7 @@ fn insert_entry(owner: Oid, task: i32, occurrence: Occurrence, news: &[&New]) {
             sql::at(occurrence.due_at),
             sql::at(occurrence.nominal_at),
             sql::arg(news.iter().map(|new| &*new.key).collect::<Vec<_>>()),
-            sql::arg(row_hints::encode(&news.iter().map(|new| new.place).collect::<Vec<_>>())),
+            sql::arg(row_hints::encode(&news.iter().map(|new| new.place.map(Tid::numbers)).collect::<Vec<_>>())),
         ],
     );
 }

@@ -7,19 +7,20 @@ use crate::pg::boundary::Failure;
 use crate::pg::meaning::Meaning;
 use crate::pg::{object, sql, user};
 use pgrx::pg_sys::Oid;
+use text::plpgsql;
 
 /// Creates the internal function of a task, owned by the caller, and checks its body with the caller's rights.
 pub fn create(task: &str, body: &str, language: &str, target: Option<&Target>) -> Result<Function> {
     let caller = user::current();
     check_language(language)?;
-    if body.trim().is_empty() || (language == "plpgsql" && skip_comments(body).is_empty()) {
+    if body.trim().is_empty() || (language == "plpgsql" && plpgsql::is_empty(body)) {
         return Err(Error::new(Kind::Syntax, "the body is empty")
             .hint("Write at least one statement, such as perform remind(row_data)."));
     }
     let argument = target.map_or_else(String::new, |target| format!("row_data {}", target.sql_name));
     let name = pgrx::spi::quote_qualified_identifier("jittask_inner", task);
     let kind = target.map_or_else(String::new, |target| target.sql_name.clone());
-    let source = if language == "plpgsql" { block(body) } else { body.to_string() };
+    let source = if language == "plpgsql" { plpgsql::block(body) } else { body.to_string() };
     user::as_extension_owner(|| {
         let settings = user::Settings::begin();
         // Not even parsed here: the body is somebody else's, and this is the extension owner.
@@ -118,83 +119,4 @@ fn check_language(language: &str) -> Result<()> {
         (_, Some(true)) => Ok(()),
         _ => Err(Error::new(Kind::Denied, format!("permission denied for language \"{language}\""))),
     }
-}
-
-/// Statements become a block; what is one stays as it is.
-fn block(body: &str) -> String {
-    let start = skip_comments(body);
-    let word = start.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default().to_ascii_lowercase();
-    if start.starts_with("<<") || start.starts_with('#') || word == "begin" || word == "declare" {
-        return body.to_string();
-    }
-    // On the first line, so that errors give the line numbers of the body.
-    format!("begin {body}\n{}end", if ends_statement(body) { "" } else { ";" })
-}
-
-fn skip_comments(text: &str) -> &str {
-    let text = text.trim_start();
-    match comment_length(text) {
-        0 => text,
-        length => skip_comments(&text[length..]),
-    }
-}
-
-/// The length of the comment that `text` begins with; block comments nest.
-fn comment_length(text: &str) -> usize {
-    if text.starts_with("--") {
-        return text.find('\n').unwrap_or(text.len());
-    }
-    if !text.starts_with("/*") {
-        return 0;
-    }
-    let (bytes, mut depth, mut at) = (text.as_bytes(), 0, 0);
-    while at + 1 < bytes.len() {
-        match &bytes[at..at + 2] {
-            b"/*" => depth += 1,
-            b"*/" => depth -= 1,
-            _ => {
-                at += 1;
-                continue;
-            }
-        }
-        at += 2;
-        if depth == 0 {
-            return at;
-        }
-    }
-    text.len()
-}
-
-/// Is the last thing that is not a comment a semicolon? Knows strings, names and dollar quotes, so that a comment's
-/// start inside them is none.
-fn ends_statement(body: &str) -> bool {
-    let (mut rest, mut last) = (body, ' ');
-    while let Some(c) = rest.chars().next() {
-        let length = match c {
-            '-' | '/' if comment_length(rest) > 0 => {
-                rest = &rest[comment_length(rest)..];
-                continue;
-            }
-            '\'' | '"' => quoted_length(rest, &rest[..1], 1),
-            '$' => dollar_tag(rest).map_or(1, |tag| quoted_length(rest, tag, tag.len())),
-            c => c.len_utf8(),
-        };
-        if !c.is_whitespace() {
-            last = c;
-        }
-        rest = &rest[length..];
-    }
-    last == ';'
-}
-
-fn quoted_length(text: &str, mark: &str, from: usize) -> usize {
-    text[from..].find(mark).map_or(text.len(), |end| from + end + mark.len())
-}
-
-/// `$$` or `$word$` at the start.
-fn dollar_tag(text: &str) -> Option<&str> {
-    let end = text[1..].find('$')? + 1;
-    let word = &text[1..end];
-    (word.chars().all(|c| c.is_alphanumeric() || c == '_') && !word.starts_with(|c: char| c.is_ascii_digit()))
-        .then(|| &text[..=end])
 }

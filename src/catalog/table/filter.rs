@@ -4,12 +4,12 @@
 //! They are analysed as the caller, since reading a literal can run a domain's check, which is somebody's code, and stored
 //! in the form in which they were analysed, in a schema where nobody may create anything (`pg::expression`).
 
-use crate::catalog::table::filter_text;
 use crate::catalog::table::target::{Column, Target};
 use crate::error::{Error, Kind, Result};
 use crate::pg::expression::{self, Parameter};
 use crate::pg::{object, sql, tuple, user, value};
 use pgrx::pg_sys::{self, Oid};
+use text::lexer;
 
 /// The alias of the task's table in every statement of ours.
 pub const ROW_ALIAS: &str = "jittask_row";
@@ -168,8 +168,7 @@ fn bare_names(list: &str) -> Vec<String> {
     let (mut rest, mut found) = (list, Vec::new());
     while let Some(name) = rest.strip_prefix(ROW_ALIAS).and_then(|rest| rest.strip_prefix('.')) {
         let is_quoted = name.starts_with('"');
-        let length =
-            if is_quoted { filter_text::quoted(name, '"', false) } else { name.find(", ").unwrap_or(name.len()) };
+        let length = if is_quoted { lexer::quoted(name, '"', false) } else { name.find(", ").unwrap_or(name.len()) };
         let (name, after) = name.split_at(length);
         let inner = name.strip_prefix('"').and_then(|name| name.strip_suffix('"'));
         found.push(inner.map_or_else(|| name.to_string(), |inner| inner.replace("\"\"", "\"")));

@@ -3,7 +3,6 @@
 
 pub mod body;
 pub mod filter;
-pub mod filter_text;
 pub mod function;
 pub mod key;
 pub mod path;

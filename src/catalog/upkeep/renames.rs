@@ -3,14 +3,15 @@
 
 use crate::catalog::definition::Definition;
 use crate::catalog::table::filter::{Filter, ROW_ALIAS};
-use crate::catalog::table::filter_text;
 use crate::catalog::table::target::Target;
 use crate::catalog::task::triggers::{self, Watched};
 use crate::catalog::task::{self, Task, home};
 use crate::pg::{clock, sql, user};
 use pgrx::JsonB;
 use pgrx::prelude::*;
+use pgrx::spi::quote_identifier;
 use std::collections::HashMap;
+use text::renaming::Renaming;
 
 /// A session follows no further task after this long, for it holds the table: the scheduler does, a few at a time. Microseconds.
 const SESSION_TIME: i64 = 1_000_000;
@@ -97,6 +98,10 @@ fn follow(found: &sql::Rows, with_triggers: bool) {
     }
 }
 
+fn renaming<'a>(table: (&'a str, &'a str), columns: &'a HashMap<String, String>) -> Renaming<'a> {
+    Renaming { table, columns, quote: |name| quote_identifier(name), check: worker::check_interrupts }
+}
+
 fn now(column: &str, names: &HashMap<String, String>) -> String {
     names.get(column).map_or(column, String::as_str).to_string()
 }
@@ -108,7 +113,7 @@ fn renamed(task: &Task, table: (&str, &str), names: &HashMap<String, String>) ->
         *column = now(column, names);
     }
     if let Some(filter) = &definition.filter {
-        let text = filter_text::within(filter, table, names);
+        let text = renaming(table, names).within(filter);
         // The function that runs follows by itself; who reads the text, reads the old names.
         if text.len() <= LONGEST_TEXT.max(filter.len()) {
             definition.filter = Some(text);
@@ -122,7 +127,7 @@ fn renamed(task: &Task, table: (&str, &str), names: &HashMap<String, String>) ->
 fn store(task: &Task, definition: &Definition, names: &HashMap<String, String>) {
     // The call of the filter's function names the columns that it is given.
     let alias = (ROW_ALIAS, ROW_ALIAS);
-    let call = task.filter.as_ref().map(|filter| filter_text::within(&filter.call, alias, names));
+    let call = task.filter.as_ref().map(|filter| renaming(alias, names).within(&filter.call));
     let Ok(json) = serde_json::to_value(definition) else { return };
     let (old, new): (Vec<String>, Vec<String>) = names.iter().map(|(old, new)| (old.clone(), new.clone())).unzip();
     sql::run(

@@ -15,12 +15,12 @@ use crate::worker::events;
 use crate::worker::executor::prepare::{self, Prepared};
 use crate::worker::executor::run::call::{Call, Judged};
 use crate::worker::executor::run::missed::{self, Lateness};
-use crate::worker::executor::run::own_error;
 use crate::worker::executor::session::Me;
 use schedule::Instant;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::*;
+use text::sqlstate;
 
 /// How rows are kept apart.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -294,7 +294,7 @@ impl Batch<'_> {
                 // Interrupted: not to be tried again alone, as if nothing had been.
                 Err(failure) if failure.is_cancel() => failure.raise(),
                 Err(failure) => {
-                    match call.timing().filter(|_| own_error::is_own(&failure)) {
+                    match call.timing().filter(|_| sqlstate::is_own(&failure.sqlstate)) {
                         Some(timing) => self.fail(position, started_at, failure, timing),
                         None => self.aside.push(position),
                     }

@@ -4,7 +4,6 @@
 use crate::catalog::definition::Timing;
 use crate::catalog::ledger::entries::Entry;
 use crate::catalog::ledger::record::Outcome;
-use crate::catalog::ledger::row_hints;
 use crate::catalog::table::function::Takes;
 use crate::catalog::task::query::Resolved;
 use crate::error::{Error, Kind, Result};
@@ -17,6 +16,7 @@ use pgrx::pg_sys::Datum;
 use schedule::{Base, Instant};
 use std::cell::Cell;
 use std::rc::Rc;
+use text::row_hints;
 
 /// A row after the call, or why there was none.
 pub enum Judged {
@@ -64,7 +64,10 @@ impl Call {
         Ok(Call {
             reader: plan.statements.as_ref().map(Reader::new),
             function,
-            places: row_hints::decode(&entry.places, entry.keys.len()),
+            places: row_hints::decode(&entry.places, entry.keys.len())
+                .into_iter()
+                .map(|place| place.map(Tid::from))
+                .collect(),
             run: Rc::new(Run {
                 task: plan.name.clone(),
                 entry: entry.id,

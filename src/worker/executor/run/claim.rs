@@ -11,12 +11,12 @@ use crate::pg::shmem::{Interruption, QUICK};
 use crate::pg::{clock, current_run, session, user, worker, xact};
 use crate::worker::executor::run::batch::{self, Mode, Try};
 use crate::worker::executor::run::fair_share::Turns;
-use crate::worker::executor::run::own_error;
 use crate::worker::executor::run::unnoted::Attempt;
 use crate::worker::executor::session::{MOST, Me};
 use crate::worker::{attempt, events};
 use std::cell::RefCell;
 use std::sync::atomic::Ordering::*;
+use text::sqlstate;
 
 thread_local! {
     /// What the transaction now running, or the one that just failed, has claimed.
@@ -176,7 +176,7 @@ fn put_aside_before(me: &Me, entry: &Entry, try_: Try) -> bool {
             events::forget_from(mark);
             let interruption = me.slot.take_interruption(entry.id, me.slot.position.load(Acquire));
             me.slot.rest();
-            if try_ == Try::Sharing && !own_error::is_own(&failure) && interruption == Interruption::None {
+            if try_ == Try::Sharing && !sqlstate::is_own(&failure.sqlstate) && interruption == Interruption::None {
                 // If it is the others' company that it does not bear, it is not put to it again at once.
                 me.most.set(if failure.is_lock() { me.most.get() } else { 1 });
                 return false;

@@ -9,5 +9,4 @@ pub mod claim;
 pub mod fair_share;
 pub mod fetch;
 pub mod missed;
-pub mod own_error;
 pub mod unnoted;
