@@ -50,12 +50,12 @@ impl Span {
 
     fn take(&self) -> Option<(Instant, Instant)> {
         let earliest = self.earliest.take()?;
-        // Nothing: it was taken with another's earliest.
         let latest = match self.latest.swap(0, AcqRel) {
-            0 => i64::MAX,
+            0 => i64::MIN,
             latest => (latest ^ (1 << 63)) as i64,
         };
-        Some((earliest, Instant(latest)))
+        // Nothing, or another's: its own was taken with another's earliest.
+        Some((earliest, Instant(if latest < earliest.0 { i64::MAX } else { latest })))
     }
 }
 

@@ -224,12 +224,14 @@ fn one(shared: &Shared, slot: &Database, owner: Oid, look: bool, outlook: &Outlo
         let is_short = waiting.is_flood() || waits_long && shared.is_quick(database, owner.to_u32());
         let kept = starts.kept_free(shared, database, owner);
         let may_lend = lent.len() < kept && is_short && !shared.is_slot_wanted();
-        match free_slots(shared) {
+        let next = match free_slots(shared) {
             free if free > kept => start(shared, database, owner, false, false, starts),
             free if free > 0 && may_lend => start(shared, database, owner, true, false, starts),
             _ if lent.is_empty() && has_spare(shared, owner) => Next::NoHelp,
-            _ => Next::At(now + SLOT_PAUSE),
-        }
+            _ => Next::NoSlot,
+        };
+        // He has one: no slot is taken from others for a further one.
+        if matches!(next, Next::NoSlot) { Next::At(now + SLOT_PAUSE) } else { next }
     };
     if mine.is_empty() {
         // Nobody has all slots, not even with an executor in each of many databases.
@@ -276,10 +278,7 @@ fn one(shared: &Shared, slot: &Database, owner: Oid, look: bool, outlook: &Outlo
     if mine.iter().chain(&lent).any(|executor| !executor.connected.load(Acquire)) {
         return Next::At(now + SLOT_PAUSE);
     }
-    match help(&waiting, starts) {
-        Next::NoSlot => Next::At(now + SLOT_PAUSE),
-        other => other,
-    }
+    help(&waiting, starts)
 }
 
 /// Has another owner an idle executor that is not his only one?

@@ -2,7 +2,7 @@
 //! owns the transaction.
 
 use crate::catalog::task;
-use crate::catalog::task::at_work::{self, Watched};
+use crate::catalog::task::at_work::Watched;
 use crate::pg::planning::Pace;
 use pgrx::prelude::*;
 

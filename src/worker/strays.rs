@@ -41,11 +41,12 @@ impl Strays {
     }
 }
 
-/// False where somebody uses the table.
+/// False where somebody uses the table or the task.
 fn drop(task: i32) -> bool {
-    let Err(failure) = xact::run(|| triggers::drop_left(task)) else { return true };
-    if !failure.is_lock() {
-        failure.log("drop the triggers that a dropped task has left");
-    }
-    false
+    xact::run(|| triggers::drop_left(task)).unwrap_or_else(|failure| {
+        if !failure.is_lock() {
+            failure.log("drop the triggers that a dropped task has left");
+        }
+        false
+    })
 }

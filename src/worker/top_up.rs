@@ -160,13 +160,12 @@ impl Round {
         };
         let (Some(base), Some(planned)) = (timing.start_at, series::hold(task.id)) else { return Rest::Nothing };
         let horizon = Instant(self.now.0 + need::horizon());
-        if planned.due_at >= horizon || is_full(task.id, self.now) {
+        // The future never waits for the past.
+        if planned.due_at >= horizon || planned.due_at < self.now && is_full(task.id, self.now) {
             return Rest::Nothing;
         }
-        let window = schedule::span_micros(timing.catch_up_window);
         // What was held up by what waits before it is not too old by that.
-        let was_held = HELD.with_borrow(|held| held.contains_key(&task.id));
-        let floor = task.floor(if was_held { self.up_since } else { self.now }, window);
+        let floor = task.floor(self.up_since, schedule::span_micros(timing.catch_up_window));
         let from = Instant(planned.due_at.0 + 1).max(floor);
         let mut next: Vec<New> = Vec::new();
         let mut last = None;

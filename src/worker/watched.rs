@@ -5,7 +5,6 @@
 use super::need::{self, Need};
 use super::overrun;
 use super::scheduler::Pass;
-use crate::catalog::task;
 use crate::catalog::task::at_work::{self, Watched};
 use crate::pg::shmem::Shared;
 use crate::pg::{clock, counters, worker};

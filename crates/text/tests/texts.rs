@@ -105,13 +105,14 @@ fn what_another_row_may_have_caused_is_not_a_rows_own() {
     }
 }
 
+const PIECES: &[&str] = &[
+    "a", "B", "é", "_", "1", "'", "\"", "\\", "$", "$$", "$a$", "--", "/*", "*/", "\n", " ", "E'", "u&'", ".", "::",
+    ";", "(",
+];
+
 /// Texts made of what a scanner stumbles over.
 fn sql() -> impl Strategy<Value = String> {
-    let pieces = [
-        "a", "B", "é", "_", "1", "'", "\"", "\\", "$", "$$", "$a$", "--", "/*", "*/", "\n", " ", "E'", "u&'", ".",
-        "::", ";", "(",
-    ];
-    proptest::collection::vec(proptest::sample::select(&pieces[..]), 0..40).prop_map(|pieces| pieces.concat())
+    proptest::collection::vec(proptest::sample::select(PIECES), 0..40).prop_map(|pieces| pieces.concat())
 }
 
 proptest! {

@@ -40,7 +40,9 @@ pub fn take(task: i32) -> Option<Arrears> {
     Some(Arrears { since: rows.at(0, 1)?, as_of: rows.at(0, 2)?, keys: rows.get(0, 3)? })
 }
 
-/// Forgets a task's.
-pub fn forget(task: i32) {
-    user::as_extension_owner(|| sql::run("delete from jittask.arrears where task_id = $1", &[sql::arg(task)]));
+/// Forgets a task's; how many rows that were.
+pub fn forget(task: i32) -> i64 {
+    let statement = "with gone as (delete from jittask.arrears where task_id = $1 returning keys)
+         select coalesce(sum(cardinality(keys)), 0)::bigint from gone";
+    user::as_extension_owner(|| sql::run(statement, &[sql::arg(task)])).get(0, 1).unwrap_or_default()
 }

@@ -8,6 +8,8 @@ use schedule::Instant;
 
 /// Entries of one task that wait, at most, when more of the past is entered: some 5 MB.
 pub const MOST: i64 = 20_000;
+/// Entries that are looked at for each that may wait.
+const LOOKED_AT: i64 = 4;
 /// A planner that met so many looks again after this. Microseconds.
 pub const PAUSE: i64 = 500_000;
 
@@ -19,16 +21,18 @@ pub fn is_full(task: i32, before: Instant, was_full: bool) -> bool {
     ledger::pending(task) > most && entries(task, before, most + 1) > most
 }
 
-/// So many at most. From the latest on: what has run is dead in the index until VACUUM comes, and is mostly earlier.
+/// So many at most; those that wait for a retry are not there to be worked off. From the latest on: what has run is dead in the
+/// index until VACUUM comes, and is mostly earlier.
 fn entries(task: i32, before: Instant, most: i64) -> i64 {
     user::as_extension_owner(|| {
         let settings = user::Settings::begin();
         settings.set(c"enable_sort", c"off");
         settings.set(c"enable_bitmapscan", c"off");
         let rows = sql::run(
-            "select count(*) from (select from jittask.agenda where task_id = $1 and nominal_at < $2
+            "select count(*) filter (where attempt = 0) from (
+                 select attempt from jittask.agenda where task_id = $1 and nominal_at < $2
                  order by nominal_at desc limit $3) waiting",
-            &[sql::arg(task), sql::at(before), sql::arg(most)],
+            &[sql::arg(task), sql::at(before), sql::arg(LOOKED_AT * most)],
         );
         settings.end();
         rows.get(0, 1).unwrap_or_default()

@@ -35,6 +35,8 @@ struct Owner {
     in_hand: Vec<Place>,
     /// When to go back to the front. By the monotonic clock.
     full_at: i64,
+    /// The look from the front has not come to its end yet.
+    is_going_through: bool,
     /// It looked since then, but not from the front.
     owes: bool,
 }
@@ -98,6 +100,7 @@ impl Owner {
         let is_full = now >= self.full_at;
         if is_full {
             self.full_at = now + FULL_EVERY;
+            self.is_going_through = true;
             self.add(Place::FRONT, Place::END);
         }
         if let Some((from, until)) = told {
@@ -107,7 +110,7 @@ impl Owner {
         for place in free {
             self.add(place, Place { id: place.id.saturating_add(1), ..place });
         }
-        self.owes = !is_full;
+        self.owes = !self.is_going_through;
     }
 
     /// What of a stretch is not to be looked through anyhow, from now on is.
@@ -136,6 +139,12 @@ impl Owner {
 
     /// Goes on in each stretch; the first that is to run, and is there more to pass?
     fn look(&mut self, walk: &Walk, role: Oid, in_hand: &[i64], steps: usize) -> (Option<Instant>, bool) {
+        let looked = self.look_on(walk, role, in_hand, steps);
+        self.is_going_through &= looked.1;
+        looked
+    }
+
+    fn look_on(&mut self, walk: &Walk, role: Oid, in_hand: &[i64], steps: usize) -> (Option<Instant>, bool) {
         let (mut i, mut goes_on, steps) = (0, false, steps / self.unseen.len().max(1));
         while let Some((from, until)) = self.unseen.get(i).copied() {
             let found = walk.go(&Task { role, from, until, except: in_hand, count: 1, steps });

@@ -1,5 +1,7 @@
 //! A task's definition: the parameters of `create_…` under their names. One type for creating, storing and exporting.
 
+pub mod literal;
+
 use crate::catalog::calendar;
 use crate::catalog::definition::literal::{
     canonical_instant, canonical_span, canonical_time, instant_text, read_instant, read_interval, read_time, span_text,

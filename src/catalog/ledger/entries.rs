@@ -285,12 +285,12 @@ pub fn take_unclaimed(task: i32, mut each: impl FnMut(&[Entry])) {
 }
 
 /// Takes a scheduled task's entries due in `[from, until)` that were not tried yet and that nobody is running out of the
-/// agenda, the earliest first, so many at most.
-pub fn take_due(task: i32, from: Instant, until: Instant, count: i64) -> Vec<Entry> {
+/// agenda, the earliest first, so many at most. What is in an executor's hand may be between two transactions.
+pub fn take_due(task: i32, (from, until): (Instant, Instant), in_hand: Vec<i64>, count: i64) -> Vec<Entry> {
     let which =
         "id in (select id from jittask.agenda where task_id = $1 and due_at >= $2 and due_at < $3 and attempt = 0
-                     and not alone and not forced and run_at < 'infinity' order by due_at limit $4)";
-    take(which, &[sql::arg(task), sql::at(from), sql::at(until), sql::arg(count)])
+                     and not alone and not forced and run_at < 'infinity' and id <> all($5) order by due_at limit $4)";
+    take(which, &[sql::arg(task), sql::at(from), sql::at(until), sql::arg(count), sql::arg(in_hand)])
 }
 
 fn take(which: &str, arguments: &[sql::Arg]) -> Vec<Entry> {

@@ -149,8 +149,8 @@ impl Ledger {
         self.counts.passed_over += count as i64;
     }
 
-    /// An occurrence was seen too late to count.
-    pub fn pass_over_unplanned(&mut self) {
-        self.counts.passed_over += 1;
+    /// So many occurrences were seen too late to count.
+    pub fn pass_over_unplanned(&mut self, count: i64) {
+        self.counts.passed_over += count;
     }
 }

@@ -121,14 +121,14 @@ pub fn next_left(after: i32) -> Option<i32> {
 }
 
 /// Drops the triggers that a task has left. In a transaction of its own, which waits for a moment for whoever uses the table,
-/// and then raises 55P03.
-pub fn drop_left(id: i32) {
+/// and then raises 55P03. False if somebody has the task.
+pub fn drop_left(id: i32) -> bool {
     if !task::try_lock(id) {
-        return;
+        return false;
     }
     // Altered once more meanwhile, perhaps: then they are its own.
     let is_wanted = |task: &Task| !task.is_dropped && task.definition.capture.as_deref() != Some("scan");
-    let Some(task) = task::by_id(id) else { return };
+    let Some(task) = task::by_id(id) else { return true };
     if !is_wanted(&task) {
         let settings = user::Settings::begin();
         settings.set(c"lock_timeout", c"10ms");
@@ -137,4 +137,5 @@ pub fn drop_left(id: i32) {
         settings.end();
     }
     set_leaves(task.id, false);
+    true
 }

@@ -6,7 +6,7 @@ use crate::catalog::table::filter::{Filter, ROW_ALIAS};
 use crate::catalog::table::target::Target;
 use crate::catalog::task::triggers::{self, Watched};
 use crate::catalog::task::{self, Task, home};
-use crate::pg::{clock, sql, user};
+use crate::pg::{clock, sql, user, worker};
 use pgrx::JsonB;
 use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;

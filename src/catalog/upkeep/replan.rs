@@ -4,34 +4,53 @@
 
 use crate::catalog::agenda::{arrears, candidates, series};
 use crate::catalog::calendar;
-use crate::catalog::definition::{Definition, TaskKind};
+use crate::catalog::definition::{Definition, TaskKind, Timing};
 use crate::catalog::ledger::{Ledger, New, Writer};
 use crate::catalog::task::{self, Task};
 use crate::error::Result;
-use crate::pg::{clock, sql, user};
+use crate::pg::{clock, shmem, sql, user};
 use schedule::{Base, Instant};
 use std::cell::Cell;
+use std::sync::atomic::Ordering::Acquire;
 
-/// Plans a task anew by this definition.
+/// Plans a task anew by this definition, after somebody has altered it. What of its past is not in the agenda yet was due by the
+/// old one, and is passed over: by rows, since nobody can tell how many occurrences of captured rows that were.
 pub fn task(task: &Task, definition: &Definition, writer: Writer) -> Result<()> {
     let now = clock::transaction_start();
+    // Before anything is taken back.
+    let timing = definition.timing()?;
     // The scheduler may be planning it just now: what it enters is withdrawn as well.
     series::wait_for(task.id);
     let mut ledger = Ledger::open(task.id, writer);
     ledger.withdraw(now);
-    arrears::forget(task.id);
+    ledger.pass_over_unplanned(arrears::forget(task.id) + missed(task, now));
     if task.kind == TaskKind::Scheduled {
-        let timing = definition.timing()?;
-        let base = Base::Instant(timing.start_at.unwrap_or(now));
-        let first = timing.schedule.occurrences(base, &timing.zone, timing.end_at, now).next();
-        if let Some(first) = first {
-            ledger.enter(task.owner, &[New::scheduled(first, false)]);
-        }
-        series::set(task.id, first);
+        plan_series(task, &timing, now, &mut ledger);
     }
     ledger.close();
     candidates::plan_anew_at_commit(task.token);
     Ok(())
+}
+
+/// A series goes on from now.
+fn plan_series(task: &Task, timing: &Timing, now: Instant, ledger: &mut Ledger) {
+    let base = Base::Instant(timing.start_at.unwrap_or(now));
+    let first = timing.schedule.occurrences(base, &timing.zone, timing.end_at, now).next();
+    if let Some(first) = first {
+        ledger.enter(task.owner, &[New::scheduled(first, false)]);
+    }
+    series::set(task.id, first);
+}
+
+/// Occurrences of a series that were missed, by its old timing, and wait for others to be worked off before they are entered.
+fn missed(task: &Task, now: Instant) -> i64 {
+    let (Ok(timing), Some(planned)) = (task.timing(), series::get(task.id)) else { return 0 };
+    let (Some(base), from) = (timing.start_at, Instant(planned.due_at.0 + 1)) else { return 0 };
+    if from >= now || !task.enabled {
+        return 0;
+    }
+    let missed = timing.schedule.occurrences(Base::Instant(base), &timing.zone, timing.end_at, from);
+    missed.take_while(|next| next.due_at < now).count() as i64
 }
 
 /// Those of these tasks whose calendar is not the one any more that they were planned by.
@@ -50,7 +69,7 @@ pub enum Replanned {
     Done,
     /// Some of what is planned was taken back; there is more.
     Partly,
-    /// Somebody is changing the task, or nobody can say when it is due: to be tried again.
+    /// Somebody is changing the task, nobody can say when it is due, or its past is being looked through: to be tried again.
     Later,
 }
 
@@ -75,6 +94,11 @@ pub fn by_calendar(id: i32) -> Replanned {
     if stored.kind == TaskKind::Scheduled && !series::is_free(id) {
         return Replanned::Later;
     }
+    // Before anything is taken back: its zone may be missing.
+    let Ok(timing) = stored.timing() else { return Replanned::Later };
+    if is_swept(stored.token) {
+        return Replanned::Later;
+    }
     let now: Instant = clock::transaction_start();
     let until = TAKEN_BACK.take().filter(|(of, _)| *of == id).map_or(Instant::MAX, |(_, until)| until);
     let mut ledger = Ledger::open(id, Writer::Scheduler);
@@ -86,8 +110,20 @@ pub fn by_calendar(id: i32) -> Replanned {
     }
     task::set_counts_from(id, now);
     note_calendar(id, seen);
-    let planned = task(&stored, &stored.definition, Writer::Scheduler);
-    if planned.is_ok() { Replanned::Done } else { Replanned::Later }
+    // One that is behind goes on from where it is: what was due stays due, and its future comes with it.
+    if stored.kind == TaskKind::Scheduled && series::get(id).is_none_or(|planned| planned.due_at >= now) {
+        let mut ledger = Ledger::open(id, Writer::Scheduler);
+        plan_series(&stored, &timing, now, &mut ledger);
+        ledger.close();
+    }
+    candidates::plan_anew_at_commit(stored.token);
+    Replanned::Done
+}
+
+/// Is its past being looked through? What it has still to find there would not count any more; what it runs meanwhile is judged
+/// by the calendar as it is.
+fn is_swept(token: i64) -> bool {
+    shmem::shared().and_then(|shared| shared.limit(token)).is_some_and(|limit| limit.behind_to.load(Acquire) != 0)
 }
 
 /// The task is planned by its calendar as it was changed then.

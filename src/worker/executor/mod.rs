@@ -10,7 +10,7 @@ mod step;
 
 use crate::catalog::agenda::due;
 use crate::catalog::table::path;
-use crate::pg::shmem::{self, Database, Death, Executor, Interruption, Shared};
+use crate::pg::shmem::{self, Death, Executor, Interruption, Shared};
 use crate::pg::{clock, flight, invalidation, sql, user, worker, xact};
 use crate::settings;
 use crate::worker::executor::run::claim;

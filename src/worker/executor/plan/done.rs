@@ -53,6 +53,9 @@ impl Done {
             limit.is_swept.fetch_or(swept.is_whole, AcqRel);
             limit.behind_to.store(swept.to, Release);
             limit.is_full.store(swept.is_full, Release);
+            if swept.has_no_arrears {
+                limit.has_no_arrears.store(true, Release);
+            }
             let now = clock::now().0;
             let resume_at = match limit.is_swept.load(Acquire) && limit.has_no_arrears.load(Acquire) {
                 _ if swept.is_full => now + backlog::PAUSE,

@@ -32,6 +32,8 @@ pub struct Swept {
     pub is_whole: bool,
     /// As much of the past waits as may.
     pub is_full: bool,
+    /// No captured row is behind any more.
+    pub has_no_arrears: bool,
     /// When. Microseconds since 1970.
     pub began: i64,
 }
@@ -46,7 +48,7 @@ pub fn sweep(scan: &mut Scan, limit: &Limit, (as_of, mut to): (Instant, i64), un
         return None;
     }
     if is_full(scan, limit) {
-        return Some(Swept { to, step, is_whole: false, is_full: true, began });
+        return Some(Swept { to, step, is_whole: false, is_full: true, has_no_arrears: false, began });
     }
     if was_active {
         scan.bound(as_of, MOST, until - began);
@@ -68,10 +70,8 @@ pub fn sweep(scan: &mut Scan, limit: &Limit, (as_of, mut to): (Instant, i64), un
         };
         to = if from <= floor.0 { 0 } else { from };
     }
-    if to == 0 {
-        enter_arrears(scan, Some(limit), until - clock::now().0);
-    }
-    Some(Swept { to, step, is_whole: was_active && to == 0, is_full: false, began })
+    let has_no_arrears = to == 0 && enter_arrears(scan, until - clock::now().0);
+    Some(Swept { to, step, is_whole: was_active && to == 0, is_full: false, has_no_arrears, began })
 }
 
 /// Does as much of the task's past wait as may?
@@ -100,7 +100,7 @@ pub fn all(scan: &mut Scan, to: Instant, micros: i64) -> bool {
     let (now, floor) = (scan.now, scan.floor());
     scan.bound(now, MOST, micros);
     let is_whole = scan.window(floor, to);
-    enter_arrears(scan, None, micros);
+    enter_arrears(scan, micros);
     is_whole
 }
 
@@ -110,28 +110,21 @@ pub fn leave_arrears(scan: &mut Scan, limit: Option<&Limit>) {
     if !keys.is_empty() {
         let (since, as_of) = (scan.captured_floor(), scan.now);
         arrears::add(scan.resolved.task.id, &Arrears { since, as_of, keys });
-        owes(limit);
+        // Told before the commit: if that fails, somebody looks in vain.
+        limit.into_iter().for_each(|limit| limit.has_no_arrears.store(false, Release));
     }
 }
 
-/// Told before the commit: if that fails, somebody looks in vain.
-fn owes(limit: Option<&Limit>) {
-    limit.into_iter().for_each(|limit| limit.has_no_arrears.store(false, Release));
-}
-
-/// Goes on with rows that are behind, for a moment.
-fn enter_arrears(scan: &mut Scan, limit: Option<&Limit>, micros: i64) {
+/// Goes on with rows that are behind, for a moment. True if there are none any more.
+fn enter_arrears(scan: &mut Scan, micros: i64) -> bool {
     if micros <= 0 {
-        return;
+        return false;
     }
     let task = scan.resolved.task.id;
     scan.bound(scan.now, MOST, micros);
     while !scan.is_spent() {
-        let Some(some) = arrears::take(task) else {
-            // Nobody else plans it now, and whoever does next sees what is committed.
-            limit.into_iter().for_each(|limit| limit.has_no_arrears.store(true, Release));
-            return;
-        };
+        // Nobody else plans it now, and whoever does next sees what is committed.
+        let Some(some) = arrears::take(task) else { return true };
         let until = need::recent(some.as_of);
         scan.now = some.as_of;
         // In one go: else it is read again for each portion that is found, from the first on.
@@ -145,4 +138,5 @@ fn enter_arrears(scan: &mut Scan, limit: Option<&Limit>, micros: i64) {
             arrears::add(task, &Arrears { since, as_of: some.as_of, keys });
         }
     }
+    false
 }

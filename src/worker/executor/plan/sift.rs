@@ -11,7 +11,6 @@ use crate::worker::executor::plan::candidate::{Candidate, Found, Verdict};
 use crate::worker::executor::plan::scan::{Scan, Seen};
 use crate::worker::need;
 use schedule::{Base, CatchUp, Cycle, Instant, Late, Occurrence};
-use std::rc::Rc;
 
 /// Occurrences of one row that are held at a time: with a rule of seconds there may be very many in a window.
 const PER_ROW: usize = 1000;
@@ -155,7 +154,7 @@ impl Scan<'_> {
                     self.known.insert(mark);
                     late.push(found);
                 }
-                (None, Verdict::PassOver) => self.ledger.pass_over_unplanned(),
+                (None, Verdict::PassOver) => self.ledger.pass_over_unplanned(1),
                 _ => {}
             }
         }

@@ -12,7 +12,7 @@ use crate::pg::boundary::Failure;
 use crate::pg::bulk::Order;
 use crate::pg::{clock, flight, lock, user, worker, xact};
 use crate::worker::events;
-use crate::worker::executor::prepare::{self, Prepared};
+use crate::worker::executor::prepare::Prepared;
 use crate::worker::executor::run::call::{Call, Judged};
 use crate::worker::executor::run::missed::{self, Lateness};
 use crate::worker::executor::session::Me;

@@ -87,7 +87,8 @@ pub fn pass_over(me: &Me, entry: &Entry, task: &Task) {
         && let Ok(timing) = task.timing()
     {
         let until = (clock::now().0 - schedule::span_micros(timing.catch_up_window)).min(up_since(me).0);
-        ledger.pass_over(&entries::take_due(task.id, entry.occurrence.due_at, Instant(until), AT_ONCE));
+        let span = (entry.occurrence.due_at, Instant(until));
+        ledger.pass_over(&entries::take_due(task.id, span, me.others_in_hand(), AT_ONCE));
     }
     ledger.close();
 }
@@ -101,14 +102,14 @@ pub fn skip_others(me: &Me, entry: &Entry, task: &Task) {
     };
     if let Some(until) = until.filter(|_| task.kind == TaskKind::Scheduled) {
         let from = Instant(entry.occurrence.due_at.0 + 1);
-        skip(me, task, &entries::take_due(task.id, from, until, AT_ONCE), "catch_up");
+        skip(me, task, &entries::take_due(task.id, (from, until), me.others_in_hand(), AT_ONCE), "catch_up");
     }
 }
 
 /// Skips what has fallen due of a scheduled task since somebody is there, while a run of it is going on: what was missed before,
 /// and waits for that run too, is not to stand in the way.
 pub fn skip_overlapped(me: &Me, task: &Task) {
-    skip(me, task, &entries::take_due(task.id, up_since(me), clock::now(), AT_ONCE), "overlap");
+    skip(me, task, &entries::take_due(task.id, (up_since(me), clock::now()), me.others_in_hand(), AT_ONCE), "overlap");
 }
 
 fn skip(me: &Me, task: &Task, others: &[Entry], reason: &'static str) {
