@@ -1,6 +1,7 @@
 //! The server's C interface, made safe: the only place with `unsafe`.
 //! No SQL on our tables, and no rule of jittask's.
 
+mod bind;
 pub mod boundary;
 pub mod bulk;
 pub mod captures;
