@@ -71,8 +71,12 @@ pub fn raw_array(kind: schedule::ColumnKind, values: impl Iterator<Item = i64>) 
 /// Binds an array of values of a base type.
 pub fn values(kind: Oid, values: Vec<Datum>) -> Arg {
     let (mut length, mut by_value, mut align) = (0_i16, false, 0 as c_char);
-    unsafe { pg_sys::get_typlenbyvalalign(kind, &mut length, &mut by_value, &mut align) };
-    array(kind, unsafe { pg_sys::get_array_type(kind) }, values, length.into(), by_value, align as u8)
+    // SAFETY: look-ups in the cache of types, which write into this frame.
+    let array_type = unsafe {
+        pg_sys::get_typlenbyvalalign(kind, &mut length, &mut by_value, &mut align);
+        pg_sys::get_array_type(kind)
+    };
+    array(kind, array_type, values, length.into(), by_value, align as u8)
 }
 
 /// Binds an array of rows.
@@ -81,6 +85,8 @@ pub fn row_array(row: Oid, kind: Oid, values: Vec<Datum>) -> Arg {
 }
 
 fn array(element: Oid, kind: Oid, mut values: Vec<Datum>, size: i32, by_value: bool, align: u8) -> Arg {
+    // SAFETY: as many values as there are, all of the element's type, whose length, passing and alignment these are.
+    // They are copied into the array, which is in the current memory context.
     let built = unsafe {
         pg_sys::construct_array(values.as_mut_ptr(), values.len() as i32, element, size, by_value, align as c_char)
     };

@@ -42,6 +42,7 @@ thread_local! {
     static LINK: RefCell<Box<pg_sys::ErrorContextCallback>> = RefCell::default();
 }
 
+// As in utils/elog.h. Called while an error is being reported, which is all that they ask for.
 unsafe extern "C" {
     #[link_name = "errcode"]
     fn raw_errcode(code: i32) -> i32;
@@ -55,6 +56,8 @@ unsafe extern "C" {
 extern "C-unwind" fn complete(_argument: *mut std::ffi::c_void) {
     let Some(failure) = RAISED.with_borrow_mut(Option::take) else { return };
     let context = failure.context.as_deref().and_then(|context| CString::new(context).ok());
+    // SAFETY: only errfinish calls this, through the chain of callbacks: a report is under way, and these are for those
+    // who complete it. The text is copied into the report's own memory.
     unsafe {
         raw_errcode(failure.code());
         if let Some(context) = context {
@@ -68,6 +71,8 @@ extern "C-unwind" fn complete(_argument: *mut std::ffi::c_void) {
 /// in C or here.
 fn link() {
     unlink();
+    // SAFETY: the link is in a box that is never replaced, and was taken out of the chain above: nobody reads it while
+    // it is written.
     LINK.with_borrow_mut(|link| unsafe {
         **link = pg_sys::ErrorContextCallback {
             previous: std::ptr::null_mut(),
@@ -79,6 +84,8 @@ fn link() {
 }
 
 fn unlink() {
+    // SAFETY: `arg` of our link is the chain as it was when the link was put in; whoever has left a frame of that since
+    // has put the chain back himself, and then the link is not in it.
     LINK.with_borrow(|link| unsafe {
         if std::ptr::eq(pg_sys::error_context_stack, &raw const **link) {
             pg_sys::error_context_stack = link.arg.cast();
@@ -93,6 +100,9 @@ fn unlink() {
 /// `call` must only call C code, declared here as `raw_…` and not through the bridge's `pg_sys` (whose functions panic on
 /// an ERROR: that aborts the server here), and own nothing that needs dropping, since an ERROR jumps over its frame.
 pub unsafe fn catch<T: Copy>(call: impl Fn() -> T) -> Result<T, Failure> {
+    // SAFETY: as PG_TRY does it: the buffer lives in the frame that the jump comes back to, and both chains are put
+    // back before that frame is left. What is read after the jump was set before it. The error's copy is in the
+    // caller's memory, since the context of errors is emptied by the flush.
     unsafe {
         let context = pg_sys::CurrentMemoryContext;
         let exceptions = pg_sys::PG_exception_stack;
@@ -210,6 +220,7 @@ fn read(data: &pg_sys::ErrorData) -> Failure {
 }
 
 fn text(c: *const c_char) -> Option<String> {
+    // SAFETY: not null, and a C string in the copy of the error's data, which is freed after it was read.
     (!c.is_null()).then(|| unsafe { CStr::from_ptr(c) }.to_string_lossy().into_owned())
 }
 

@@ -9,6 +9,7 @@ use std::cell::Cell;
 
 type Slot = *mut pg_sys::TupleTableSlot;
 
+// As in catalog/index.h and access/genam.h; called inside of `catch` alone.
 unsafe extern "C-unwind" {
     #[link_name = "FormIndexDatum"]
     fn raw_form(
@@ -52,6 +53,9 @@ pub fn insert<const N: usize, I: ExactSizeIterator<Item = Row<N>>>(
     order: Order,
     rows: I,
 ) -> Result<(), (I, String)> {
+    // SAFETY: RowExclusiveLock is taken here and kept until the transaction ends, and ExecOpenIndices takes it on the
+    // indexes until they are closed: what was found to be as it was made stays so meanwhile. After an ERROR the abort
+    // closes all. Callers give rows of as many columns as `made` has, each of its type.
     unsafe {
         let table = pg_sys::table_open(relation, pg_sys::RowExclusiveLock as i32);
         if let Err(why) = shape::table_differs(table, made) {
@@ -76,12 +80,19 @@ pub fn insert<const N: usize, I: ExactSizeIterator<Item = Row<N>>>(
     }
 }
 
+/// Inserts them into the table, and then into each of its indexes.
+///
+/// # Safety
+/// `table` must be open and locked, with N columns, and `target` must be its own, with its indexes open.
 unsafe fn insert_into<const N: usize>(
     table: pg_sys::Relation,
     target: *mut pg_sys::ResultRelInfo,
     order: Order,
     rows: impl ExactSizeIterator<Item = Row<N>>,
 ) {
+    // SAFETY: a slot's shape is shortened only while the heap reads it, never beyond its values, and is whole again for
+    // the indexes. Slots, shapes and the state are in the current memory context and outlive their use; the arrays of
+    // indexes have as many elements as `target` says.
     unsafe {
         let state = pg_sys::CreateExecutorState();
         // A copy of the shape is not counted: counting costs more than all else about a slot.
@@ -126,13 +137,21 @@ unsafe fn insert_into<const N: usize>(
 
 /// Has the table a column that rows without it do not read as NULL: one that was added with a default when there were rows?
 /// Its NULLs must be stored. One that is added later is no danger: rows read its default for this column alone.
+///
+/// # Safety
+/// `table` must be open.
 unsafe fn has_missing(table: pg_sys::Relation) -> bool {
+    // SAFETY: an open relation has a shape, whose constraints are null or there.
     unsafe { (*(*table).rd_att).constr.as_ref().is_some_and(|all| !all.missing.is_null()) }
 }
 
 /// The first columns of a shape; before PostgreSQL 18, which has no function for it, all of them.
+///
+/// # Safety
+/// The shape must have as many.
 unsafe fn shortened(shape: pg_sys::TupleDesc, columns: i32) -> pg_sys::TupleDesc {
     #[cfg(feature = "pg18")]
+    // SAFETY: it has as many, as the caller says; the copy is in the current memory context.
     unsafe {
         pg_sys::CreateTupleDescTruncatedCopy(shape, columns)
     }
@@ -143,7 +162,12 @@ unsafe fn shortened(shape: pg_sys::TupleDesc, columns: i32) -> pg_sys::TupleDesc
     }
 }
 
+/// A slot with the row's values.
+///
+/// # Safety
+/// The shape must have N columns, and must not be counted.
 unsafe fn fill<const N: usize>(shape: pg_sys::TupleDesc, row: &Row<N>) -> Slot {
+    // SAFETY: a new slot has room for as many values as its shape has columns, N, and is empty until it is stored.
     unsafe {
         let slot = pg_sys::MakeSingleTupleTableSlot(shape, &raw const pg_sys::TTSOpsVirtual);
         for (i, value) in row.iter().enumerate() {
@@ -165,18 +189,29 @@ struct Index {
 }
 
 impl Index {
+    /// Inserts the rows that are the index's.
+    ///
+    /// # Safety
+    /// The index must be open and locked, of its table, and the slots be filled and have their places in that.
     unsafe fn insert(self, slots: &[Slot]) {
-        let context = unsafe { pg_sys::MakePerTupleExprContext(self.state) };
-        let predicate = unsafe { pg_sys::ExecPrepareQual((*self.info).ii_Predicate, self.state) };
-        let columns = unsafe { self.predicate_columns() };
+        // SAFETY: the index is open, and its state and the information about it live as long as the slots.
+        let (context, predicate, columns, summarized) = unsafe {
+            (
+                pg_sys::MakePerTupleExprContext(self.state),
+                pg_sys::ExecPrepareQual((*self.info).ii_Predicate, self.state),
+                self.predicate_columns(),
+                self.summarized_column(),
+            )
+        };
         // The last row that the predicate was asked about, and its answer.
         let last = Cell::new(None::<(Slot, bool)>);
-        let extremes = unsafe { self.summarized_column() }.map(|column| extremes(slots, column));
+        let extremes = summarized.map(|column| extremes(slots, column));
         let slots = extremes.as_deref().unwrap_or(slots);
         // 13 of 25, so that the second half fits in between for certain.
         let is_early = |i: &usize| self.order == Order::AsGiven || (i % 25).is_multiple_of(2);
         let (early, late): (Vec<usize>, Vec<usize>) = (0..slots.len()).partition(is_early);
-        // All of a batch under one boundary; nothing in here has to be dropped.
+        // SAFETY: all of a batch under one boundary. Calls are of unguarded functions alone, and nothing in here has to
+        // be dropped; the context's memory is emptied after each row, when nothing in it is needed any more.
         let inserted = unsafe {
             boundary::catch(|| {
                 for slot in early.iter().chain(&late).map(|i| &slots[*i]) {
@@ -195,7 +230,12 @@ impl Index {
     }
 
     /// The columns that a partial index's predicate reads.
+    ///
+    /// # Safety
+    /// The index must be open.
     unsafe fn predicate_columns(self) -> Vec<usize> {
+        // SAFETY: a predicate is on one table, the first, and not on its system columns; ours name columns, never the
+        // row as a whole. The set is the server's, or null.
         unsafe {
             let mut numbers: *mut pg_sys::Bitmapset = std::ptr::null_mut();
             pg_sys::pull_varattnos((*self.info).ii_Predicate.cast(), 1, &mut numbers);
@@ -206,7 +246,12 @@ impl Index {
     }
 
     /// Is the row of a partial index's?
+    ///
+    /// # Safety
+    /// Inside of [`boundary::catch`] alone. `predicate` must be null or made ready for `context`, in which the row is.
     unsafe fn is_covered(self, predicate: *mut pg_sys::ExprState, context: *mut pg_sys::ExprContext) -> bool {
+        // SAFETY: as ExecQual does it: the function that was made for the predicate, with what it allocates in the
+        // context's own memory. It never gives NULL. The function is called as it is, without the bridge's guard.
         unsafe {
             let Some(evaluate) = predicate.as_ref().and_then(|predicate| predicate.evalfunc) else { return true };
             let before = pg_sys::CurrentMemoryContext;
@@ -218,9 +263,15 @@ impl Index {
         }
     }
 
+    /// Inserts one row.
+    ///
+    /// # Safety
+    /// Inside of [`boundary::catch`] alone; otherwise as of `insert`.
     unsafe fn insert_one(self, slot: Slot) {
         let mut values = [Datum::from(0); pg_sys::INDEX_MAX_KEYS as usize];
         let mut nulls = [false; pg_sys::INDEX_MAX_KEYS as usize];
+        // SAFETY: no index has more columns than the arrays. The slot has the row's place, and its state has the row,
+        // which expressions are evaluated on. Nothing here is to be dropped when an ERROR jumps over this frame.
         unsafe {
             raw_form(self.info, slot, self.state, values.as_mut_ptr(), nulls.as_mut_ptr());
             let check = if (*self.info).ii_Unique {
@@ -234,15 +285,22 @@ impl Index {
     }
 
     /// The column of an index that holds no rows but the least and the greatest of each range of blocks.
+    ///
+    /// # Safety
+    /// The index must be open.
     unsafe fn summarized_column(self) -> Option<usize> {
-        let is_brin = unsafe { (*(*self.relation).rd_rel).relam } == pg_sys::BRIN_AM_OID;
-        let column = unsafe { (*self.info).ii_IndexAttrNumbers[0] };
-        (is_brin && column > 0).then(|| column as usize - 1)
+        // SAFETY: an open relation has its row of pg_class; each index has a first column.
+        let (kind, column) = unsafe { ((*(*self.relation).rd_rel).relam, (*self.info).ii_IndexAttrNumbers[0]) };
+        (kind == pg_sys::BRIN_AM_OID && column > 0).then(|| column as usize - 1)
     }
 }
 
 /// Have two rows the same in these columns? Of values that are not in the datum itself only NULLs are.
+///
+/// # Safety
+/// The slots must be filled, with these columns.
 unsafe fn are_alike(a: Slot, b: Slot, columns: &[usize]) -> bool {
+    // SAFETY: the slots have these columns, as the caller says.
     columns.iter().all(|column| unsafe {
         let is_null = |slot: Slot| *(*slot).tts_isnull.add(*column);
         let value = |slot: Slot| *(*slot).tts_values.add(*column);
@@ -253,9 +311,12 @@ unsafe fn are_alike(a: Slot, b: Slot, columns: &[usize]) -> bool {
 /// Of each run of rows in one block those with the least and the greatest value of a column that compares as an integer,
 /// and one with none: to a summary of the block the others say nothing new.
 fn extremes(slots: &[Slot], column: usize) -> Vec<Slot> {
+    // SAFETY: both closures are for the slots of a batch, which are filled and have the columns of the table that the
+    // index is of.
     let value = |slot: &Slot| unsafe {
         (!*(**slot).tts_isnull.add(column)).then(|| (*(**slot).tts_values.add(column)).value() as i64)
     };
+    // SAFETY: likewise; the heap has noted each row's place in its slot.
     let block = |slot: &Slot| unsafe { (**slot).tts_tid.ip_blkid };
     let mut found = Vec::new();
     for run in slots.chunk_by(|a, b| (block(a).bi_hi, block(a).bi_lo) == (block(b).bi_hi, block(b).bi_lo)) {

@@ -8,6 +8,7 @@ const EPOCH_SHIFT: i64 = 946_684_800_000_000;
 
 /// The clock's time.
 pub fn now() -> Instant {
+    // SAFETY: it raises nothing and needs nothing.
     from_pg(unsafe { super::raw::current_timestamp() })
 }
 
@@ -29,10 +30,12 @@ fn micros(clock: i32) -> i64 {
         seconds: i64,
         nanos: i64,
     }
+    // As in time.h, of a 64-bit system.
     unsafe extern "C" {
         fn clock_gettime(clock: i32, time: *mut Timespec) -> i32;
     }
     let mut time = Timespec { seconds: 0, nanos: 0 };
+    // SAFETY: it writes the time into this frame, or nothing for a clock that there is not.
     unsafe { clock_gettime(clock, &mut time) };
     time.seconds * 1_000_000 + time.nanos / 1000
 }
@@ -70,6 +73,7 @@ impl Jumps {
 
 /// The start of the current transaction, what SQL calls `now()`.
 pub fn transaction_start() -> Instant {
+    // SAFETY: it reads the state of this process's transaction.
     from_pg(unsafe { pg_sys::GetCurrentTransactionStartTimestamp() })
 }
 

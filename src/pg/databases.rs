@@ -14,6 +14,9 @@ pub struct Found {
 /// All that allow connections and are no templates. Needs a transaction.
 pub fn list() -> Vec<Found> {
     let mut found = Vec::new();
+    // SAFETY: a shared catalog, which can be read without a database; the lock is held as long as it is open. A tuple
+    // lies in a buffer that the scan has pinned until the next one: what is kept of it is copied. Its first columns,
+    // which are read, are never null, and so are where the C struct has them.
     unsafe {
         let relation = pg_sys::table_open(pg_sys::DatabaseRelationId, pg_sys::AccessShareLock as i32);
         let scan = pg_sys::table_beginscan_catalog(relation, 0, std::ptr::null_mut());

@@ -54,6 +54,7 @@ fn secret() -> [u8; 32] {
     SECRET.with(|secret| {
         *secret.get_or_init(|| {
             let mut bytes = [0; 32];
+            // SAFETY: the array is in this frame, and its length is given.
             if !unsafe { pg_sys::pg_strong_random(bytes.as_mut_ptr().cast(), bytes.len()) } {
                 pgrx::error!("could not generate random values");
             }
@@ -93,6 +94,7 @@ pub fn lock_number(text: &[u8]) -> u32 {
     u32::from_be_bytes([a, b, c, d])
 }
 
+// As in fmgr.h and utils/palloc.h. Both may raise, where nothing is owned: see `key_identity`.
 unsafe extern "C-unwind" {
     #[link_name = "pg_detoast_datum_packed"]
     fn raw_detoast(value: *mut pg_sys::varlena) -> *mut pg_sys::varlena;
@@ -111,9 +113,12 @@ pub extern "C" fn pg_finfo_key_identity() -> &'static pg_sys::Pg_finfo_record {
 /// over nothing that has to be dropped.
 ///
 /// # Safety
-/// Called by the server.
+/// Only the server may call it, with one argument, a text that is not NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn key_identity(call: pg_sys::FunctionCallInfo) -> Datum {
+    // SAFETY: the function is strict and of one text, so the argument is there. The text, whole after detoasting, and
+    // the room for the result are in the call's memory context; the room is for the header and all bytes of the
+    // identity.
     unsafe {
         let arguments = (*call).args.as_slice(1);
         let text = raw_detoast(arguments[0].value.cast_mut_ptr());

@@ -28,7 +28,8 @@ pub struct Parameter {
     pub column: i16,
 }
 
-// Not the bridge's wrappers of the same name: they catch what [`boundary::catch`] is there to catch.
+// As in parser/parser.h, parser/parse_clause.h, parser/parse_collate.h and catalog/pg_proc.h. Not the bridge's wrappers
+// of the same name: they catch what [`boundary::catch`] is there to catch.
 unsafe extern "C-unwind" {
     #[link_name = "raw_parser"]
     fn raw_parse(source: *const c_char, mode: pg_sys::RawParseMode::Type) -> *mut pg_sys::List;
@@ -78,6 +79,9 @@ unsafe extern "C-unwind" {
 /// (42601, 42703, 42804 …) with the filter in its message; None when the text is more, or less, than one expression.
 pub fn analyse(filter: &str, relation: Oid) -> Option<Condition> {
     let source = CString::new(filter).ok()?;
+    // SAFETY: the transaction has the relation locked, and it is open until the tree is made. The state refers to the
+    // text, which lives in this frame, and is not used after it; the tree does not. Both are in the current memory
+    // context. Each `catch` has calls of `raw_` functions alone, and owns nothing.
     unsafe {
         let (text, mode) = (source.as_ptr(), pg_sys::RawParseMode::RAW_PARSE_PLPGSQL_EXPR);
         let parsed = boundary::catch(|| raw_parse(text, mode));
@@ -110,7 +114,12 @@ fn in_filter(failure: Failure, filter: &str) -> Failure {
 }
 
 /// What PL/pgSQL takes for an expression is the rest of a SELECT: one value without a name, and nothing after it.
+///
+/// # Safety
+/// `parsed` must be what the parser made of a text.
 unsafe fn one_expression(parsed: *mut pg_sys::List) -> Option<*mut pg_sys::Node> {
+    // SAFETY: the parser gives a list of RawStmt; a node's tag says which struct it is, and a SELECT's targets are
+    // ResTarget, each with a value.
     unsafe {
         let statements = pgrx::PgList::<pg_sys::RawStmt>::from_pg(parsed);
         let statement = statements.get_ptr(0).filter(|_| statements.len() == 1)?;
@@ -136,7 +145,11 @@ unsafe fn one_expression(parsed: *mut pg_sys::List) -> Option<*mut pg_sys::Node>
 }
 
 /// `*`, which is a value of a SELECT's list and no expression.
+///
+/// # Safety
+/// `value` must be a node of the parser's.
 unsafe fn is_star(value: *mut pg_sys::Node) -> bool {
+    // SAFETY: a node's tag says which struct it is; a reference has a list of nodes, its names.
     unsafe {
         if (*value).type_ != pg_sys::NodeTag::T_ColumnRef {
             return false;
@@ -155,8 +168,12 @@ struct Replacing<'a> {
 }
 
 /// The numbers of all columns of the table that a condition speaks of, also inside of subqueries.
+///
+/// # Safety
+/// `tree` must be an expression as it was analysed.
 unsafe fn columns_of(tree: *mut pg_sys::Node) -> Vec<i16> {
     let mut replacing = Replacing { met: Vec::new(), parameters: None };
+    // SAFETY: as this function's caller says.
     unsafe { replace(tree, &mut replacing) };
     replacing.met.sort_unstable();
     replacing.met.dedup();
@@ -164,16 +181,27 @@ unsafe fn columns_of(tree: *mut pg_sys::Node) -> Vec<i16> {
 }
 
 /// A copy of the condition with the table's columns replaced.
+///
+/// # Safety
+/// `tree` must be an expression as it was analysed.
 unsafe fn replace(tree: *mut pg_sys::Node, replacing: &mut Replacing) -> *mut pg_sys::Node {
     let argument = std::ptr::from_mut(replacing).cast::<c_void>();
+    // SAFETY: the server copies the tree, and gives `replacement` what it asks for. The argument is borrowed as long as
+    // this runs, and used by nobody else.
     unsafe { pg_sys::replace_rte_variables(tree, 1, 0, Some(replacement), argument, std::ptr::null_mut()) }
 }
 
+/// What stands for one column.
+///
+/// # Safety
+/// Only the server may call it, out of `replace`.
 #[pgrx::pg_guard]
 unsafe extern "C-unwind" fn replacement(
     var: *mut pg_sys::Var,
     context: *mut pg_sys::replace_rte_variables_context,
 ) -> *mut pg_sys::Node {
+    // SAFETY: the context has the argument of `replace`, of which this is the one reference while it runs: it does not
+    // call itself. The column is a node of the tree that is copied.
     unsafe {
         let replacing = &mut *(*context).callback_arg.cast::<Replacing>();
         let column = (*var).varattno;
@@ -189,7 +217,12 @@ unsafe extern "C-unwind" fn replacement(
 }
 
 /// Allocates a node of the server's.
+///
+/// # Safety
+/// `T` must be the struct of this tag.
 unsafe fn node<T>(tag: pg_sys::NodeTag) -> *mut T {
+    // SAFETY: as large as `T`, aligned for all that C has, and zeroed, as the server's makeNode does it; each node
+    // begins with its tag. It lives in the current memory context.
     unsafe {
         let made = pg_sys::palloc0(size_of::<T>());
         (*made.cast::<pg_sys::Node>()).type_ = tag;
@@ -198,7 +231,8 @@ unsafe fn node<T>(tag: pg_sys::NodeTag) -> *mut T {
 }
 
 /// As the parser makes them in the body of a function.
-unsafe fn parameter(index: usize, parameter: &Parameter) -> *mut pg_sys::Param {
+fn parameter(index: usize, parameter: &Parameter) -> *mut pg_sys::Param {
+    // SAFETY: the tag is that of the struct, and the node is ours alone while it is filled.
     unsafe {
         let made: *mut pg_sys::Param = node(pg_sys::NodeTag::T_Param);
         (*made).paramkind = pg_sys::ParamKind::PARAM_EXTERN;
@@ -212,7 +246,8 @@ unsafe fn parameter(index: usize, parameter: &Parameter) -> *mut pg_sys::Param {
 }
 
 /// A column of the row that is given as a whole.
-unsafe fn field(row: *mut pg_sys::Param, column: &pg_sys::Var) -> *mut pg_sys::FieldSelect {
+fn field(row: *mut pg_sys::Param, column: &pg_sys::Var) -> *mut pg_sys::FieldSelect {
+    // SAFETY: the tag is that of the struct, and the node is ours alone while it is filled. The row is only pointed to.
     unsafe {
         let made: *mut pg_sys::FieldSelect = node(pg_sys::NodeTag::T_FieldSelect);
         (*made).arg = row.cast();
@@ -231,6 +266,8 @@ impl Condition {
         let names = names(parameters);
         let kinds: Vec<Oid> = parameters.iter().map(|parameter| parameter.kind).collect();
         let volatility = if self.is_volatile { b'v' } else { b'i' };
+        // SAFETY: the tree is still there, as whoever made the condition says. Names and types live in this frame and
+        // are copied; the array is as long as is said. In `catch` there is one call, and nothing is owned.
         unsafe {
             let mut replacing = Replacing { met: Vec::new(), parameters: Some(parameters) };
             let body = self.body(replace(self.tree, &mut replacing));
@@ -277,7 +314,12 @@ impl Condition {
     }
 
     /// `return (…)`, as the parser makes it of it.
+    ///
+    /// # Safety
+    /// `value` must be an expression as it was analysed.
     unsafe fn body(&self, value: *mut pg_sys::Node) -> *mut pg_sys::Query {
+        // SAFETY: the tag is that of the struct, the node is ours alone while it is filled, and all is in the current
+        // memory context.
         unsafe {
             let query: *mut pg_sys::Query = node(pg_sys::NodeTag::T_Query);
             (*query).commandType = pg_sys::CmdType::CMD_SELECT;
@@ -304,6 +346,8 @@ fn names(parameters: &[Parameter]) -> Datum {
 
 /// The name of a column by its number, for a person.
 pub fn system_column(number: i16) -> String {
+    // SAFETY: numbers of system columns come out of an analysed tree, so there is one of this number; the server's
+    // description of it is constant.
     unsafe {
         let shape = pg_sys::SystemAttributeDefinition(number);
         CStr::from_ptr((*shape).attname.data.as_ptr()).to_string_lossy().into_owned()

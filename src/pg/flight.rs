@@ -43,6 +43,7 @@ const FILE: &str = "jittask.flights.2";
 static FLIGHTS: AtomicPtr<Flight> = AtomicPtr::new(std::ptr::null_mut());
 static MINE: AtomicPtr<Flight> = AtomicPtr::new(std::ptr::null_mut());
 
+// As in sys/mman.h and unistd.h, of a 64-bit system.
 unsafe extern "C" {
     fn mmap(address: *mut u8, length: usize, protection: i32, flags: i32, file: i32, offset: i64) -> *mut u8;
     fn _exit(code: i32) -> !;
@@ -57,6 +58,7 @@ pub fn init() {
     // The postmaster's working directory is the data directory.
     let file = std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(FILE);
     let Ok(file) = file.and_then(|file| file.set_len(length as u64).map(|()| file)) else { return };
+    // SAFETY: a new mapping, at an address that the system chooses: it takes nothing away.
     let place = unsafe { mmap(std::ptr::null_mut(), length, READ_WRITE, MAP_SHARED, file.as_raw_fd(), 0) };
     if place as isize != -1 {
         FLIGHTS.store(place.cast(), Release);
@@ -65,11 +67,15 @@ pub fn init() {
 
 fn all() -> &'static [Flight] {
     let place = FLIGHTS.load(Acquire);
+    // SAFETY: mapped by `init` for as many flights, page by page aligned, and never unmapped. The file has their
+    // length: nobody but who owns the data directory could shorten it. They are of atomics alone, of which any bytes
+    // are a value.
     if place.is_null() { &[] } else { unsafe { std::slice::from_raw_parts(place, EXECUTOR_SLOTS) } }
 }
 
 /// The pid of this process's postmaster, and when it started.
 fn postmaster() -> (i32, i64) {
+    // SAFETY: variables that the postmaster sets before it starts this process, copied.
     unsafe { (pg_sys::PostmasterPid, pg_sys::PgStartTime) }
 }
 
@@ -88,6 +94,7 @@ pub fn enter(index: usize, database: u32) {
 
 /// Notes what executes from now on; entry 0: nothing.
 pub fn note(entry: i64, position: i32, started_at: i64) {
+    // SAFETY: null, or one of `all`, which are there as long as the process.
     if let Some(flight) = unsafe { MINE.load(Acquire).as_ref() } {
         flight.position.store(position, Release);
         flight.started_at.store(started_at, Release);
@@ -97,10 +104,12 @@ pub fn note(entry: i64, position: i32, started_at: i64) {
 
 /// SIGQUIT: the postmaster ends all because one crashed. Only what is safe in a signal handler.
 extern "C-unwind" fn quit(_signal: i32) {
+    // SAFETY: null, or one of `all`, which are there as long as the process. Atomics may be used in a signal handler.
     if let Some(flight) = unsafe { MINE.load(Acquire).as_ref() } {
         flight.bystander.store(1, Release);
     }
     // As the server's own handler: at once, without any cleaning up, and telling the postmaster that it was no exit.
+    // SAFETY: it may be called in a signal handler, and does not return.
     unsafe { _exit(2) }
 }
 

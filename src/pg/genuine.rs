@@ -16,6 +16,7 @@ thread_local! {
     static KNOWN: RefCell<HashMap<(u32, u32), bool>> = RefCell::new(HashMap::new());
 }
 
+// As in catalog/partition.h. May raise: see `ancestors`.
 unsafe extern "C-unwind" {
     fn get_partition_ancestors(relation: Oid) -> *mut pg_sys::List;
 }
@@ -29,14 +30,16 @@ pub fn forget() {
 /// is, and a table has but one of a name.
 ///
 /// # Safety
-/// `trigger` must be one of the open relation's.
+/// `trigger` must be one of the open relation's, and `relation` the OID of that.
 pub unsafe fn is_ours(trigger: &pg_sys::Trigger, relation: Oid, token: i64) -> bool {
     let place = (trigger.tgoid.to_u32(), relation.to_u32());
     if let Some(known) = KNOWN.with_borrow(|known| known.get(&place).copied()) {
         return known;
     }
+    // SAFETY: the name is in the relation's cache entry, which stays while the statement has the relation open.
     let name = unsafe { CStr::from_ptr(trigger.tgname) }.to_string_lossy();
     let is_named = ["insert", "update"].iter().any(|kind| name == format!("jittask_{}_{kind}", token as u64));
+    // SAFETY: the statement that fires the trigger has the relation open and locked.
     let is_ours = is_named && unsafe { watches(relation, token) };
     KNOWN.with_borrow_mut(|known| {
         if known.len() >= MOST {
@@ -48,6 +51,9 @@ pub unsafe fn is_ours(trigger: &pg_sys::Trigger, relation: Oid, token: i64) -> b
 }
 
 /// Has the task of this token this table, or one that it is a partition of?
+///
+/// # Safety
+/// `relation` must be open and locked.
 unsafe fn watches(relation: Oid, token: i64) -> bool {
     let (Some(tasks), Some(index)) = (lock::relation(c"task"), lock::relation(c"task_token_key")) else {
         return false;
@@ -56,12 +62,19 @@ unsafe fn watches(relation: Oid, token: i64) -> bool {
     if !lock::try_read(tasks) || !lock::try_read(index) {
         return true;
     }
+    // SAFETY: both were just locked, until the transaction ends.
     let Some(table) = (unsafe { table_of(tasks, index, token) }) else { return false };
-    table == relation
-        || unsafe { pg_sys::get_rel_relispartition(relation) } && unsafe { ancestors(relation) }.contains(&table)
+    // SAFETY: a look-up in the cache; and the relation is locked, as this function's caller says.
+    table == relation || unsafe { pg_sys::get_rel_relispartition(relation) && ancestors(relation).contains(&table) }
 }
 
+/// The tables that it is a partition of, from the nearest on.
+///
+/// # Safety
+/// `relation` must be a partition, open and locked.
 unsafe fn ancestors(relation: Oid) -> Vec<Oid> {
+    // SAFETY: the list is in the current memory context, of OIDs, and has as many elements as its length says. It reads
+    // pg_inherits, and an ERROR in that, a cancel or want of memory, is not caught: it passes the trigger's frames by.
     unsafe {
         let list = get_partition_ancestors(relation);
         if list.is_null() {
@@ -72,7 +85,12 @@ unsafe fn ancestors(relation: Oid) -> Vec<Oid> {
 }
 
 /// The table of the task with this token, unless it was dropped.
+///
+/// # Safety
+/// `tasks` and `index`, which is of one column of it, a bigint, must be locked until the transaction ends.
 unsafe fn table_of(tasks: Oid, index: Oid, token: i64) -> Option<Oid> {
+    // SAFETY: both are locked, so they may be opened without a lock. The tuple lies in a buffer that the scan has
+    // pinned until its end, and is read before that; its columns are found by their names in the table's own shape.
     unsafe {
         let no_lock = pg_sys::NoLock as c_int;
         let number = |name: &CStr| pg_sys::get_attnum(tasks, name.as_ptr());

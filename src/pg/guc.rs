@@ -10,11 +10,14 @@ pub struct Settings(i32);
 impl Settings {
     /// Opens the level.
     pub fn begin() -> Self {
+        // SAFETY: it only counts up. A transaction is open, whose abort closes the level if an ERROR passes `end` by.
         Settings(unsafe { raw::new_guc_nest_level() })
     }
 
     /// Sets one inside the level.
     pub fn set(&self, name: &CStr, value: &CStr) {
+        // SAFETY: both are C strings, which the server copies; GUC_ACTION_SAVE keeps the old value on this level's
+        // stack.
         unsafe {
             pg_sys::set_config_option(
                 name.as_ptr(),
@@ -41,6 +44,8 @@ impl Settings {
 
     /// Closes it. "Not committed", so that even a plain SET of user code is undone.
     pub fn end(self) {
+        // SAFETY: `self` is a level that was opened in this transaction and is closed once. With `false` this is what
+        // an abort calls, so it raises nothing.
         unsafe { raw::end_of_guc_nest_level(false, self.0) };
     }
 }

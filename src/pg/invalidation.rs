@@ -17,6 +17,8 @@ pub fn listen() {
         pg_sys::SysCacheIdentifier::AUTHOID,
         pg_sys::SysCacheIdentifier::AUTHMEMROLEMEM,
     ];
+    // SAFETY: called once in a process, whose table of callbacks has room. They live as long as the library, which is
+    // never unloaded, and only count, so they may be called at any moment.
     unsafe {
         pg_sys::CacheRegisterRelcacheCallback(Some(relation_changed), Datum::from(0));
         for cache in caches {

@@ -23,6 +23,9 @@ impl Function {
     /// may execute it is for the caller to see to. An extension that wants to know of executions (pgaudit, sepgsql) is
     /// told, as of one in a statement.
     pub fn look_up(oid: Oid, has_argument: bool) -> Function {
+        // SAFETY: a transaction is open. `home` is the current memory context, so that all of this lives as long as its
+        // caller says; the call's struct has room for the one argument behind it, and is zeroed, as is what the look-up
+        // fills.
         unsafe {
             if { pg_sys::object_access_hook }.is_some() {
                 pg_sys::RunFunctionExecuteHook(oid);
@@ -52,6 +55,8 @@ impl Function {
 
     /// Forgets what the function's language keeps from call to call.
     pub fn renew(&mut self) {
+        // SAFETY: `info` and both contexts are those of `look_up`, in the same transaction; nothing of a call is under
+        // way.
         unsafe {
             pg_sys::fmgr_info_cxt((*self.info).fn_oid, self.info, self.home);
             pg_sys::MemoryContextReset(self.memory);
@@ -60,6 +65,10 @@ impl Function {
 
     /// Calls it under the active snapshot; its result as text, None for NULL and void.
     pub fn call(&self, argument: Option<Datum>) -> Option<String> {
+        // SAFETY: all pointers are those of `look_up`, in the same transaction, and a snapshot is active. The argument,
+        // of the type that the function takes, is written where there is room for one, and outlives the call. In
+        // `catch` there is one call through a pointer, and nothing is owned. The result is read before its memory is
+        // emptied.
         unsafe {
             let before = pg_sys::MemoryContextSwitchTo(self.memory);
             let call = self.call;

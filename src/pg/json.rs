@@ -11,10 +11,14 @@ use std::ffi::CStr;
 pub struct Json(pub Value);
 
 impl FromDatum for Json {
+    /// # Safety
+    /// The datum must be NULL, as is said, or a jsonb.
     unsafe fn from_polymorphic_datum(datum: pg_sys::Datum, is_null: bool, _kind: pg_sys::Oid) -> Option<Json> {
         if is_null {
             return None;
         }
+        // SAFETY: the datum is a jsonb and not NULL. Detoasted it is whole, and its header says how long it is; the
+        // text is a C string in the current memory context, read before that ends.
         let text = unsafe {
             let value = pg_sys::pg_detoast_datum(datum.cast_mut_ptr());
             let size = pgrx::varsize_any(value) as i32;
@@ -28,14 +32,20 @@ impl FromDatum for Json {
     }
 }
 
-// What the bridge does for its own types.
+// SAFETY: what the bridge does for its own types. The value owns all that it has: nothing of it lies in the argument.
 unsafe impl<'fcx> ArgAbi<'fcx> for Json {
+    /// # Safety
+    /// The argument must be a jsonb.
     unsafe fn unbox_arg_unchecked(arg: Arg<'_, 'fcx>) -> Self {
+        // SAFETY: the argument is of the type that the SQL function declares, jsonb.
         let value = unsafe { arg.unbox_arg_using_from_datum() };
         value.unwrap_or_else(|| Error::new(Kind::Null, "JSON must not be null").raise())
     }
 
+    /// # Safety
+    /// The argument must be a jsonb.
     unsafe fn unbox_nullable_arg(arg: Arg<'_, 'fcx>) -> Nullable<Self> {
+        // SAFETY: likewise.
         unsafe { arg.unbox_arg_using_from_datum().into() }
     }
 }

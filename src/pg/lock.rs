@@ -1,9 +1,11 @@
 //! Heavyweight locks on our own objects. Not advisory locks: those anybody may take or release.
 
+use super::worker;
 use pgrx::pg_sys::{self, Oid};
 
 /// The session's lock_timeout in microseconds; 0: none.
 pub fn timeout() -> i64 {
+    // SAFETY: a setting's variable, of this process alone, copied.
     i64::from(unsafe { pg_sys::LockTimeout }) * 1000
 }
 
@@ -35,13 +37,14 @@ const QUOTA: u16 = 2;
 
 fn acquire(catalog: Oid, object: u32, part: u16, mode: u32, waits: bool) -> bool {
     let tag = pg_sys::LOCKTAG {
-        locktag_field1: unsafe { pg_sys::MyDatabaseId }.to_u32(),
+        locktag_field1: worker::database().to_u32(),
         locktag_field2: catalog.to_u32(),
         locktag_field3: object,
         locktag_field4: part,
         locktag_type: pg_sys::LockTagType::LOCKTAG_OBJECT as u8,
         locktag_lockmethodid: pg_sys::DEFAULT_LOCKMETHOD as u8,
     };
+    // SAFETY: the tag lives in this frame and is copied. A transaction is open, at whose end the lock is released.
     let taken = unsafe { pg_sys::LockAcquire(&tag, mode as i32, false, !waits) };
     taken != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
 }
@@ -54,6 +57,7 @@ pub type Object = (Oid, Oid);
 pub fn read(object: Object, waits: bool) -> bool {
     let (class, oid) = object;
     if class == pg_sys::RelationRelationId && waits {
+        // SAFETY: any OID can be locked, also one of no relation; the transaction that is open releases it.
         unsafe { pg_sys::LockRelationOid(oid, pg_sys::AccessShareLock as i32) };
         return true;
     }
@@ -61,6 +65,7 @@ pub fn read(object: Object, waits: bool) -> bool {
         return try_read(oid);
     }
     let is_taken = acquire(class, oid.to_u32(), 0, pg_sys::AccessShareLock, waits);
+    // SAFETY: a transaction is open, so that the callbacks may look into catalogs.
     unsafe { pg_sys::AcceptInvalidationMessages() };
     is_taken
 }
@@ -73,11 +78,13 @@ pub fn try_read(relation: Oid) -> bool {
 
 /// Takes a lock of this mode on a table until the transaction ends, unless that would have to wait.
 pub fn try_now(relation: Oid, mode: u32) -> bool {
+    // SAFETY: any OID can be locked, also one of no relation; the transaction that is open releases it.
     unsafe { pg_sys::ConditionalLockRelationOid(relation, mode as i32) }
 }
 
 /// The OID of one of our relations, found without any search_path.
 pub fn relation(name: &std::ffi::CStr) -> Option<Oid> {
+    // SAFETY: the names are C strings; look-ups in the catalog caches that keep nothing.
     unsafe {
         let schema = pg_sys::get_namespace_oid(c"jittask".as_ptr(), true);
         if schema == Oid::INVALID {

@@ -63,6 +63,7 @@ impl<T: Copy + 'static> Drop for Reset<T> {
 pub(super) fn watch<T>(text: &str, body: impl FnOnce() -> T) -> (T, bool) {
     if !IS_INSTALLED.replace(true) {
         // As late as this, so that no other library's hook comes before it and changes the statement after.
+        // SAFETY: once in a process. The hook that was there is kept and called; ours lives as long as the library.
         unsafe {
             PREVIOUS = pg_sys::post_parse_analyze_hook;
             pg_sys::post_parse_analyze_hook = Some(hook);
@@ -79,11 +80,16 @@ pub(super) fn watch<T>(text: &str, body: impl FnOnce() -> T) -> (T, bool) {
 
 /// Every statement of the session passes here, so an error of another library's must pass untouched: the frame owns
 /// nothing and is not guarded. What we do ourselves is in the guarded function.
+///
+/// # Safety
+/// Only the server may call it, as post_parse_analyze_hook.
 unsafe extern "C-unwind" fn hook(
     state: *mut pg_sys::ParseState,
     query: *mut pg_sys::Query,
     jumble: *mut pg_sys::JumbleState,
 ) {
+    // SAFETY: all arguments are the server's, and go on to whom they were for. PREVIOUS was written once, before this
+    // was put in.
     unsafe {
         if let Some(previous) = PREVIOUS {
             previous(state, query, jumble);
@@ -94,27 +100,37 @@ unsafe extern "C-unwind" fn hook(
     }
 }
 
+/// Is it our statement, and does it mean anything that it must not?
+///
+/// # Safety
+/// `source` must be null or a C string, `query` a query as it was analysed.
 #[pgrx::pg_guard]
 unsafe extern "C-unwind" fn check(source: *const std::ffi::c_char, query: *mut pg_sys::Query) {
+    // SAFETY: null, or the statement of the `watch` whose body is running: it puts back what was there before its frame
+    // ends.
     let Some(statement) = (unsafe { CURRENT.get().as_ref() }) else { return };
+    // SAFETY: as this function's caller says.
     if source.is_null() || unsafe { CStr::from_ptr(source) }.to_bytes() != statement.text.as_bytes() {
         return;
     }
     statement.was_checked.set(true);
-    // What is no query (CREATE FUNCTION …) names nothing that is evaluated.
-    if unsafe { (*query).commandType } == pg_sys::CmdType::CMD_UTILITY {
-        return;
-    }
     let mut meaning = statement.meaning;
     let context = (&raw mut meaning).cast::<c_void>();
-    if unsafe { is_foreign(query.cast(), context) } {
+    // What is no query (CREATE FUNCTION …) names nothing that is evaluated.
+    // SAFETY: the query is one, as this function's caller says, and the context is a `Meaning` in this frame.
+    if unsafe { (*query).commandType != pg_sys::CmdType::CMD_UTILITY && is_foreign(query.cast(), context) } {
         Failure::changed("a table or function was replaced by another one of its name while it was looked up").raise();
     }
 }
 
 /// Is there anything in the tree that the statement must not mean?
+///
+/// # Safety
+/// `node` must be null or a tree as it was analysed, `context` a [`Meaning`].
 #[pgrx::pg_guard]
 unsafe extern "C-unwind" fn is_foreign(node: *mut pg_sys::Node, context: *mut c_void) -> bool {
+    // SAFETY: a node's tag says which struct it is. The walkers call this with the parts of it, null or nodes, and the
+    // context that they are given; nothing is changed.
     unsafe {
         if node.is_null() {
             return false;
@@ -139,7 +155,12 @@ unsafe extern "C-unwind" fn is_foreign(node: *mut pg_sys::Node, context: *mut c_
     }
 }
 
+/// Is it a function that the statement must not mean?
+///
+/// # Safety
+/// `context` must be a [`Meaning`].
 unsafe extern "C-unwind" fn is_foreign_function(function: Oid, context: *mut c_void) -> bool {
+    // SAFETY: as this function's caller says, which is `is_foreign` by the server's walker.
     !is_fit(function, unsafe { (*context.cast::<Meaning>()).function })
 }
 

@@ -1,5 +1,18 @@
 //! The server's C interface, made safe: the only place with `unsafe`.
 //! No SQL on our tables, and no rule of jittask's.
+//!
+//! What the SAFETY comments in here lean on, and do not say again:
+//! - This library starts no thread. All of it runs on the main thread of a process of the server's, which alone reads
+//!   and writes the server's variables. The one signal handler of ours is in `flight`.
+//! - The bridge's functions, those of `pg_sys`, turn an ERROR into a panic, which unwinds like any other. Those that we
+//!   declare ourselves do not: an ERROR in them jumps over every frame to the nearest [`boundary::catch`], or out of
+//!   all our code.
+//! - Catalogs are asked inside of a transaction: SQL functions, triggers and hooks are called in one, workers open
+//!   theirs by [`xact::run`].
+//! - What the server allocates for us lives in the memory context that is current then: a transaction's, a statement's
+//!   or that of the session of SPI that is open. Whoever keeps such a pointer for longer says so.
+//! - A datum is a value of the type that is named beside it, and lives as long as the tuple or the rows that it was
+//!   taken from.
 
 mod bind;
 pub mod boundary;
@@ -54,6 +67,7 @@ use std::ffi::CStr;
 
 /// Reports misspelt settings under `prefix`.
 pub fn reserve_guc_prefix(prefix: &'static CStr) {
+    // SAFETY: the prefix is a C string that lives for ever, and no other thread defines settings.
     unsafe {
         #[cfg(feature = "pg14")]
         pg_sys::EmitWarningsOnPlaceholders(prefix.as_ptr());
@@ -64,6 +78,7 @@ pub fn reserve_guc_prefix(prefix: &'static CStr) {
 
 /// Drops the environment's RUST_BACKTRACE: the bridge would put our call stack into the DETAIL of users' errors.
 pub fn silence_backtraces() {
-    // The postmaster, or a backend that loads the library, has one thread here.
+    // SAFETY: the postmaster, or a backend that loads the library, has one thread here: nobody reads the environment
+    // meanwhile.
     unsafe { std::env::remove_var("RUST_BACKTRACE") };
 }

@@ -9,6 +9,7 @@ const DEPENDED_ON: &str = "2BP01";
 
 /// A schema's OID; invalid where there is none.
 pub fn schema(name: &CStr) -> Oid {
+    // SAFETY: the name is a C string; a look-up in the catalog cache that keeps nothing.
     unsafe { pg_sys::get_namespace_oid(name.as_ptr(), true) }
 }
 
@@ -36,6 +37,8 @@ pub fn drop_trigger(trigger: Oid) {
 
 fn drop(class: Oid, object: Oid) {
     let address = pg_sys::ObjectAddress { classId: class, objectId: object, objectSubId: 0 };
+    // SAFETY: the address lives in this frame. The server locks the object, and what depends on it, until the
+    // transaction ends; an object that is gone raises.
     unsafe {
         pg_sys::performDeletion(&address, pg_sys::DropBehavior::DROP_RESTRICT, 0);
         pg_sys::CommandCounterIncrement();

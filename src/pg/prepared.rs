@@ -1,6 +1,7 @@
 //! Which tasks prepared transactions have changed, in shared memory: at their COMMIT PREPARED, in another session, these are
 //! planned anew, and no others. What finds no room here is left word of in the transaction itself (`pg::wake`).
 
+use super::worker;
 use pgrx::pg_sys;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering::*};
 
@@ -22,11 +23,12 @@ pub struct Change {
 
 impl Change {
     fn is_here(&self) -> bool {
-        ![0, FILLING].contains(&self.token.load(Acquire))
-            && self.database.load(Acquire) == unsafe { pg_sys::MyDatabaseId }.to_u32()
+        ![0, FILLING].contains(&self.token.load(Acquire)) && self.database.load(Acquire) == worker::database().to_u32()
     }
 
     fn is_pending(&self) -> bool {
+        // SAFETY: any number may be asked for. The server looks into shared memory, under a lock that it takes and
+        // releases.
         unsafe { pg_sys::TransactionIdIsInProgress(self.transaction.load(Acquire).into()) }
     }
 }
@@ -34,6 +36,7 @@ impl Change {
 /// The calling transaction, which is about to be prepared, has changed these tasks: keeps as many as there is room for, and
 /// gives back the others. What has ended makes room: `forget` is told of it.
 pub fn keep(changes: &[Change], tokens: &[i64], forget: impl Fn(i64)) -> Vec<i64> {
+    // SAFETY: it reads this process's own state.
     let transaction = unsafe { pg_sys::GetTopTransactionIdIfAny() };
     if changes.iter().all(|change| change.token.load(Acquire) != 0) {
         finish(changes, forget);
@@ -42,7 +45,7 @@ pub fn keep(changes: &[Change], tokens: &[i64], forget: impl Fn(i64)) -> Vec<i64
         let is_free = |change: &&Change| change.token.compare_exchange(0, FILLING, AcqRel, Acquire).is_ok();
         let free = changes.iter().find(is_free);
         free.into_iter().for_each(|change| {
-            change.database.store(unsafe { pg_sys::MyDatabaseId }.to_u32(), Release);
+            change.database.store(worker::database().to_u32(), Release);
             change.transaction.store(transaction.into_inner(), Release);
             change.token.store(token, Release);
         });

@@ -22,8 +22,10 @@ impl Process {
         let now = super::clock::now().0;
         self.since.store(now, Relaxed);
         self.heartbeat.store(now, Relaxed);
+        // SAFETY: a variable of this process alone. In a worker of ours it was set to the latch in shared memory before
+        // our code was called.
         self.latch.store(unsafe { pg_sys::MyLatch } as usize, Release);
-        self.pid.store(unsafe { pg_sys::MyProcPid }, Release);
+        self.pid.store(super::worker::pid(), Release);
     }
 
     /// Reserves the slot for a process that is about to start. False if it is taken.
@@ -52,6 +54,9 @@ impl Process {
     pub fn wake(&self) -> bool {
         let latch = self.latch.load(Acquire) as *mut pg_sys::Latch;
         if !latch.is_null() {
+            // SAFETY: it was a process's latch in shared memory, where it stays as long as the server lives, whoever
+            // has it now or nobody. All processes inherit that mapping from the postmaster, at one address; anybody may
+            // set any latch in it.
             unsafe { pg_sys::SetLatch(latch) };
         }
         !latch.is_null()
@@ -61,9 +66,11 @@ impl Process {
     pub fn signal(&self, signal: i32) {
         let pid = self.pid.load(Acquire);
         if pid > 0 {
+            // As in signal.h.
             unsafe extern "C" {
                 fn kill(pid: i32, signal: i32) -> i32;
             }
+            // SAFETY: a system call that takes no pointer.
             unsafe { kill(pid, signal) };
         }
     }

@@ -33,6 +33,7 @@ pub struct Source {
     watched: Option<Vec<(i32, Oid)>>,
 }
 
+// As in utils/datum.h; called inside of `catch` alone.
 unsafe extern "C-unwind" {
     #[link_name = "datum_image_eq"]
     fn raw_image_eq(a: Datum, b: Datum, by_value: bool, length: i32) -> bool;
@@ -58,8 +59,10 @@ impl Row {
     /// The row that fired the trigger. None where anybody has put the function into a trigger of his own.
     ///
     /// # Safety
-    /// `call` must be the call information of a trigger function.
+    /// `call` must be the call information of a function that is being called. The row must not outlive the call.
     pub unsafe fn of_trigger(call: pg_sys::FunctionCallInfo) -> Option<Row> {
+        // SAFETY: a call as a trigger has a TriggerData, whose relation is open and locked by the statement. A row's
+        // trigger has its tuple, one of an UPDATE both; they stay until it returns.
         unsafe {
             if !pgrx::trigger_support::called_as_trigger(call) {
                 return None;
@@ -87,16 +90,17 @@ impl Row {
     }
 
     /// Does it differ in a column from what it was?
+    ///
+    /// # Safety
+    /// `old` must be of this row's shape, and the type the column's.
     unsafe fn differs_in(&self, (number, kind): (i32, Oid), old: pg_sys::HeapTuple) -> bool {
         let (mut length, mut by_value) = (0, false);
+        // SAFETY: it writes what the cache of types knows into this frame.
         unsafe { pg_sys::get_typlenbyval(kind, &mut length, &mut by_value) };
-        let value = |tuple: pg_sys::HeapTuple| {
-            let mut null = false;
-            let value = unsafe { pg_sys::SPI_getbinval(tuple, self.shape, number, &mut null) };
-            (!null).then_some(value)
-        };
-        match (value(old), value(self.tuple)) {
+        // SAFETY: both tuples are of this shape and stay until the trigger returns.
+        match unsafe { (self.value_in(old, number), self.value_in(self.tuple, number)) } {
             (Some(old), Some(new)) => {
+                // SAFETY: two values of the type whose length this is; one call, and nothing is owned.
                 let is_same = unsafe { boundary::catch(|| raw_image_eq(old, new, by_value, length.into())) };
                 !is_same.unwrap_or_else(|failure| failure.raise())
             }
@@ -104,21 +108,38 @@ impl Row {
         }
     }
 
+    /// The value of a column; None for NULL.
+    ///
+    /// # Safety
+    /// `tuple` must be of this row's shape.
+    unsafe fn value_in(&self, tuple: pg_sys::HeapTuple, number: i32) -> Option<Datum> {
+        let mut null = false;
+        // SAFETY: as the caller says; a number beyond the last column reads as NULL.
+        let value = unsafe { pg_sys::SPI_getbinval(tuple, self.shape, number, &mut null) };
+        (!null).then_some(value)
+    }
+
     /// Its key; None where a column is missing or null.
     pub fn key(&self) -> Option<String> {
         let columns = self.source.key.as_ref().filter(|columns| !columns.is_empty())?;
-        let values = columns.iter().map(|(number, base)| unsafe {
-            let mut null = false;
-            let value = pg_sys::SPI_getbinval(self.tuple, self.shape, *number, &mut null);
-            (!null).then(|| key_json_of_base(*base, value))
+        let values = columns.iter().map(|(number, base)| {
+            // SAFETY: it is this row's own tuple, which stays until the trigger returns, as this row does.
+            unsafe { self.value_in(self.tuple, *number) }.map(|value| key_json_of_base(*base, value))
         });
         values.collect::<Option<Vec<String>>>().map(|values| join_key(&values))
     }
 }
 
+/// The trigger that is being called; None where it is nobody's of ours.
+///
+/// # Safety
+/// `data` must be that of a trigger's call, and `shape` that of its relation.
 unsafe fn source(data: &pg_sys::TriggerData, shape: pg_sys::TupleDesc) -> Option<Rc<Source>> {
+    // SAFETY: the call has a trigger and an open relation, as the caller says.
     let (trigger, relation) = unsafe { (&*data.tg_trigger, (*data.tg_relation).rd_id) };
     if !LISTENS.replace(true) {
+        // SAFETY: once in a process, whose table of callbacks has room. It lives as long as the library, and only sets
+        // a cell.
         unsafe { pg_sys::CacheRegisterRelcacheCallback(Some(relation_changed), Datum::from(0)) };
     }
     if IS_STALE.take() {
@@ -129,14 +150,18 @@ unsafe fn source(data: &pg_sys::TriggerData, shape: pg_sys::TupleDesc) -> Option
     if let Some(last) = last.filter(|last| last.trigger == trigger.tgoid && last.relation == relation) {
         return Some(last);
     }
+    // SAFETY: a trigger has as many arguments as it says, each a C string in the relation's cache entry.
     let mut arguments = (0..trigger.tgnargs as usize).map(|i| unsafe { CStr::from_ptr(*trigger.tgargs.add(i)) });
     let token = arguments.next()?.to_string_lossy().parse().ok()?;
+    // SAFETY: it is a trigger of this relation, which the statement has open and locked.
     if !unsafe { genuine::is_ours(trigger, relation, token) } {
         return None;
     }
-    let number = |name: &CStr| unsafe { Some(pg_sys::SPI_fnumber(shape, name.as_ptr())).filter(|number| *number > 0) };
-    let kind = |number: i32| unsafe { pg_sys::SPI_gettypeid(shape, number) };
-    let column = |name: &CStr| number(name).map(|number| (number, kind(number)));
+    // SAFETY: the shape is that of the open relation, and the name is a C string.
+    let column = |name: &CStr| unsafe {
+        let number = pg_sys::SPI_fnumber(shape, name.as_ptr());
+        (number > 0).then(|| (number, pg_sys::SPI_gettypeid(shape, number)))
+    };
     let date = arguments.next().and_then(column);
     let key = arguments.by_ref().take_while(|name| !name.is_empty());
     let key = key.map(|name| column(name).map(|(number, kind)| (number, value::base_type(kind)))).collect();

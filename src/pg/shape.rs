@@ -42,6 +42,8 @@ pub struct Shape {
 /// # Safety
 /// `table` must be open and locked.
 pub unsafe fn table_differs(table: pg_sys::Relation, shape: &Shape) -> Result<(), String> {
+    // SAFETY: a cache entry that is open has its row of pg_class and its shape, and under the lock they stay. Columns
+    // are asked for only when there are as many as the loop counts.
     unsafe {
         let (class, constraints) = (&*(*table).rd_rel, (*(*table).rd_att).constr.as_ref());
         let marks = [
@@ -66,7 +68,11 @@ pub unsafe fn table_differs(table: pg_sys::Relation, shape: &Shape) -> Result<()
 }
 
 /// A column of an open table, from 0.
+///
+/// # Safety
+/// `table` must be open and have more than `i` columns.
 unsafe fn attribute(table: pg_sys::Relation, i: usize) -> *const pg_sys::FormData_pg_attribute {
+    // SAFETY: a shape is followed by one entry for each of its columns.
     unsafe {
         let shape = (*table).rd_att;
         #[cfg(feature = "pg18")]
@@ -80,9 +86,15 @@ unsafe fn attribute(table: pg_sys::Relation, i: usize) -> *const pg_sys::FormDat
     }
 }
 
+/// Is a column as it was made?
+///
+/// # Safety
+/// `found` must be a column of an open table's.
 unsafe fn is_column(found: *const pg_sys::FormData_pg_attribute, column: &Column) -> bool {
+    // SAFETY: it is in the table's cache entry, which is open as long as this runs.
     let found = unsafe { &*found };
     let is_kind = match column.kind {
+        // SAFETY: a look-up in the cache of types that keeps nothing.
         Oid::INVALID => unsafe { pg_sys::type_is_enum(found.atttypid) },
         kind => found.atttypid == kind,
     };
@@ -95,6 +107,7 @@ unsafe fn is_column(found: *const pg_sys::FormData_pg_attribute, column: &Column
 }
 
 fn name(name: &pg_sys::NameData) -> &CStr {
+    // SAFETY: the server ends each name by a NUL within its 64 bytes.
     unsafe { CStr::from_ptr(name.data.as_ptr()) }
 }
 
@@ -103,6 +116,8 @@ fn name(name: &pg_sys::NameData) -> &CStr {
 /// # Safety
 /// `target` must have its indexes open.
 pub unsafe fn indexes_differ(target: *const pg_sys::ResultRelInfo, shape: &Shape) -> Result<(), String> {
+    // SAFETY: both arrays have as many elements as `target` says, each an open and locked index and what was read about
+    // it.
     unsafe {
         let count = (*target).ri_NumIndices as usize;
         for i in 0..count {
@@ -120,13 +135,20 @@ pub unsafe fn indexes_differ(target: *const pg_sys::ResultRelInfo, shape: &Shape
     }
 }
 
+/// Is an index as it was made?
+///
+/// # Safety
+/// `relation` must be an open index, and `info` what was read about it.
 unsafe fn is_index(relation: pg_sys::Relation, info: *const pg_sys::IndexInfo, made: &Index) -> bool {
-    let (state, info) = unsafe { (&*(*relation).rd_index, &*info) };
+    // SAFETY: the cache entry of an open index has its rows of pg_index and pg_class, and they stay under its lock.
+    let (state, class, info) = unsafe { (&*(*relation).rd_index, &*(*relation).rd_rel, &*info) };
     let columns = &info.ii_IndexAttrNumbers[..info.ii_NumIndexAttrs as usize];
-    let kind = unsafe { (*(*relation).rd_rel).relam };
+    let kind = class.relam;
     let is_kind = match made.is_brin {
         // Least and greatest, of one column: other summaries want to hear of each row.
         true => {
+            // SAFETY: the cache entry of an index has its method's support functions for each column; BRIN wants the
+            // first.
             kind == pg_sys::BRIN_AM_OID && unsafe { *(*relation).rd_support }.to_u32() == pg_sys::F_BRIN_MINMAX_OPCINFO
         }
         false => kind == pg_sys::BTREE_AM_OID,

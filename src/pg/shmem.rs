@@ -1,13 +1,13 @@
 //! Shared memory: wake flags, planning limits and slots. Nothing in it is a fact: after a crash it starts empty and
 //! is filled again from the tables. Only atomics, so no lock is ever held across anything that can raise.
 
-use super::clock;
 pub use super::deaths::{Death, DeathSlot};
 use super::planning::{OWNERS, Planner};
 use super::prepared::{self, CHANGES, Change};
 pub use super::process::Process;
 use super::slots::RESERVED;
 pub use super::slots::{Database, DatabaseState, Executor, Interruption, Limit};
+use super::{clock, worker};
 use crate::settings::EXECUTOR_SLOTS;
 use pgrx::pg_sys;
 use std::cell::RefCell;
@@ -56,11 +56,15 @@ static mut PREVIOUS_REQUEST: pg_sys::shmem_request_hook_type = None;
 
 /// The shared memory, or None where the library was not preloaded.
 pub fn shared() -> Option<&'static Shared> {
+    // SAFETY: null, or what `startup` set up. It stays mapped as long as the process lives, and is of atomics alone, so
+    // that other processes may write while there is a reference.
     unsafe { SHARED.load(Acquire).as_ref() }
 }
 
 /// Asks for the memory; only while shared_preload_libraries are loaded.
 pub fn init() {
+    // SAFETY: the postmaster is loading libraries, the one time when memory may be asked for. The hooks that were there
+    // are kept and called; ours are as long there as the library.
     unsafe {
         #[cfg(feature = "pg14")]
         pg_sys::RequestAddinShmemSpace(size_of::<Shared>());
@@ -77,6 +81,8 @@ pub fn init() {
 #[cfg(not(feature = "pg14"))]
 #[pgrx::pg_guard]
 extern "C-unwind" fn request() {
+    // SAFETY: called by the postmaster as shmem_request_hook, in which alone memory may be asked for. The earlier hook
+    // was written once, by `init`.
     unsafe {
         if let Some(previous) = PREVIOUS_REQUEST {
             previous();
@@ -87,6 +93,9 @@ extern "C-unwind" fn request() {
 
 #[pgrx::pg_guard]
 extern "C-unwind" fn startup() {
+    // SAFETY: called by the postmaster after a start and after each crash, when it has no children that share memory:
+    // nobody sees it before it is filled. It is as large as asked for and aligned to cache lines, and zeros are a valid
+    // `Shared`.
     unsafe {
         if let Some(previous) = PREVIOUS_STARTUP {
             previous();
@@ -174,7 +183,7 @@ impl Shared {
         };
         let slot = self.probes(token).find(free).or_else(|| self.evict(token, owner))?;
         slot.clear();
-        slot.database.store(unsafe { pg_sys::MyDatabaseId }.to_u32(), Release);
+        slot.database.store(worker::database().to_u32(), Release);
         slot.owner.store(owner, Release);
         slot.serial.store(self.limits_made.fetch_add(1, AcqRel) + 1, Release);
         slot.token.store(token as u64, Release);
@@ -230,7 +239,7 @@ impl Shared {
         let new = self.limit_or_new(token, owner);
         match (new, captured.and_then(|captured| captured.blocks())) {
             (Some(new), Some(blocks)) => new.captures.note(blocks),
-            (None, Some(_)) => self.survey_again(unsafe { pg_sys::MyDatabaseId }.to_u32()),
+            (None, Some(_)) => self.survey_again(worker::database().to_u32()),
             _ => {}
         }
         new.inspect(|new| new.pace.set_failures(failures))

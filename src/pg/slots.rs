@@ -130,8 +130,7 @@ impl Limit {
     /// Is it still this task's? A planner may hold it longer than the task lives. In a copy of the database there is a task
     /// of the same token.
     pub fn is_of(&self, token: i64) -> bool {
-        self.token.load(Acquire) == token as u64
-            && self.database.load(Acquire) == unsafe { pgrx::pg_sys::MyDatabaseId }.to_u32()
+        self.token.load(Acquire) == token as u64 && self.database.load(Acquire) == super::worker::database().to_u32()
     }
 
     /// Which one it is of all that were made.

@@ -35,6 +35,7 @@ thread_local! {
     static OF_USERS: Cell<(i64, usize)> = const { Cell::new((0, 0)) };
 }
 
+// As in executor/spi.h and utils/plancache.h; called inside of `catch` alone.
 unsafe extern "C-unwind" {
     #[link_name = "SPI_prepare_cursor"]
     fn raw_prepare(src: *const c_char, nargs: c_int, argtypes: *mut Oid, options: c_int) -> pg_sys::SPIPlanPtr;
@@ -64,9 +65,11 @@ unsafe extern "C-unwind" {
 
 /// Opens SPI for `body`. Nests.
 pub fn session<T>(body: impl FnOnce() -> T) -> T {
+    // SAFETY: a transaction is open.
     unsafe { pg_sys::SPI_connect() };
     let result = body();
-    // After an ERROR the transaction's abort closes SPI, so no guard is needed.
+    // SAFETY: the session is the one opened above: those opened in the body are closed. After an ERROR the
+    // transaction's abort closes SPI, so no guard is needed.
     unsafe { pg_sys::SPI_finish() };
     result
 }
@@ -83,6 +86,8 @@ pub fn run_by_keys(sql: &str, args: &[Arg]) -> Rows {
     let settings = Settings::begin();
     settings.set(c"enable_seqscan", c"off");
     // Made here, if there is none. It runs under the settings that users' functions in it expect.
+    // SAFETY: called inside of `catch`, and owns nothing. The plan is kept, so its use is counted for the owner that is
+    // current, and given back by that.
     let make = || unsafe {
         let owner = pg_sys::CurrentResourceOwner;
         let made = raw_cached_plan(plan);
@@ -90,6 +95,7 @@ pub fn run_by_keys(sql: &str, args: &[Arg]) -> Rows {
             raw_release_plan(made, owner);
         }
     };
+    // SAFETY: `make` calls `raw_` functions alone and owns nothing.
     watched(sql, || in_memory(|| unsafe { boundary::catch(make) })).0.unwrap_or_else(|failure| failure.raise());
     settings.end();
     execute(sql, plan, args)
@@ -102,6 +108,7 @@ fn kept(sql: &str, args: &[Arg], options: c_int) -> pg_sys::SPIPlanPtr {
     let plan = PLANS.with_borrow(|plans| plans.get(&statement).copied());
     plan.unwrap_or_else(|| {
         let plan = prepare(sql, args, options);
+        // SAFETY: just prepared, and not kept yet. From here on it lives until `forget_old_plans` frees it.
         unsafe { pg_sys::SPI_keepplan(plan) };
         PLANS.with_borrow_mut(|plans| plans.insert(statement, plan));
         if !privileged {
@@ -116,9 +123,11 @@ fn kept(sql: &str, args: &[Arg], options: c_int) -> pg_sys::SPIPlanPtr {
 /// hold among all transactions. Its plan is kept.
 pub fn look(sql: &str, args: &[Arg]) -> Rows {
     let plan = kept(sql, args, 0);
-    // An ERROR needs no cleaning up: the abort pops it.
+    // SAFETY: a transaction is open; of the snapshot, a static one, the server pushes a copy. An ERROR needs no
+    // cleaning up: the abort pops it.
     unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot()) };
     let rows = execute_by(sql, plan, args, true);
+    // SAFETY: the active snapshot is the one pushed above.
     unsafe { pg_sys::PopActiveSnapshot() };
     rows
 }
@@ -127,6 +136,7 @@ pub fn look(sql: &str, args: &[Arg]) -> Rows {
 pub fn once(sql: &str, args: &[Arg]) -> Rows {
     let plan = prepare(sql, args, 0);
     let rows = execute(sql, plan, args);
+    // SAFETY: prepared above, and kept by nobody; rows do not refer to it.
     unsafe { pg_sys::SPI_freeplan(plan) };
     rows
 }
@@ -140,6 +150,8 @@ pub fn cursor(sql: &str, args: &[Arg]) -> Cursor {
     let values: Vec<Datum> = args.iter().map(|arg| arg.1.unwrap_or(Datum::from(0))).collect();
     let nulls: Vec<u8> = args.iter().map(|arg| if arg.1.is_none() { b'n' } else { b' ' }).collect();
     let (data, flags) = (values.as_ptr().cast_mut(), nulls.as_ptr().cast::<c_char>());
+    // SAFETY: plan, values and flags live in this frame, or longer, and are copied; one call, and nothing is owned in
+    // it.
     let open = || unsafe { boundary::catch(|| raw_cursor_open(std::ptr::null(), plan, data, flags, false)) };
     let (portal, _) = watched(sql, open);
     Cursor(portal.unwrap_or_else(|failure| failure.raise()))
@@ -149,6 +161,9 @@ impl Cursor {
     /// The next rows, none at the end.
     pub fn fetch(&mut self, count: c_long) -> Rows {
         let portal = self.0;
+        // SAFETY: the portal is there until it is closed, by `close`, which takes this, or by an abort, after which
+        // nobody comes here. The rows are what SPI has left of the call just made. In `catch` there is one call, and
+        // nothing is owned.
         unsafe {
             in_memory(|| boundary::catch(|| raw_cursor_fetch(portal, true, count)))
                 .unwrap_or_else(|failure| failure.raise());
@@ -158,6 +173,7 @@ impl Cursor {
 
     /// Closes it; an ERROR does so too.
     pub fn close(self) {
+        // SAFETY: it is open, as for `fetch`.
         unsafe { pg_sys::SPI_cursor_close(self.0) };
     }
 }
@@ -173,6 +189,7 @@ pub fn forget_old_plans() {
     PLANS.with_borrow_mut(|plans| {
         plans.retain(|statement, plan| {
             if !statement.privileged {
+                // SAFETY: kept by `kept`, taken out of the map here, and no statement is under way.
                 unsafe { pg_sys::SPI_freeplan(*plan) };
             }
             statement.privileged
@@ -186,6 +203,8 @@ fn prepare(sql: &str, args: &[Arg], options: c_int) -> pg_sys::SPIPlanPtr {
     };
     let types: Vec<Oid> = args.iter().map(|arg| arg.0).collect();
     let (source, count, kinds) = (text.as_ptr(), types.len() as c_int, types.as_ptr());
+    // SAFETY: text and types live in this frame and are copied, and there are as many as is said; one call, and nothing
+    // is owned.
     let make = || unsafe { boundary::catch(|| raw_prepare(source, count, kinds.cast_mut(), options)) };
     let (plan, was_checked) = watched(sql, || in_memory(make));
     let plan = plan.unwrap_or_else(|failure| failure.raise());
@@ -193,13 +212,17 @@ fn prepare(sql: &str, args: &[Arg], options: c_int) -> pg_sys::SPIPlanPtr {
         pgrx::error!("another library keeps jittask from checking what its statements mean");
     }
     if plan.is_null() {
-        pgrx::error!("SPI_prepare failed with code {} for: {sql}", unsafe { pg_sys::SPI_result });
+        // SAFETY: a variable of this process alone, copied.
+        let code = unsafe { pg_sys::SPI_result };
+        pgrx::error!("SPI_prepare failed with code {code} for: {sql}");
     }
     plan
 }
 
 /// SPI leaves its own memory context current; the caller's may be one that ends earlier.
 fn in_memory<T>(body: impl FnOnce() -> T) -> T {
+    // SAFETY: the context was current when this was called, and what `body` calls ends no context of its caller's.
+    // After a panic whoever catches puts his own back.
     unsafe {
         let before = pg_sys::CurrentMemoryContext;
         let value = body();
@@ -220,6 +243,7 @@ struct Uncompiled(bool);
 
 impl Uncompiled {
     fn begin() -> Uncompiled {
+        // SAFETY: a setting's variable, of this process alone, a bool that the planner reads.
         unsafe {
             let before = pg_sys::jit_enabled;
             pg_sys::jit_enabled = false;
@@ -230,6 +254,7 @@ impl Uncompiled {
 
 impl Drop for Uncompiled {
     fn drop(&mut self) {
+        // SAFETY: likewise.
         unsafe { pg_sys::jit_enabled = self.0 };
     }
 }
@@ -243,11 +268,14 @@ fn execute_by(sql: &str, plan: pg_sys::SPIPlanPtr, args: &[Arg], is_active: bool
     let values: Vec<Datum> = args.iter().map(|arg| arg.1.unwrap_or(Datum::from(0))).collect();
     let nulls: Vec<u8> = args.iter().map(|arg| if arg.1.is_none() { b'n' } else { b' ' }).collect();
     let (data, flags) = (values.as_ptr().cast_mut(), nulls.as_ptr().cast::<c_char>());
+    // SAFETY: plan, values and flags outlive the call, and there is one of each for each parameter, as when the plan
+    // was prepared. One call, and nothing is owned in it.
     let run = || unsafe { boundary::catch(|| raw_execute(plan, data, flags, is_active, 0)) };
     let code = watched(sql, || in_memory(run)).0.unwrap_or_else(|failure| failure.raise());
     if code < 0 {
         pgrx::error!("SPI_execute_plan failed with code {code}");
     }
+    // SAFETY: variables that SPI has set in the call just made.
     unsafe { Rows { table: pg_sys::SPI_tuptable, count: pg_sys::SPI_processed as usize } }
 }
 
@@ -273,6 +301,8 @@ impl Rows {
         if self.table.is_null() || row >= self.count {
             return None;
         }
+        // SAFETY: the table is not null and has so many rows, all of its shape; it is there until this is dropped, or
+        // SPI is closed.
         unsafe {
             let mut null = false;
             let tuple = *(*self.table).vals.add(row);
@@ -283,11 +313,13 @@ impl Rows {
 
     /// The type of a column.
     pub fn kind(&self, column: usize) -> Oid {
+        // SAFETY: of a statement that returns rows, be there none, the table is there and has a shape.
         unsafe { raw::spi_gettypeid((*self.table).tupdesc, column as c_int) }
     }
 
     /// The value, or None for NULL or no such row.
     pub fn get<T: FromDatum>(&self, row: usize, column: usize) -> Option<T> {
+        // SAFETY: the value is not NULL; whoever calls has written the statement, and asks for the type that it gives.
         self.datum(row, column).and_then(|value| unsafe { T::from_datum(value, false) })
     }
 
@@ -299,6 +331,8 @@ impl Rows {
     /// As text by the type's output function.
     pub fn text(&self, row: usize, column: usize) -> Option<String> {
         let value = self.datum(row, column)?;
+        // SAFETY: the value is of the column's type, so its output function may have it. That gives a C string, which
+        // is ours to free.
         unsafe {
             let (mut output, mut variable) = (pg_sys::InvalidOid, false);
             pg_sys::getTypeOutputInfo(self.kind(column), &mut output, &mut variable);
@@ -314,6 +348,7 @@ impl Drop for Rows {
     fn drop(&mut self) {
         // While an ERROR unwinds, the abort has freed or will free it.
         if !self.table.is_null() && !std::thread::panicking() {
+            // SAFETY: these rows alone have it, and SPI looks for it among those that it still has before it frees it.
             unsafe { pg_sys::SPI_freetuptable(self.table) };
         }
     }

@@ -18,6 +18,7 @@ impl Tid {
         if rows.kind(column) != pg_sys::TIDOID {
             return None;
         }
+        // SAFETY: the column's type was looked at: a value of it is an ItemPointerData, in the rows, aligned as that.
         let tid = unsafe { *rows.datum(row, column)?.cast_mut_ptr::<pg_sys::ItemPointerData>() };
         let block = u32::from(tid.ip_blkid.bi_hi) << 16 | u32::from(tid.ip_blkid.bi_lo);
         (tid.ip_posid != 0).then_some(Tid { block, offset: tid.ip_posid })

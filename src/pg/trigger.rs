@@ -33,10 +33,11 @@ pub extern "C" fn pg_finfo_capture_row() -> &'static pg_sys::Pg_finfo_record {
 /// `jittask.capture_row()`.
 ///
 /// # Safety
-/// Called by the server.
+/// Only the server may call it, as a function.
 #[unsafe(no_mangle)]
 #[pgrx::pg_guard]
 pub unsafe extern "C-unwind" fn capture_row(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
+    // SAFETY: the call is the one that is going on, and the row is dropped before it returns: handlers borrow it.
     let row = unsafe { Row::of_trigger(call) };
     if let (Some(row), Some(handler)) = (row, HANDLER.get()) {
         handler(&row);
@@ -55,11 +56,12 @@ pub extern "C" fn pg_finfo_schema_changed() -> &'static pg_sys::Pg_finfo_record 
 /// `jittask.schema_changed()`, an event trigger.
 ///
 /// # Safety
-/// Called by the server.
+/// Only the server may call it, as a function.
 #[unsafe(no_mangle)]
 #[pgrx::pg_guard]
 pub unsafe extern "C-unwind" fn schema_changed(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     row::forget_source();
+    // SAFETY: the call is the one that is going on.
     let command = unsafe { command(call) };
     if let (Some((tag, is_drop)), Some(handler)) = (command, COMMAND_HANDLER.get()) {
         handler(&tag, is_drop);
@@ -68,7 +70,12 @@ pub unsafe extern "C-unwind" fn schema_changed(call: pg_sys::FunctionCallInfo) -
 }
 
 /// `ALTER TABLE`, and whether this is about what was dropped; None where nobody but an event trigger should call.
+///
+/// # Safety
+/// `call` must be the call information of a function that is being called.
 unsafe fn command(call: pg_sys::FunctionCallInfo) -> Option<(String, bool)> {
+    // SAFETY: a call's context is null or a node, whose tag says which struct it is. The event is a C string; the tag's
+    // name is one of the server's constants.
     unsafe {
         let data = (*call).context.cast::<pg_sys::EventTriggerData>();
         if data.is_null() || (*data).type_ != pg_sys::NodeTag::T_EventTriggerData {

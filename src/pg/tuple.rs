@@ -2,12 +2,13 @@
 //! whatever the session's settings are: as JSON, times in UTC and ISO 8601.
 
 use super::shape::{self, Shape};
+use super::value;
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::ffi::{CStr, c_char};
 
 /// Can a column of this type be part of a row key?
 pub fn is_key_type(kind: Oid) -> bool {
-    let base = unsafe { pg_sys::getBaseType(kind) };
+    let base = value::base_type(kind);
     let known = [
         pg_sys::INT2OID,
         pg_sys::INT4OID,
@@ -23,12 +24,13 @@ pub fn is_key_type(kind: Oid) -> bool {
         pg_sys::BYTEAOID,
         pg_sys::BOOLOID,
     ];
+    // SAFETY: a look-up in the cache of types, whose entry is released in it.
     known.contains(&base) || unsafe { pg_sys::type_is_enum(base) }
 }
 
 /// A key value as JSON text: numbers and booleans bare, everything else a string.
 pub fn key_json(kind: Oid, value: Datum) -> String {
-    key_json_of_base(unsafe { pg_sys::getBaseType(kind) }, value)
+    key_json_of_base(value::base_type(kind), value)
 }
 
 /// The same for a type that is known to be no domain.
@@ -63,6 +65,8 @@ fn quote(text: &str) -> String {
 }
 
 fn output(kind: Oid, value: Datum) -> String {
+    // SAFETY: the value is of this type, so its output function may have it. That gives a C string, which is ours to
+    // free.
     unsafe {
         let (mut function, mut variable) = (Oid::INVALID, false);
         pg_sys::getTypeOutputInfo(kind, &mut function, &mut variable);
@@ -76,6 +80,9 @@ fn output(kind: Oid, value: Datum) -> String {
 fn iso(kind: Oid, value: Datum) -> String {
     let mut buffer = [0 as c_char; 128];
     let utc = 0;
+    // SAFETY: the value is of one of the three types that it knows, and the offset is in this frame. What it writes
+    // ends with a NUL and is shorter than the buffer by far: "infinity", or a date of six digits for the year, a time
+    // and an offset.
     unsafe {
         pg_sys::JsonEncodeDateTime(buffer.as_mut_ptr(), value, kind, &utc);
         CStr::from_ptr(buffer.as_ptr()).to_string_lossy().into_owned()
@@ -83,6 +90,7 @@ fn iso(kind: Oid, value: Datum) -> String {
 }
 
 fn hex(value: Datum) -> String {
+    // SAFETY: the value is a bytea and not NULL; the bytes are copied.
     let bytes: Vec<u8> = unsafe { pgrx::FromDatum::from_datum(value, false) }.unwrap_or_default();
     bytes.iter().fold(String::from("\\x"), |text, byte| text + &format!("{byte:02x}"))
 }
@@ -99,6 +107,9 @@ pub fn join_key(values: &[String]) -> String {
 /// search_path, which is why a user's transaction may do it at any moment. The block where it lies now. None, and nothing done,
 /// if somebody has given it an index, a trigger or what else it was not made with.
 pub fn append(relation: Oid, made: &Shape, values: &[Option<Datum>]) -> Option<u32> {
+    // SAFETY: RowExclusiveLock is taken here and kept until the transaction ends, so the table stays as it was found.
+    // It has the columns of `made`, for each of which callers give a value of its type. The tuple is ours until it is
+    // freed.
     unsafe {
         let heap = pg_sys::table_open(relation, pg_sys::RowExclusiveLock as i32);
         if shape::table_differs(heap, made).is_err() || !pg_sys::RelationGetIndexList(heap).is_null() {
@@ -118,16 +129,19 @@ pub fn append(relation: Oid, made: &Shape, values: &[Option<Datum>]) -> Option<u
 
 /// The subtransaction that is running.
 pub fn subtransaction() -> u32 {
+    // SAFETY: it reads the state of this process's transaction.
     unsafe { pg_sys::GetCurrentSubTransactionId() }
 }
 
 /// Bytes of a row, or of another value of variable length.
 pub fn size(value: Datum) -> usize {
+    // SAFETY: the value is one of variable length and not NULL; its header says how long it is.
     unsafe { pgrx::varlena::varsize_any(value.cast_mut_ptr()) }
 }
 
 /// The name of a type as SQL writes it, qualified where needed.
 pub fn type_name(kind: Oid) -> String {
+    // SAFETY: a C string in the current memory context, which is copied; an OID that is no type's raises.
     unsafe {
         let written = pg_sys::format_type_extended(kind, -1, pg_sys::FORMAT_TYPE_FORCE_QUALIFY as u16);
         CStr::from_ptr(written).to_string_lossy().into_owned()

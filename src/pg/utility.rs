@@ -15,12 +15,14 @@ const KEEP_OUT_MICROS: i64 = 4_000_000;
 
 /// Hooks in; only while shared_preload_libraries are loaded.
 pub fn init() {
+    // SAFETY: the postmaster is loading libraries, before it has children. The hook that was there is kept and called.
     unsafe {
         PREVIOUS = pg_sys::ProcessUtility_hook;
         pg_sys::ProcessUtility_hook = Some(hook);
     }
 }
 
+// As in tcop/utility.h. What it raises passes our hook by.
 unsafe extern "C-unwind" {
     #[link_name = "standard_ProcessUtility"]
     fn raw_standard(
@@ -37,6 +39,9 @@ unsafe extern "C-unwind" {
 
 /// Every utility statement of every session passes here, so its errors must pass untouched: the frame owns nothing,
 /// is not guarded, and an ERROR jumps over it as over C. What we do ourselves is in the two guarded functions.
+///
+/// # Safety
+/// Only the server may call it, as ProcessUtility_hook.
 #[allow(clippy::too_many_arguments)] // the server's signature
 unsafe extern "C-unwind" fn hook(
     statement: *mut pg_sys::PlannedStmt,
@@ -48,6 +53,8 @@ unsafe extern "C-unwind" fn hook(
     destination: *mut pg_sys::DestReceiver,
     completion: *mut pg_sys::QueryCompletion,
 ) {
+    // SAFETY: all arguments are the server's, and go on to whom they were for. A utility statement has a node. PREVIOUS
+    // was written once, by `init`, in the postmaster.
     unsafe {
         let node = (*statement).utilityStmt;
         // Read before: the statement may be freed when a transaction ends in it.
@@ -66,13 +73,17 @@ unsafe extern "C-unwind" fn hook(
 }
 
 /// The database that was cleared of our workers, or 0.
+///
+/// # Safety
+/// `node` must be a utility statement of the server's.
 #[pgrx::pg_guard]
 unsafe extern "C-unwind" fn before(node: *mut pg_sys::Node) -> u32 {
+    // SAFETY: as this function's caller says.
     unsafe { database_of(node) }.filter(|database| clear(*database)).unwrap_or(0)
 }
 
 #[pgrx::pg_guard]
-unsafe extern "C-unwind" fn after(cleared: u32, is_commit_prepared: bool) {
+extern "C-unwind" fn after(cleared: u32, is_commit_prepared: bool) {
     if cleared != 0 {
         let_back(cleared);
     }
@@ -82,7 +93,12 @@ unsafe extern "C-unwind" fn after(cleared: u32, is_commit_prepared: bool) {
 }
 
 /// The database that must be free of connections for this statement, if the caller may run it at all.
+///
+/// # Safety
+/// `node` must be a utility statement of the server's.
 unsafe fn database_of(node: *mut pg_sys::Node) -> Option<u32> {
+    // SAFETY: a node's tag says which struct it is, and the parser fills in the name of each of these. None of them is
+    // let into a transaction that has failed, so catalogs may be asked.
     unsafe {
         let name = match (*node).type_ {
             pg_sys::NodeTag::T_DropdbStmt => (*node.cast::<pg_sys::DropdbStmt>()).dbname,
@@ -103,12 +119,21 @@ unsafe fn database_of(node: *mut pg_sys::Node) -> Option<u32> {
     }
 }
 
+/// The database, if the statement has this option.
+///
+/// # Safety
+/// The statement must be as the parser made it.
 unsafe fn option(statement: &pg_sys::AlterDatabaseStmt, wanted: &CStr) -> Option<*mut c_char> {
+    // SAFETY: the parser makes a list of DefElem of them.
     unsafe { value_of(statement.options, wanted).map(|_| statement.dbname) }
 }
 
 /// DROP EXTENSION takes the locks of all our tables, and workers that hold some of them would deadlock with it.
+///
+/// # Safety
+/// The statement must be as the parser made it.
 unsafe fn dropped_extension(statement: &pg_sys::DropStmt) -> Option<u32> {
+    // SAFETY: the parser makes a list of strings of extensions' names.
     unsafe {
         if statement.removeType != pg_sys::ObjectType::OBJECT_EXTENSION || !pg_sys::superuser() {
             return None;
@@ -119,14 +144,25 @@ unsafe fn dropped_extension(statement: &pg_sys::DropStmt) -> Option<u32> {
     }
 }
 
+/// The text of a string node.
+///
+/// # Safety
+/// `node` must be one.
 unsafe fn text_of(node: *mut pg_sys::Node) -> *mut c_char {
     #[cfg(feature = "pg14")]
+    // SAFETY: as the caller says; of a string's value the text is what is filled in.
     return unsafe { (*node.cast::<pg_sys::Value>()).val.str_ };
     #[cfg(not(feature = "pg14"))]
+    // SAFETY: as the caller says.
     return unsafe { (*node.cast::<pg_sys::String>()).sval };
 }
 
+/// The database that CREATE DATABASE copies, if the caller may have it copied.
+///
+/// # Safety
+/// The statement must be as the parser made it.
 unsafe fn template(statement: &pg_sys::CreatedbStmt) -> Option<u32> {
+    // SAFETY: the parser makes a list of DefElem of the options; the text that is found is a C string.
     unsafe {
         let name = value_of(statement.options, c"template")?;
         let database = pg_sys::get_database_oid(name, true);
@@ -135,7 +171,9 @@ unsafe fn template(statement: &pg_sys::CreatedbStmt) -> Option<u32> {
 }
 
 /// The server's own check is not offered by all its versions.
-unsafe fn may_create_databases() -> bool {
+fn may_create_databases() -> bool {
+    // SAFETY: the entry is held in the cache until it is released, and read before that; a role's first columns are
+    // never null.
     unsafe {
         let entry = pg_sys::SearchSysCache1(
             pg_sys::SysCacheIdentifier::AUTHOID as i32,
@@ -150,7 +188,13 @@ unsafe fn may_create_databases() -> bool {
     }
 }
 
+/// The text of an option that has a value.
+///
+/// # Safety
+/// The list must be null or one of DefElem.
 unsafe fn value_of(options: *mut pg_sys::List, wanted: &CStr) -> Option<*mut c_char> {
+    // SAFETY: the list is as the caller says; each option has a name, and a node where it has a value, of which the
+    // server makes a C string in the current memory context.
     unsafe {
         pgrx::PgList::<pg_sys::DefElem>::from_pg(options)
             .iter_ptr()
@@ -160,7 +204,9 @@ unsafe fn value_of(options: *mut pg_sys::List, wanted: &CStr) -> Option<*mut c_c
     }
 }
 
-unsafe fn owns(database: pg_sys::Oid) -> bool {
+/// Does the current role own a database that there is, or is it a superuser?
+fn owns(database: pg_sys::Oid) -> bool {
+    // SAFETY: look-ups in the catalog cache that keep nothing; a database that is gone by now raises.
     unsafe {
         let role = pg_sys::GetUserId();
         #[cfg(any(feature = "pg14", feature = "pg15"))]
@@ -179,6 +225,7 @@ fn clear(oid: u32) -> bool {
     while workers_left(shared, oid, database) && super::clock::now().0 < now + 3_000_000 {
         database.scheduler.signal(SIGTERM);
         shared.executors_of(oid).for_each(|executor| executor.process.signal(SIGTERM));
+        // SAFETY: it sleeps, and may be called anywhere.
         unsafe { pg_sys::pg_usleep(10_000) };
         super::worker::check_interrupts();
     }
@@ -201,7 +248,12 @@ fn let_back(oid: u32) {
     }
 }
 
+/// Is it COMMIT PREPARED?
+///
+/// # Safety
+/// `node` must be a utility statement of the server's.
 unsafe fn is_commit_prepared(node: *mut pg_sys::Node) -> bool {
+    // SAFETY: a node's tag says which struct it is.
     unsafe {
         (*node).type_ == pg_sys::NodeTag::T_TransactionStmt
             && (*node.cast::<pg_sys::TransactionStmt>()).kind == pg_sys::TransactionStmtKind::TRANS_STMT_COMMIT_PREPARED

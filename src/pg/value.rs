@@ -8,11 +8,14 @@ use schedule::{Base, ColumnKind, Instant, Span};
 
 /// A type, or the type under a domain.
 pub fn base_type(kind: Oid) -> Oid {
+    // SAFETY: a look-up in the cache of types, whose entries are released in it; a type that is gone raises.
     unsafe { pg_sys::getBaseType(kind) }
 }
 
 /// An interval; None when infinite.
 pub fn span(value: Datum) -> Option<Span> {
+    // SAFETY: the value is an interval, a type of fixed length that is never compressed, aligned as its C struct; it is
+    // read before this returns.
     let interval = unsafe { &*value.cast_mut_ptr::<pg_sys::Interval>() };
     let infinite = |edge_month: i32, edge_day: i32, edge_time: i64| {
         interval.month == edge_month && interval.day == edge_day && interval.time == edge_time
@@ -42,6 +45,8 @@ pub fn parse(kind: Oid, text: &str) -> Result<Datum, Failure> {
         ..Failure::default()
     })?;
     let (mut input, mut parameter) = (Oid::INVALID, Oid::INVALID);
+    // SAFETY: the function is the type's own for input, from C strings, and the text outlives the call. In `catch`
+    // there is one call, and nothing is owned.
     unsafe {
         pg_sys::getTypeInputInfo(base, &mut input, &mut parameter);
         let source = text.as_ptr().cast_mut();
@@ -63,6 +68,7 @@ pub fn same_integer(kind: Oid, a: Datum, b: Datum) -> bool {
     if kind == pg_sys::INT4OID { a.value() as i32 == b.value() as i32 } else { a.value() == b.value() }
 }
 
+// As in fmgr.h; called inside of `catch` alone.
 unsafe extern "C-unwind" {
     #[link_name = "OidInputFunctionCall"]
     fn raw_input(function: Oid, text: *mut std::ffi::c_char, parameter: Oid, modifier: i32) -> Datum;
@@ -109,6 +115,7 @@ pub fn minus_infinity(kind: ColumnKind) -> Datum {
 pub fn widens(from: Oid, to: Oid) -> bool {
     let mut function = Oid::INVALID;
     let context = pg_sys::CoercionContext::COERCION_IMPLICIT;
+    // SAFETY: it looks into the cache of casts, and writes the function's OID into this frame.
     let way = unsafe { pg_sys::find_coercion_pathway(to, from, context, &mut function) };
     way != pg_sys::CoercionPathType::COERCION_PATH_NONE && function.to_u32() < pg_sys::FirstNormalObjectId
 }

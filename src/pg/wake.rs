@@ -1,7 +1,7 @@
 //! What a user's transaction does at its end: flush captured keys before the commit, wake our workers after it.
 
 use super::shmem::{Database, DatabaseState, shared};
-use super::told;
+use super::{told, worker};
 use pgrx::pg_sys;
 use schedule::Instant;
 use std::cell::{Cell, RefCell};
@@ -80,6 +80,8 @@ pub fn before_commit(flush: fn(), forget: fn()) {
 
 fn register() {
     if !REGISTERED.replace(true) {
+        // SAFETY: once in a process. The functions are there as long as the library, which is never unloaded, are
+        // guarded, and ask for no argument.
         unsafe {
             pg_sys::RegisterXactCallback(Some(on_transaction_event), std::ptr::null_mut());
             pg_sys::RegisterSubXactCallback(Some(on_savepoint_event), std::ptr::null_mut());
@@ -223,7 +225,7 @@ fn undone() {
 }
 
 fn here() -> Option<&'static Database> {
-    shared()?.database(unsafe { pg_sys::MyDatabaseId }.to_u32())
+    shared()?.database(worker::database().to_u32())
 }
 
 /// Tells the scheduler of the current database, or the launcher where there is none.

@@ -50,6 +50,7 @@ pub struct Found {
     pub rest: Option<Place>,
 }
 
+// As in access/genam.h and access/itup.h. `raw_deform` raises nothing: it reads a tuple by its shape.
 unsafe extern "C-unwind" {
     #[link_name = "index_getnext_tid"]
     fn raw_next(scan: pg_sys::IndexScanDesc, direction: pg_sys::ScanDirection::Type) -> pg_sys::ItemPointer;
@@ -69,7 +70,8 @@ pub struct Walk {
 /// Runs `body` with these two of our relations open, under a snapshot taken then. None: the index is not there or not valid.
 pub fn along<T>(table: &CStr, index: &CStr, body: impl FnOnce(&Walk) -> T) -> Option<T> {
     let (table, index) = (lock::relation(table)?, lock::relation(index)?);
-    // An ERROR needs no cleaning up: the abort closes all.
+    // SAFETY: AccessShareLock is taken here and kept until the transaction ends. The slot is made for the table, and
+    // dropped under the same resource owner, which savepoints put back. After an ERROR the abort closes all.
     unsafe {
         let shared = pg_sys::AccessShareLock as i32;
         let table = pg_sys::table_open(table, shared);
@@ -88,7 +90,12 @@ pub fn along<T>(table: &CStr, index: &CStr, body: impl FnOnce(&Walk) -> T) -> Op
 }
 
 /// Is it valid, a b-tree, and of all rows of the table, by three columns?
+///
+/// # Safety
+/// `index` must be open and locked.
 unsafe fn is_usable(index: pg_sys::Relation, table: Oid) -> bool {
+    // SAFETY: the cache entry of an open index has its rows of pg_class and pg_index, the latter whole, and they stay
+    // under its lock.
     unsafe {
         let Some(state) = (*index).rd_index.as_ref() else { return false };
         let is_whole =
@@ -128,6 +135,9 @@ impl Walk {
 
     /// True if it came to the end of what the keys allow, and there may be more of it.
     fn scan(&self, task: &Task, keys: &[pg_sys::ScanKeyData], steps: &Cell<usize>, found: &mut Found) -> bool {
+        // SAFETY: table and index are open, and `along` has a snapshot active, as long as there is a walk. The scan
+        // copies the keys, of which there are as many as is said, and is ended here or by the abort. Under the boundary
+        // calls are of unguarded functions alone, and nothing has to be dropped.
         unsafe {
             let count = keys.len() as i32;
             let snapshot = raw::active_snapshot();
@@ -140,7 +150,6 @@ impl Walk {
             pg_sys::index_rescan(scan, keys.as_ptr().cast_mut(), count, std::ptr::null_mut(), 0);
             let (seen, left_out, rest) = (RefCell::new(vec![]), RefCell::new(vec![]), Cell::new(None));
             let last = Cell::new(None);
-            // All under one boundary; nothing in here has to be dropped.
             let is_open = boundary::catch(|| {
                 while !raw_next(scan, pg_sys::ScanDirection::ForwardScanDirection).is_null() {
                     let place = place_of(scan);
@@ -175,15 +184,22 @@ impl Walk {
     }
 }
 
+/// Where the entry lies that a scan has just come to.
+///
+/// # Safety
+/// The scan must have been asked for index tuples, of an index as `is_usable` wants it, and have come to one.
 unsafe fn place_of(scan: pg_sys::IndexScanDesc) -> Place {
     let mut values = [Datum::from(0); pg_sys::INDEX_MAX_KEYS as usize];
     let mut nulls = [false; pg_sys::INDEX_MAX_KEYS as usize];
+    // SAFETY: the tuple is there, with its shape, until the scan goes on; no index has more columns than the arrays.
     unsafe { raw_deform((*scan).xs_itup, (*scan).xs_itupdesc, values.as_mut_ptr(), nulls.as_mut_ptr()) };
     Place { at: values[1].value() as i64, id: values[2].value() as i64 }
 }
 
 fn key(column: i16, strategy: u32, function: u32, value: Datum) -> pg_sys::ScanKeyData {
     let mut key = pg_sys::ScanKeyData::default();
+    // SAFETY: it fills a key in this frame. The functions are the server's own, and the value is of the type that they
+    // compare.
     unsafe { pg_sys::ScanKeyInit(&mut key, column, strategy as u16, Oid::from(function), value) };
     key
 }

@@ -7,8 +7,10 @@ use std::collections::HashMap;
 use std::ffi::{CStr, CString, c_char, c_int};
 
 unsafe extern "C-unwind" {
-    /// timezone/pgtz.h: opens the zone's file, and writes the name in its true case.
+    /// timezone/pgtz.h: opens the zone's file, and writes the name in its true case. Raises nothing for itself; the
+    /// server's reading of a directory does when as many are open as a process may have.
     fn pg_open_tzfile(name: *const c_char, canonname: *mut c_char) -> c_int;
+    /// unistd.h
     fn close(file: c_int) -> c_int;
 }
 
@@ -32,6 +34,8 @@ pub fn canonical(name: &str) -> Option<String> {
     }
     let asked = CString::new(name).ok()?;
     let mut found = [0 as c_char; 256];
+    // SAFETY: both names are C strings; the one found is no longer than a zone's may be, 255 bytes and a NUL. The file
+    // is ours to close. Where no directory is kept open, as here, one more may be.
     unsafe {
         let file = pg_open_tzfile(asked.as_ptr(), found.as_mut_ptr());
         if file < 0 {
@@ -49,6 +53,8 @@ pub fn load(name: &str) -> Option<ServerZone> {
         return Some(known);
     }
     let text = CString::new(name).ok()?;
+    // SAFETY: the name is a C string, and a name too long is refused. The rules are kept in the server's table of
+    // zones, out of which nothing is ever taken: they live as long as the process.
     let rules = unsafe { pg_sys::pg_tzset(text.as_ptr()) };
     // One that is not there may come.
     let zone = (!rules.is_null()).then_some(ServerZone { rules })?;
@@ -59,7 +65,8 @@ pub fn load(name: &str) -> Option<ServerZone> {
 impl Zone for ServerZone {
     fn offset_at(&self, at: Instant) -> i32 {
         let seconds: pg_sys::pg_time_t = at.0.div_euclid(1_000_000);
-        let broken_down = unsafe { pg_sys::pg_localtime(&seconds, self.rules) };
-        if broken_down.is_null() { 0 } else { unsafe { (*broken_down).tm_gmtoff as i32 } }
+        // SAFETY: the rules are those of `load`, and live as long as the process. The result is null, or a static
+        // struct that the next call writes over: it is read before that.
+        unsafe { pg_sys::pg_localtime(&seconds, self.rules).as_ref() }.map_or(0, |local| local.tm_gmtoff as i32)
     }
 }
