@@ -67,8 +67,8 @@ impl Wanted {
 }
 
 /// From where an executor looks for its next entry. What has run is dead in the index until it is vacuumed, and lies before
-/// all that waits: a look that begins at the front passes all of it. So only now and then one does, the more seldom the
-/// longer it takes, for what came late or was locked; and one goes back to what the scheduler has seen to be due.
+/// all that waits: a look that begins at the front passes all of it. So one goes back to what the scheduler has seen to be
+/// due, and only now and then to the front, the more seldom the longer that takes.
 #[derive(Default)]
 pub struct Floor {
     /// The last look found nothing earlier.
@@ -83,12 +83,17 @@ pub struct Floor {
     back_at: i64,
     /// What [`clock::processor`] was when the look began that goes back.
     went_back_at: Option<i64>,
+    /// That look is from the front.
+    is_full: bool,
 }
 
 /// Between two looks from the front. Microseconds.
 const FULL_EVERY: i64 = 100_000;
-/// After any that goes back, so many times what it took, but not more than this.
-const PAUSE: i64 = 10;
+/// After one, so many times what it took, but not more than this.
+const FULL_PAUSE: i64 = 1000;
+const LONGEST_FULL_PAUSE: i64 = 60_000_000;
+/// The same after any that goes back.
+const PAUSE: i64 = 50;
 const LONGEST_PAUSE: i64 = 10_000_000;
 
 impl Floor {
@@ -109,6 +114,7 @@ impl Floor {
                 full_at: now + FULL_EVERY,
                 back_at,
                 went_back_at: Some(clock::processor()),
+                is_full: true,
                 ..Default::default()
             };
         } else if now >= self.back_at
@@ -123,8 +129,12 @@ impl Floor {
     /// The first that was found by a look at `now`; None: nothing is due.
     pub fn note(&mut self, first: Option<Instant>, now: Instant) {
         if let Some(begun) = self.went_back_at.take() {
-            self.back_at = clock::monotonic() + (PAUSE * (clock::processor() - begun)).min(LONGEST_PAUSE);
+            let (now, took) = (clock::monotonic(), clock::processor() - begun);
+            self.back_at = now + (PAUSE * took).min(LONGEST_PAUSE);
             self.full_at = self.full_at.max(self.back_at);
+            if std::mem::take(&mut self.is_full) {
+                self.full_at = self.full_at.max(now + (FULL_PAUSE * took).min(LONGEST_FULL_PAUSE));
+            }
         }
         // What comes from now on may be due before what is to come.
         let first = first.map_or(now, |first| first.min(now));
@@ -173,22 +183,6 @@ pub fn next_run_at(owner: Oid, in_hand: &[i64], locked: &[i32], since: Instant, 
         ],
     )
     .at(0, 1)
-}
-
-/// Who has tasks, dropped ones too. From owner to owner through an index: there may be many tasks, but few owners.
-pub fn owners() -> Vec<Oid> {
-    let rows = user::as_extension_owner(|| {
-        sql::run(
-            "with recursive o (owner) as (
-                 (select t.owner::oid from jittask.task t order by t.owner limit 1)
-                 union all
-                 select (select t.owner::oid from jittask.task t where t.owner > o.owner order by t.owner limit 1)
-                 from o where o.owner is not null)
-             select o.owner from o where o.owner is not null",
-            &[],
-        )
-    });
-    (0..rows.len()).filter_map(|row| rows.get(row, 1)).collect()
 }
 
 /// So many entries of several rows are a flood.
