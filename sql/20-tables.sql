@@ -37,12 +37,12 @@ create table jittask.task (
     created_at     timestamptz not null,
     dropped_at     timestamptz,
     keeps_records  boolean not null default true, -- dropped without: of a run that was going on then nothing shows
-    leaves_triggers boolean not null default false -- whoever dropped it may not have triggers on its table any more
+    triggers_go_at timestamptz -- whoever dropped it may not have triggers on its table any more: they are taken off by a worker, then
 );
 create unique index task_name on jittask.task (name) where dropped_at is null;
 create index task_home on jittask.task (home) where dropped_at is null;
 create index task_owner on jittask.task (owner);
-create index task_leaves_triggers on jittask.task (id) where leaves_triggers;
+create index task_triggers_go_at on jittask.task (owner, triggers_go_at) where triggers_go_at is not null;
 create index task_at_work on jittask.task (owner) where kind = 'date_field' and enabled and dropped_at is null;
 
 -- How far the occurrences of a scheduled task are in the agenda. Not in task: no run updates its task's row.

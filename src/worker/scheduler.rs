@@ -7,7 +7,7 @@ use super::compaction::Compaction;
 use super::dispatch::{self, EARLY, Starts};
 use super::events;
 use super::retention::Retention;
-use super::strays::Strays;
+use super::strays;
 use super::survey;
 use super::top_up;
 use super::watch;
@@ -60,13 +60,11 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
     slot.set_state(DatabaseState::Served);
     let (mut starts, mut jumps) = (Starts::default(), clock::Jumps::new());
     let (mut retention, mut compaction, mut outlook) = (Retention::new(), Compaction::new(), Outlook::default());
-    let mut strays = Strays::default();
     loop {
         worker::reload_if_asked();
         watch::clock(shared, slot);
         if jumps.look().is_some() {
             (starts, retention, compaction) = (Starts::default(), Retention::new(), Compaction::new());
-            strays = Strays::default();
             outlook = Outlook::default();
         }
         slot.scheduler.beat();
@@ -109,11 +107,8 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
         }
         let next = look_again_at.map_or(next, |at| at.0.min(next));
         // Not before old records are gone, or those of a task that runs once a month would stay.
-        let next = if pass.is_asleep {
-            next
-        } else {
-            next.min(strays.work()).min(retention.work(may_sleep)).min(compaction.work(may_sleep))
-        };
+        let next =
+            if pass.is_asleep { next } else { next.min(retention.work(may_sleep)).min(compaction.work(may_sleep)) };
         if may_sleep && (pass.is_asleep || retention.is_done()) {
             end(slot, DatabaseState::Asleep, (pass.next.min(retry) - EARLY).min(now + LONGEST_SLEEP));
         }
@@ -211,6 +206,7 @@ fn find_work(shared: &Shared, slot: &Database, now: Instant, outlook: &mut Outlo
     settings.set(c"lock_timeout", c"1s");
     look(shared, slot, now, outlook, pass);
     watched::find_planning(shared, now, pass);
+    strays::find(now, pass);
     pass.task_owners = at_work::owners();
     // Limits are there by now, to note in them what is found.
     if survey::go_on(shared, database) {

@@ -1,52 +1,20 @@
-//! Takes triggers off tables whose tasks were dropped by somebody who may have none there any more. In the scheduler, in
-//! transactions of its own, each for one task.
+//! Which owners have left triggers on a table that they may not lock from others any more. In the scheduler, in its pass; one of
+//! the owner's executors takes them off (`executor::strays`), for a table may have thousands of partitions.
 
-use crate::catalog::task::triggers;
-use crate::pg::{clock, xact};
+use super::scheduler::Pass;
+use crate::catalog::task::{at_work, triggers};
+use schedule::Instant;
 
-/// After a table that was in use. Microseconds.
-const PAUSE: i64 = 10_000_000;
-/// So long at a time. Microseconds.
-const TIME: i64 = 50_000;
+/// How soon to ask an executor again that may be busy. Microseconds.
+const AGAIN: i64 = 200_000;
 
-/// Where it is.
-#[derive(Default)]
-pub struct Strays {
-    /// The last task that was looked at.
-    last: i32,
-    /// One of those before it is to be tried again.
-    are_some_used: bool,
-    /// Not before this. Microseconds since 1970.
-    next: i64,
-}
-
-impl Strays {
-    /// Looks for some; when to come again for certain. Whoever leaves some wakes the scheduler, so that each waking has its look.
-    pub fn work(&mut self) -> i64 {
-        let (now, stop_at) = (clock::now().0, clock::monotonic() + TIME);
-        if now < self.next {
-            return self.next;
+/// Adds them to the pass, and when the next ones are to be tried.
+pub(super) fn find(now: Instant, pass: &mut Pass) {
+    for owner in at_work::owners_of_left_triggers() {
+        let Some((_, at)) = triggers::first_left(owner) else { continue };
+        if at <= now {
+            pass.owners.push((owner, true));
         }
-        while let Ok(Some(task)) = xact::run(|| triggers::next_left(self.last)) {
-            if clock::monotonic() > stop_at {
-                return now;
-            }
-            self.last = task;
-            self.are_some_used |= !drop(task);
-        }
-        self.last = 0;
-        let are_some_used = std::mem::take(&mut self.are_some_used);
-        self.next = if are_some_used { now + PAUSE } else { 0 };
-        if are_some_used { self.next } else { i64::MAX }
+        pass.next = pass.next.min(at.0.max(now.0 + AGAIN));
     }
-}
-
-/// False where somebody uses the table or the task.
-fn drop(task: i32) -> bool {
-    xact::run(|| triggers::drop_left(task)).unwrap_or_else(|failure| {
-        if !failure.is_lock() {
-            failure.log("drop the triggers that a dropped task has left");
-        }
-        false
-    })
 }

@@ -4,6 +4,7 @@
 //! (`super::ledger`), and it looks again just there.
 
 use crate::catalog::agenda::due::{self, FLOOD, Waiting};
+use crate::catalog::task::at_work;
 use crate::pg::told::Taken;
 use crate::pg::walk::{self, Place, Task, Walk};
 use crate::pg::{clock, sql, user};
@@ -52,7 +53,7 @@ pub struct Next {
 impl Outlook {
     /// Looks on. `told` must have been taken before.
     pub fn look(&mut self, told: &Taken, in_hand: &[i64]) -> Next {
-        let owners = due::owners();
+        let owners = at_work::owners_ever();
         self.owners.retain(|owner, _| owners.iter().any(|known| known.to_u32() == *owner));
         let steps = (STEPS / owners.len().max(1)).max(LEAST);
         let looked = walk::along(c"agenda", c"agenda_claim", |walk| {

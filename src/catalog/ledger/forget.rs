@@ -63,7 +63,7 @@ pub fn records_before(cutoff: Instant, from: Instant, most: i64) -> Gone {
 pub fn tasks_before(cutoff: Instant, after: i32, most: i64) -> Option<i32> {
     user::as_extension_owner(|| {
         let rows = sql::run(
-            "with seen as (select t.id, t.definition from jittask.task t where t.id > $2 and t.dropped_at < $1 and not t.leaves_triggers order by t.id limit $3),
+            "with seen as (select t.id, t.definition from jittask.task t where t.id > $2 and t.dropped_at < $1 and t.triggers_go_at is null order by t.id limit $3),
                  ended as (
                      select s.id from seen s join jittask.task t on t.id = s.id
                      where t.dropped_at < clock_timestamp() - coalesce((s.definition ->> 'catch_up_window')::interval, '1 year')

@@ -25,16 +25,33 @@ pub fn all() -> Vec<Watched> {
     watched("true", &[])
 }
 
-/// Who has tasks; from owner to owner through an index.
+/// Who has tasks.
 pub fn owners() -> Vec<Oid> {
+    owners_with("dropped_at is null")
+}
+
+/// Who has or had tasks, whose entries may be in the agenda still.
+pub fn owners_ever() -> Vec<Oid> {
+    owners_with("true")
+}
+
+/// Who has left triggers on a table; see [`super::triggers`].
+pub fn owners_of_left_triggers() -> Vec<Oid> {
+    owners_with("triggers_go_at is not null")
+}
+
+/// Who has such tasks. From owner to owner through an index: there may be many tasks, but few owners.
+fn owners_with(condition: &str) -> Vec<Oid> {
     let rows = user::as_extension_owner(|| {
         sql::run(
-            "with recursive o (owner) as (
-                 (select t.owner::oid from jittask.task t where t.dropped_at is null order by t.owner limit 1)
-                 union all
-                 select (select t.owner::oid from jittask.task t where t.owner > o.owner and t.dropped_at is null order by t.owner limit 1)
-                 from o where o.owner is not null)
-             select owner from o where owner is not null",
+            &format!(
+                "with recursive o (owner) as (
+                     (select owner::oid from jittask.task where {condition} order by task.owner limit 1)
+                     union all
+                     select (select t.owner::oid from jittask.task t where t.owner > o.owner and {condition} order by t.owner limit 1)
+                     from o where o.owner is not null)
+                 select owner from o where owner is not null"
+            ),
             &[],
         )
     });

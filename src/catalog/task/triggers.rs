@@ -5,9 +5,10 @@ use crate::catalog::table::filter::Filter;
 use crate::catalog::table::target::Target;
 use crate::catalog::task::{self, Task};
 use crate::pg::boundary::Failure;
-use crate::pg::{object, sql, user};
-use pgrx::pg_sys::Oid;
+use crate::pg::{clock, object, sql, user};
+use pgrx::pg_sys::{Oid, REGROLEOID};
 use pgrx::spi::{quote_identifier, quote_literal};
+use schedule::Instant;
 
 /// What they watch.
 pub struct Watched<'a> {
@@ -104,20 +105,34 @@ pub fn drop_triggers(task: &Task) {
     if may == Some(true) {
         found.into_iter().for_each(object::drop_trigger);
     } else {
-        set_leaves(task.id, true);
+        set_go_at(task.id, Some(clock::transaction_start()));
     }
 }
 
-fn set_leaves(id: i32, leaves: bool) {
-    user::as_extension_owner(|| {
-        sql::run("update jittask.task set leaves_triggers = $2 where id = $1", &[sql::arg(id), sql::arg(leaves)])
-    });
+/// None: the task has left none.
+fn set_go_at(id: i32, at: Option<Instant>) {
+    let statement = "update jittask.task set triggers_go_at = $2 where id = $1";
+    user::as_extension_owner(|| sql::run(statement, &[sql::arg(id), sql::maybe_at(at)]));
 }
 
-/// The next task after this one that has left triggers.
-pub fn next_left(after: i32) -> Option<i32> {
-    let statement = "select min(id) from jittask.task where leaves_triggers and id > $1";
-    user::as_extension_owner(|| sql::run(statement, &[sql::arg(after)])).get(0, 1)
+/// The owner's task whose left triggers are to go first, and when.
+pub fn first_left(owner: Oid) -> Option<(i32, Instant)> {
+    let rows = user::as_extension_owner(|| {
+        sql::run(
+            "select id, triggers_go_at from jittask.task where owner = $1 and triggers_go_at is not null
+             order by triggers_go_at limit 1",
+            &[sql::datum(REGROLEOID, Some(owner.into()))],
+        )
+    });
+    Some((rows.get(0, 1)?, rows.at(0, 2)?))
+}
+
+/// Somebody uses the table: tried again then. Waits for whoever has the task no longer than [`drop_left`] does for the table.
+pub fn put_off(id: i32, until: Instant) {
+    let settings = user::Settings::begin();
+    settings.set(c"lock_timeout", c"10ms");
+    set_go_at(id, Some(until));
+    settings.end();
 }
 
 /// Drops the triggers that a task has left. In a transaction of its own, which waits for a moment for whoever uses the table,
@@ -136,6 +151,6 @@ pub fn drop_left(id: i32) -> bool {
         left.into_iter().flatten().for_each(object::drop_trigger);
         settings.end();
     }
-    set_leaves(task.id, false);
+    set_go_at(task.id, None);
     true
 }

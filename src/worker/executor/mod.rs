@@ -7,6 +7,7 @@ mod prepare;
 mod run;
 mod session;
 mod step;
+mod strays;
 
 use crate::catalog::agenda::due;
 use crate::catalog::table::path;
@@ -125,10 +126,7 @@ fn work(me: &Me) {
             return;
         }
         me.slot.busy.store(true, Release);
-        let mut worked = me.slot.look.swap(false, AcqRel) && plan::all(me, had_nothing);
-        if worked {
-            me.wake_scheduler();
-        }
+        let mut worked = look_if_asked(me, had_nothing);
         me.unnoted.note(&me.blocked);
         events::tell();
         worked |= claim::one(me, &mut turns, was_idle);
@@ -160,6 +158,19 @@ fn work(me: &Me) {
         let wake_at = next.min(idle_end.max(soon(next)));
         worker::wait_until(Instant(if turns.has_run { wake_at.min(tidy_at) } else { wake_at }));
     }
+}
+
+/// Plans, and takes off what dropped tasks have left, if the scheduler has asked for it. True if anything came into the agenda.
+fn look_if_asked(me: &Me, had_nothing: bool) -> bool {
+    if !me.slot.look.swap(false, AcqRel) {
+        return false;
+    }
+    let worked = plan::all(me, had_nothing);
+    strays::drop_some(me);
+    if worked {
+        me.wake_scheduler();
+    }
+    worked
 }
 
 /// An executor that has been idle for so long makes its session new. Microseconds.

@@ -97,7 +97,7 @@ fn a_table_that_was_closed_to_a_task_is_not_locked_by_dropping_it() {
     bob.batch_execute(
         "create table bob.t (id int, due date, primary key (id, due)) partition by range (id);
          create table bob.part partition of bob.t for values from (0) to (10); create index on bob.t (due);
-         grant usage on schema bob to mallory; grant select, trigger on bob.t to mallory; set lock_timeout = '1s'",
+         grant usage on schema bob to mallory; grant select, trigger on bob.t, bob.part to mallory; set lock_timeout = '1s'",
     )
     .unwrap();
     let tasks = "create function mallory.run(bob.t) returns void language sql as '';
@@ -105,7 +105,7 @@ fn a_table_that_was_closed_to_a_task_is_not_locked_by_dropping_it() {
         from unnest(array['dropped', 'altered', 'restored']) name";
     mallory.batch_execute(tasks).unwrap();
     assert_eq!(number(&mut bob, TRIGGERS), 6);
-    bob.batch_execute("revoke trigger on bob.t from mallory").unwrap();
+    bob.batch_execute("revoke trigger on bob.t, bob.part from mallory").unwrap();
     let use_it = "insert into bob.t values (1, now()); delete from bob.t; select from bob.t";
     for change in [
         "select jittask.drop_task('dropped')",
@@ -125,15 +125,16 @@ fn a_table_that_was_closed_to_a_task_is_not_locked_by_dropping_it() {
                 std::thread::sleep(Duration::from_millis(100));
             }
             assert_eq!(number(&mut other, TRIGGERS), 2);
-            other.batch_execute("grant trigger on bob.t to mallory").unwrap();
+            other.batch_execute("grant trigger on bob.t, bob.part to mallory").unwrap();
             bob.batch_execute("commit").unwrap();
         } else {
             mallory.batch_execute("commit").unwrap();
+            cluster.wait_for(SOON, "select not exists (select from jittask.task where triggers_go_at is not null)");
         }
     }
     // Hers again, before or after they were dropped.
     mallory.batch_execute("select jittask.alter_task('restored', '{\"capture\": \"trigger\"}')").unwrap();
-    cluster.wait_for(SOON, "select not exists (select from jittask.task where leaves_triggers)");
+    cluster.wait_for(SOON, "select not exists (select from jittask.task where triggers_go_at is not null)");
     assert_eq!(number(&mut bob, TRIGGERS), 2);
     bob.batch_execute("insert into bob.t values (1, now() - interval '1 hour')").unwrap();
 }

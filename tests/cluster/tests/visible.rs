@@ -161,8 +161,13 @@ fn what_cannot_be_told_now_is_told_later_and_keeps_nobody_waiting() {
     listener.batch_execute("listen jittask_event").unwrap();
     let mut writer = cluster.connect("postgres");
     let pid: i32 = one(&mut writer, "select pg_backend_pid()");
-    let writes = std::thread::spawn(move || writer.batch_execute("set synchronous_commit = on; create table written (); notify anything"));
-    cluster.wait_for(SOON, &format!("select exists (select from pg_stat_activity where pid = {pid} and wait_event = 'SyncRep')"));
+    let writes = std::thread::spawn(move || {
+        writer.batch_execute("set synchronous_commit = on; create table written (); notify anything")
+    });
+    cluster.wait_for(
+        SOON,
+        &format!("select exists (select from pg_stat_activity where pid = {pid} and wait_event = 'SyncRep')"),
+    );
     let load = Load::watch();
     cluster.app_sql(
         "insert into contract select id, now() + id * interval '200 milliseconds' from generate_series(1, 10) id",
