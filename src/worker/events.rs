@@ -4,10 +4,11 @@
 use crate::catalog::ledger::record::Record;
 use crate::pg::{clock, notify, user, xact};
 use crate::settings::{NOTIFY, Notify};
+use pgrx::prelude::*;
 use schedule::Instant;
 use std::cell::{Cell, RefCell};
 
-/// After a try that found somebody committing his own: short enough for an executor to stay for it. Microseconds.
+/// After a try that found somebody committing his own. Microseconds.
 const PAUSE: i64 = 400_000;
 /// So many wait at most; who listens has the records.
 const MOST: usize = 10_000;
@@ -61,7 +62,15 @@ pub fn next_try() -> Option<Instant> {
 }
 
 /// The process is about to end: what cannot be told now is not told.
-pub fn tell_now() {
+pub fn tell_last() {
+    tell_now();
+    let lost = UNTOLD.take().len();
+    if lost > 0 {
+        log!("jittask could not notify of {lost} ends of runs: somebody's COMMIT holds up all others' notifications");
+    }
+}
+
+fn tell_now() {
     let mut untold = UNTOLD.take();
     if untold.is_empty() {
         return;

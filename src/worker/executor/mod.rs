@@ -46,7 +46,7 @@ extern "C-unwind" fn jittask_executor(argument: pgrx::pg_sys::Datum) {
     invalidation::listen();
     let me = Me::new(shared, index, database, owner);
     work(&me);
-    events::tell_now();
+    events::tell_last();
     worker::exit(0)
 }
 
@@ -148,7 +148,9 @@ fn work(me: &Me) {
         }
         let idle_end = idle_since + i64::from(settings::EXECUTOR_IDLE.get()) * 1000;
         let next = next_run_at(me, &turns).into_iter().chain(events::next_try()).min().map_or(i64::MAX, |at| at.0);
-        if clock::now().0 >= idle_end.max(soon(next)) || must_yield(me, false) || is_spare(me) {
+        // What is not told yet keeps it, but from nobody who needs the slot.
+        let is_over = clock::now().0 >= idle_end.max(soon(next)) && events::next_try().is_none();
+        if is_over || must_yield(me, false) || is_spare(me) {
             return;
         }
         let tidy_at = idle_since + TIDY_AFTER;
