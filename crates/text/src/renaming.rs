@@ -43,6 +43,7 @@ impl Renaming<'_> {
             .collect();
         let visible: Vec<usize> = (0..tokens.len()).filter(|i| tokens[*i].0 != Token::Blank).collect();
         let token = |place: Option<usize>| place.and_then(|at| visible.get(at)).map_or("", |at| tokens[*at].1);
+        let has_from = tokens.iter().any(|(_, token)| token.eq_ignore_ascii_case("from"));
         let mut renamed = String::with_capacity(text.len());
         // How many visible tokens come before this one: its place among them, if it is one.
         let mut place = 0_usize;
@@ -53,7 +54,8 @@ impl Renaming<'_> {
             if *kind == Token::Name {
                 let near = Near {
                     before: (token(place.checked_sub(2)), token(place.checked_sub(1))),
-                    after: token(place.checked_add(1)),
+                    after: [1, 2, 3].map(|steps| token(place.checked_add(steps))),
+                    has_from,
                 };
                 renamed.push_str(&self.renamed(text, &near).unwrap_or_else(|| (*text).to_string()));
             } else {
@@ -64,16 +66,27 @@ impl Renaming<'_> {
         renamed
     }
 
-    /// A name's new form, if it is the table's or that of a column that was renamed.
+    /// A name's new form, if it is the table's or that of a column that was renamed. What is called like the table may be a
+    /// schema: that of a function, a type, an operator or a collation, or of another table.
     fn renamed(&self, token: &str, near: &Near) -> Option<String> {
         let (second, first) = near.before;
+        let [next, name_after, then] = near.after;
         let (old, new) = self.table;
         let is_called = |token: &str| name(token).as_deref() == Some(old);
-        if near.after == "." && first != "." && old != new && is_called(token) {
-            return Some((self.quote)(new));
+        let is = |token: &str, word: &str| token.eq_ignore_ascii_case(word);
+        let is_type = first == "::" || is(first, "as") || is_string(next);
+        if next == "." && first != "." && old != new && is_called(token) {
+            let is_schema = ["(", "."].contains(&then)
+                || is_string(then)
+                || is_type
+                || ["collate", "from", "join", "only", "table"].iter().any(|word| is(first, word))
+                // In a list of tables, perhaps.
+                || first == "," && near.has_from
+                || first == "(" && is(second, "operator")
+                || name_after != "*" && name(name_after).is_none();
+            return (!is_schema).then(|| (self.quote)(new));
         }
-        let is_type = first == "::" || first.eq_ignore_ascii_case("as") || is_string(near.after);
-        let is_column = (first != "." || is_called(second)) && !is_type && !["(", "."].contains(&near.after);
+        let is_column = (first != "." || is_called(second)) && !is_type && !["(", "."].contains(&next);
         let new = name(token).filter(|_| is_column).and_then(|old| self.columns.get(&old))?;
         Some((self.quote)(new))
     }
@@ -82,5 +95,7 @@ impl Renaming<'_> {
 /// What stands about a name, white space and comments left out.
 struct Near<'a> {
     before: (&'a str, &'a str),
-    after: &'a str,
+    after: [&'a str; 3],
+    /// There is a FROM somewhere.
+    has_from: bool,
 }

@@ -49,6 +49,15 @@ fn columns_are_renamed_where_they_stand_as_columns() {
         ("date = x::date and cast(x as date) = date", "day = x::date and cast(x as date) = day"),
         ("b'1' = b", "b'1' = c"),
         ("B = \"B\"", "c = \"B\""),
+        ("t.* = t.b", "u.* = u.c"),
+        // A schema of the table's name.
+        ("t.f(b) and t.b = 1", "t.f(c) and u.c = 1"),
+        ("b::t.kind = t.kind 'x' and cast(b as t.kind) = t.b", "c::t.kind = t.kind 'x' and cast(c as t.kind) = u.c"),
+        (
+            "b operator(t.=) b and b operator(t.*) b collate t.x = b",
+            "c operator(t.=) c and c operator(t.*) c collate t.x = c",
+        ),
+        ("(select count(t.o.b) from t.o) = b", "(select count(t.o.b) from t.o) = c"),
     ] {
         assert_eq!(renamed(old), new);
     }
