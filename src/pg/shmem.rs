@@ -116,27 +116,36 @@ extern "C-unwind" fn startup() {
 }
 
 impl Shared {
-    /// The slot of a database, made if need be; None when all are taken.
-    pub fn database(&self, oid: u32) -> Option<&Database> {
-        if let Some(known) = self.databases.iter().find(|slot| slot.oid.load(Acquire) == oid) {
-            return Some(known);
-        }
-        self.databases.iter().find(|slot| match slot.oid.compare_exchange(0, oid, AcqRel, Acquire) {
-            Ok(_) => true,
-            Err(other) => other == oid,
-        })
+    /// The slot of a database; None: it has none.
+    pub fn known_database(&self, oid: u32) -> Option<&Database> {
+        self.databases.iter().find(|slot| slot.oid.load(Acquire) == oid)
     }
 
-    /// The same; when all are taken, one of a database that has no need of its own.
-    pub fn database_by_turns(&self, oid: u32) -> Option<&Database> {
-        self.database(oid).or_else(|| {
-            let is_idle = |slot: &&Database| {
-                slot.state() == DatabaseState::Absent && !slot.changed.load(Acquire) && !slot.scheduler.is_alive()
-            };
-            let slot = self.databases.iter().find(is_idle)?;
-            slot.set_state(DatabaseState::Unknown);
-            slot.oid.store(oid, Release);
-            Some(slot)
+    /// The same, made if need be; None when all are taken.
+    pub fn database(&self, oid: u32) -> Option<&Database> {
+        if let Some(known) = self.known_database(oid) {
+            return Some(known);
+        }
+        let taken = self.databases.iter().find(|slot| slot.take(0, oid))?;
+        // Another process may have taken one in the same moment: the first counts.
+        let first = self.known_database(oid)?;
+        if !std::ptr::eq(first, taken) {
+            taken.free(oid);
+        }
+        Some(first)
+    }
+
+    /// The same; when all are taken, one of a database in which the extension is not, and which is given.
+    pub fn database_by_turns(&self, oid: u32) -> Option<(&Database, Option<u32>)> {
+        if let Some(slot) = self.database(oid) {
+            return Some((slot, None));
+        }
+        let is_idle = |slot: &&Database| {
+            slot.state() == DatabaseState::Absent && !slot.changed.load(Acquire) && !slot.scheduler.is_alive()
+        };
+        self.databases.iter().filter(is_idle).find_map(|slot| {
+            let before = slot.oid.load(Acquire);
+            slot.take(before, oid).then_some((slot, Some(before)))
         })
     }
 

@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU32, AtomicU64, 
 /// In place of a token while its slot is being made; tokens have other bits set.
 pub(super) const RESERVED: u64 = 3;
 
+/// In place of a database while a slot is given to another one.
+const TAKING: u32 = u32::MAX;
+
 /// What a database's slot says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u32)]
@@ -291,6 +294,47 @@ pub struct Limit {
 }
 
 impl Database {
+    /// Gives the slot, which nobody has or which is known to be `from`'s alone, to a database. False if somebody was quicker.
+    pub(super) fn take(&self, from: u32, oid: u32) -> bool {
+        let is_ours = from != TAKING && self.oid.compare_exchange(from, TAKING, AcqRel, Acquire).is_ok();
+        if is_ours {
+            self.clear();
+            self.oid.store(oid, Release);
+        }
+        is_ours
+    }
+
+    /// Frees the slot of a database that is gone.
+    pub fn free(&self, oid: u32) {
+        self.take(oid, 0);
+    }
+
+    /// All but the database: nothing is known of it yet.
+    fn clear(&self) {
+        self.set_state(DatabaseState::Unknown);
+        let flags = [
+            &self.changed,
+            &self.schema_changed,
+            &self.has_prepared_changes,
+            &self.has_prepared_unknown,
+            &self.has_unknown_captures,
+            &self.slot_wanted,
+            &self.help_wanted,
+        ];
+        flags.iter().for_each(|flag| flag.store(false, Release));
+        let instants = [
+            &self.wake_at,
+            &self.waits_since,
+            &self.keep_out_until,
+            &self.up_since,
+            &self.clock_offset,
+            &self.sleeps_until,
+        ];
+        instants.iter().for_each(|instant| instant.store(0, Release));
+        [&self.task_owner, &self.refused_owner, &self.failures].iter().for_each(|field| field.store(0, Release));
+        self.told.take();
+    }
+
     /// Looks at the clock. If it was set, the first of the database's processes to notice gets by how many microseconds.
     pub fn clock_jump(&self) -> Option<i64> {
         let after = super::clock::offset();

@@ -225,7 +225,7 @@ fn undone() {
 }
 
 fn here() -> Option<&'static Database> {
-    shared()?.database(worker::database().to_u32())
+    shared()?.database_by_turns(worker::database().to_u32()).map(|(slot, _)| slot)
 }
 
 /// Tells the scheduler of the current database, or the launcher where there is none.

@@ -6,11 +6,15 @@ use crate::pg::{clock, databases, flight, worker, xact};
 use crate::settings;
 use pgrx::prelude::*;
 use schedule::Instant;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::sync::atomic::Ordering::*;
 
 /// Without any event the databases are looked through this often.
 const LOOK_EVERY: i64 = 60_000_000;
+/// Where there are more databases than slots, one without the extension that had none is looked into this often. Whoever
+/// installs the extension there takes a slot himself.
+const TURN_EVERY: i64 = 600_000_000;
 /// How long a started scheduler may take to show itself.
 const START_PATIENCE: i64 = 10_000_000;
 /// When the server has no worker slot left, the next try is after this.
@@ -20,6 +24,8 @@ const LONGEST_BACKOFF: i64 = 60_000_000;
 
 thread_local! {
     static COMPLAINED_AT: Cell<i64> = const { Cell::new(0) };
+    /// Databases without the extension that had to give their slots to others, and when. Microseconds since 1970.
+    static WITHOUT_SLOT: RefCell<HashMap<u32, i64>> = RefCell::new(HashMap::new());
 }
 
 /// Registers the worker with the postmaster.
@@ -96,22 +102,33 @@ fn look(shared: &Shared) -> i64 {
     forget_dropped(shared, &found);
     let wanted = found.iter().filter(|database| settings::serves(&database.name));
     wanted
-        .filter_map(|database| shared.database_by_turns(database.oid.to_u32()))
+        .filter_map(|database| slot_of(shared, database.oid.to_u32(), now))
         .map(|slot| serve(shared, slot, now))
         .fold(now + LOOK_EVERY, i64::min)
 }
 
+/// The slot of a database, taken from one that has no need of it if need be; None: it has none, and it is not its turn.
+fn slot_of(shared: &Shared, oid: u32, now: i64) -> Option<&Database> {
+    WITHOUT_SLOT.with_borrow_mut(|without| {
+        let waits = without.get(&oid).is_some_and(|at| (0..TURN_EVERY).contains(&(now - at)));
+        if waits {
+            return shared.known_database(oid);
+        }
+        let (slot, before) = shared.database_by_turns(oid)?;
+        without.extend(before.map(|before| (before, now)));
+        without.remove(&oid);
+        Some(slot)
+    })
+}
+
 fn forget_dropped(shared: &Shared, found: &[databases::Found]) {
+    let is_there = |oid: u32| found.iter().any(|database| database.oid.to_u32() == oid);
+    WITHOUT_SLOT.with_borrow_mut(|without| without.retain(|oid, _| is_there(*oid)));
     for slot in &shared.databases {
         let oid = slot.oid.load(Acquire);
-        let gone = oid != 0 && !found.iter().any(|database| database.oid.to_u32() == oid);
-        if gone && !slot.scheduler.is_alive() && shared.executors_of(oid).next().is_none() {
+        if oid != 0 && !is_there(oid) && !slot.scheduler.is_alive() && shared.executors_of(oid).next().is_none() {
             shared.forget_limits_of(oid);
-            slot.failures.store(0, Relaxed);
-            slot.task_owner.store(0, Release);
-            slot.keep_out_until.store(0, Relaxed);
-            slot.set_state(DatabaseState::Unknown);
-            slot.oid.store(0, Release);
+            slot.free(oid);
         }
     }
 }
