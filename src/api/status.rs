@@ -5,6 +5,7 @@ use crate::catalog::status;
 use crate::catalog::task::home;
 use crate::catalog::upkeep::activation;
 use crate::error::{Error, Kind, OrRaise, Result};
+use crate::pg::shmem::Executor;
 use crate::pg::shmem::{self, DatabaseState};
 use crate::pg::{clock, sql, user, wake, worker};
 use crate::settings;
@@ -93,6 +94,7 @@ fn of_the_server() -> Vec<String> {
         format!("no background worker is free for jittask since {since}: max_worker_processes is used up")
     }));
     problems.extend(stuck(shared));
+    problems.extend(deaf(shared));
     problems
 }
 
@@ -100,22 +102,30 @@ fn of_the_server() -> Vec<String> {
 fn stuck(shared: &shmem::Shared) -> Option<String> {
     let (now, most) = (clock::now().0, settings::MAX_EXECUTORS.get() as usize);
     let after = if shared.is_slot_wanted() { STUCK_AFTER_IF_WANTED } else { STUCK_AFTER };
-    let runs: Vec<(i32, i32, i64)> = shared.executors[..most]
-        .iter()
-        .filter(|slot| {
-            let started = slot.started_at.load(Acquire);
-            slot.process.is_alive() && started != 0 && now - started > after
-        })
-        .map(|slot| (slot.process.pid.load(Acquire), slot.task.load(Acquire), slot.started_at.load(Acquire)))
-        .collect();
-    if runs.len() < most {
-        return None;
-    }
-    let named: Vec<String> = runs
-        .iter()
-        .map(|(pid, task, at)| status::run_name(*pid, *task, Instant(*at), user::current(), sees_all()))
-        .collect();
-    Some(format!("all {most} executors have been busy with one row each for a while: {}", named.join(", ")))
+    let is_long = |slot: &&Executor| {
+        let started = slot.started_at.load(Acquire);
+        !slot.is_deaf() && started != 0 && now - started > after
+    };
+    let named: Vec<String> = shared.alive_executors().filter(is_long).map(named).collect();
+    let is_so = named.len() >= most;
+    is_so.then(|| format!("all {most} executors have been busy with one row each for a while: {}", named.join(", ")))
+}
+
+/// Runs that were to end and do not.
+fn deaf(shared: &shmem::Shared) -> impl Iterator<Item = String> {
+    shared.alive_executors().filter(|slot| slot.is_deaf()).map(|slot| {
+        format!(
+            "{} does not heed that it was told to end, and its owner has no other executor until it has: it is in a function \
+             that looks at no signal",
+            named(slot)
+        )
+    })
+}
+
+/// What an executor runs, in words.
+fn named(slot: &Executor) -> String {
+    let (pid, task) = (slot.process.pid.load(Acquire), slot.task.load(Acquire));
+    status::run_name(pid, task, Instant(slot.started_at.load(Acquire)), user::current(), sees_all())
 }
 
 /// Makes a copied database the tasks' own: from now on they run here.

@@ -134,17 +134,17 @@ impl Shared {
         last.saturating_mul(2).clamp(PATIENT, MOST_PATIENT)
     }
 
-    /// The executor whose planning is ended for those who wait: where each of the slots has been at something for long, the
-    /// one that loses least.
-    pub fn planner_to_end(&self, slots: usize) -> Option<&Executor> {
-        let used = &self.executors[..slots];
-        if !used.iter().all(|slot| slot.process.is_alive() && slot.is_stuck()) {
+    /// The executor whose planning is ended for those who wait: where as many as there may be have been at something for long,
+    /// the one that loses least.
+    pub fn planner_to_end(&self, most: usize) -> Option<&Executor> {
+        let used: Vec<&Executor> = self.alive_executors().filter(|slot| !slot.is_deaf()).collect();
+        if used.len() < most || !used.iter().all(|slot| slot.is_stuck()) {
             return None;
         }
         let is_over = |slot: &&Executor| {
             let patience = self.patience(slot.database.load(Acquire), slot.owner.load(Acquire));
             !slot.is_reclaimed.load(Acquire) && slot.step.planned_for().is_some_and(|took| took >= patience)
         };
-        used.iter().filter(is_over).min_by_key(|slot| slot.step.took())
+        used.into_iter().filter(is_over).min_by_key(|slot| slot.step.took())
     }
 }

@@ -71,6 +71,9 @@ pub struct Database {
 /// So many entries of one executor are left alone because their failed attempts could not be noted.
 pub const UNNOTED: usize = 4;
 
+/// Who is told to end goes at once, if it is in code that looks at signals. Microseconds.
+const DEAF_AFTER: i64 = 3_000_000;
+
 /// One executor.
 #[repr(C)]
 pub struct Executor {
@@ -90,6 +93,8 @@ pub struct Executor {
     pub is_reclaimed: AtomicBool,
     /// It has nothing to do and makes room for another owner's.
     pub is_leaving: AtomicBool,
+    /// When it was first told to end, by [`super::clock::monotonic`]; 0: it was not.
+    pub told_to_end_at: AtomicI64,
     /// Set by the scheduler: there may be something to plan.
     pub look: AtomicBool,
     /// Something of its owner's is due that was so already then: told by the scheduler.
@@ -198,13 +203,25 @@ impl Executor {
     pub fn terminate(&self, why: Interruption) {
         let (entry, position) = self.under_way();
         self.mean(entry, position, why);
-        self.process.signal(15);
+        self.end();
     }
 
     /// Takes a lent slot back: its process ends, what it runs is rolled back.
     pub fn reclaim(&self) {
         self.is_reclaimed.store(true, Release);
+        self.end();
+    }
+
+    fn end(&self) {
+        let _ = self.told_to_end_at.compare_exchange(0, super::clock::monotonic(), AcqRel, Acquire);
         self.process.signal(15);
+    }
+
+    /// Has it been told to end, and is still there? It is in a function of the server that looks at no signal, such as
+    /// `translate()` on ten megabytes, and may be there for days. Nothing of it counts but that its owner has it.
+    pub fn is_deaf(&self) -> bool {
+        let told_at = self.told_to_end_at.load(Acquire);
+        told_at != 0 && self.process.is_alive() && super::clock::monotonic() - told_at > DEAF_AFTER
     }
 
     pub(super) fn mean(&self, entry: i64, position: i32, why: Interruption) {

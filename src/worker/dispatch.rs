@@ -25,6 +25,8 @@ const SLOW_FOR: i64 = 3_600_000_000;
 const SLOW_WAITS: i64 = 60_000_000;
 /// How soon to look again where there was no slot.
 const SLOT_PAUSE: i64 = 100_000;
+/// An owner one of whose executors does not end is looked at again after this.
+const DEAF_PAUSE: i64 = 1_000_000;
 /// A lent slot is taken back when somebody has waited for it this long: a batch is to be over by then.
 const RECLAIM_AFTER: i64 = 150_000;
 /// A reserved slot whose process did not come within this is free again.
@@ -289,9 +291,10 @@ fn has_spare(shared: &Shared, owner: Oid) -> bool {
     })
 }
 
+/// One that is deaf takes nobody's place but its owner's.
 fn free_slots(shared: &Shared) -> usize {
     let most = settings::MAX_EXECUTORS.get() as usize;
-    shared.executors[..most].iter().filter(|slot| !slot.process.is_alive()).count()
+    most.saturating_sub(shared.alive_executors().filter(|slot| !slot.is_deaf()).count())
 }
 
 /// Somebody waits for a slot: one that is lent is left after the batch, or taken back. Whose row hangs in it runs again, and
@@ -317,13 +320,16 @@ fn start(shared: &Shared, database: u32, owner: Oid, is_lent: bool, look: bool, 
     if let Some(refusals) = starts.refusals.get(&owner).filter(|refusals| now < refusals.until) {
         return Next::At(refusals.until);
     }
-    let most = settings::MAX_EXECUTORS.get() as usize;
+    if shared.executors_for(owner.to_u32()).any(|slot| slot.is_deaf()) {
+        // Or he would have one more every few seconds.
+        return Next::At(now + DEAF_PAUSE);
+    }
     shared.executors.iter().for_each(|slot| slot.process.leave_if_never_came(now - START_PATIENCE));
     let since = starts.waits_since(shared, database, owner, clock::monotonic());
     if free_slots(shared) <= shared.waiting_longer(database, since) {
         return Next::NoSlot;
     }
-    let free = shared.executors[..most].iter().position(|slot| slot.process.reserve());
+    let free = shared.executors.iter().position(|slot| slot.process.reserve());
     let Some(index) = free else { return Next::NoSlot };
     let slot = &shared.executors[index];
     slot.database.store(database, Release);
@@ -331,6 +337,7 @@ fn start(shared: &Shared, database: u32, owner: Oid, is_lent: bool, look: bool, 
     slot.lent.store(is_lent, Release);
     slot.is_reclaimed.store(false, Release);
     slot.is_leaving.store(false, Release);
+    slot.told_to_end_at.store(0, Release);
     slot.slow_until.store(0, Release);
     slot.due_from.take();
     slot.connected.store(false, Release);
