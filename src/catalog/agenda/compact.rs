@@ -7,6 +7,8 @@ const LARGE: i64 = 4 << 20;
 /// If it has no more entries than this. And these no longer keys. Bytes.
 const ENTRIES: i64 = 256;
 const KEYS: i64 = 1 << 20;
+/// Snapshots that are younger than this keep nobody from rewriting it. Microseconds.
+pub const YOUNG: i64 = 100_000;
 
 /// Does the agenda take so much?
 pub fn is_large() -> bool {
@@ -19,13 +21,12 @@ pub fn is_large() -> bool {
 /// and nobody waits long for this.
 pub fn agenda() -> bool {
     user::as_extension_owner(|| {
-        // In this order: to see how much there is, all that is kept is passed.
-        if is_kept() || !has_few() {
+        if !may_be_small() {
             return false;
         }
         sql::once("lock table jittask.agenda in access exclusive mode nowait", &[]);
         // Only now, with all that was committed until then, it is certain.
-        if !has_few() {
+        if !is_nearly_empty() {
             return false;
         }
         sql::once("cluster jittask.agenda using agenda_pkey", &[]);
@@ -33,18 +34,24 @@ pub fn agenda() -> bool {
     })
 }
 
+/// Is there little in it, and nobody's snapshot that keeps more?
+pub fn may_be_small() -> bool {
+    // In this order: to see how much there is, all that is kept is passed.
+    user::as_extension_owner(|| !is_kept() && is_nearly_empty())
+}
+
 /// May somebody still see what was deleted a moment ago: an older snapshot here, or a standby's, a prepared transaction, a
 /// slot?
 fn is_kept() -> bool {
     let kept = "select exists (select from pg_stat_activity where backend_xmin is not null and pid <> pg_backend_pid()
-                        and datname = current_database() and xact_start < clock_timestamp() - interval '100 milliseconds')
+                        and datname = current_database() and xact_start < clock_timestamp() - $1 * interval '1 microsecond')
                     or exists (select from pg_stat_activity where backend_xmin is not null and backend_type = 'walsender')
                     or exists (select from pg_prepared_xacts where database = current_database())
                     or exists (select from pg_replication_slots where xmin is not null)";
-    sql::run(kept, &[]).get(0, 1).unwrap_or(true)
+    sql::run(kept, &[sql::arg(YOUNG)]).get(0, 1).unwrap_or(true)
 }
 
-fn has_few() -> bool {
+fn is_nearly_empty() -> bool {
     user::as_extension_owner(|| {
         let few = "select count(*) <= $1 and coalesce(sum(pg_column_size(keys)), 0) <= $2
                    from (select keys from jittask.agenda limit $1 + 1) e";
