@@ -37,6 +37,7 @@ create table jittask.task (
     created_at     timestamptz not null,
     dropped_at     timestamptz,
     keeps_records  boolean not null default true, -- dropped without: of a run that was going on then nothing shows
+    lets_go_after bigint, -- entries that were held back for want of something are let go, from this id on; null: none are
     triggers_go_at timestamptz -- whoever dropped it may not have triggers on its table any more: they are taken off by a worker, then
 );
 create unique index task_name on jittask.task (name) where dropped_at is null;
@@ -67,6 +68,7 @@ create table jittask.agenda (
     attempt       smallint not null default 0,    -- attempts made
     alone         boolean not null default false, -- a row put aside: runs by itself, under a savepoint
     forced        boolean not null default false, -- run_task: whatever schedule and filter say
+    key_count     smallint not null generated always as (cardinality(keys)::smallint) stored, -- to be counted without reading them
     keys          text[] not null,                -- JSON of the key values; {""} for a scheduled task
     places        bytea,                          -- where the rows lay when they were found (crates/text/src/row_hints.rs)
     started_at    timestamptz,                    -- of the last attempt

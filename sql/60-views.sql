@@ -105,7 +105,7 @@ join lateral (
     select coalesce(sum(entered), 0)::bigint as entered,
            coalesce(sum(completed + failed + skipped + cancelled), 0)::bigint as ended
     from jittask.tally where task_id = t.id) y on true
-left join lateral (select sum(cardinality(keys))::bigint as waiting from jittask.agenda where task_id between t.id and t.id) a on true
+left join lateral (select sum(key_count)::bigint as waiting from jittask.agenda where task_id between t.id and t.id) a on true
 where jittask.may_read(t.owner);
 
 comment on view jittask.records is 'every occurrence: what ran, runs, waits to run, failed or was skipped, and why';

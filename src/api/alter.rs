@@ -5,7 +5,7 @@ use super::create::{self, Table};
 use super::{checks, control, name, require_preloaded, with_lock_limit};
 use crate::catalog::calendar;
 use crate::catalog::definition::{Definition, TaskKind};
-use crate::catalog::ledger::{Writer, entries};
+use crate::catalog::ledger::{Writer, held};
 use crate::catalog::table::body;
 use crate::catalog::table::filter::{self, Filter};
 use crate::catalog::table::function::Function;
@@ -136,7 +136,7 @@ pub(super) fn replace(task: Task, definition: Definition) -> Result<()> {
     }
     // Also what waited for a function or a table that the task does not need any more.
     if !is_paused || !was_paused {
-        entries::hold_retries(task.id, is_paused);
+        held::hold_retries(task.id, is_paused);
     }
     if is_replanned {
         replan::task(&task, &definition, Writer::Session)?;

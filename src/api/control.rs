@@ -4,6 +4,7 @@ use super::{require_preloaded, with_lock_limit};
 use crate::catalog::agenda::{arrears, candidates, series};
 use crate::catalog::definition::{Definition, TaskKind};
 use crate::catalog::ledger::entries::{self, Entry};
+use crate::catalog::ledger::held;
 use crate::catalog::ledger::record::{self, Outcome, Record};
 use crate::catalog::ledger::{Ledger, New, Writer, forget};
 use crate::catalog::table::key::{self, NO_ROW};
@@ -24,7 +25,7 @@ fn pause_task(name: Option<String>, note: Option<String>) {
 fn pause(name: Option<String>, note: Option<String>) -> Result<()> {
     let task = task::find_for_caller(name.as_deref())?;
     pause::begin(task.id, note.as_deref());
-    entries::hold_retries(task.id, true);
+    held::hold_retries(task.id, true);
     wake::at_commit();
     Ok(())
 }
@@ -56,7 +57,7 @@ fn resume(name: Option<String>, make_up: Option<pgrx::datum::Interval>) -> Resul
 
 /// Lets a task that was paused go on with what is due from `since` on.
 pub(super) fn go_on(task: &Task, since: Instant) -> Result<()> {
-    entries::hold_retries(task.id, false);
+    held::hold_retries(task.id, false);
     if task.kind == TaskKind::Scheduled {
         plan_series(task, since)?;
     }

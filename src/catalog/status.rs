@@ -32,7 +32,7 @@ pub fn read(role: Oid, all: bool) -> Counts {
             &format!(
                 "{MINE}, waiting as (
                      select a.attempt = 0 as is_new, case when a.alone and a.run_at < 'infinity' then a.run_at else a.due_at end as since,
-                         clock_timestamp() - coalesce(current_setting('jittask.overdue_after', true), '1min')::interval as overdue_since, cardinality(a.keys) - coalesce(x.running, 0) as count, coalesce(x.running, 0) as running
+                         clock_timestamp() - coalesce(current_setting('jittask.overdue_after', true), '1min')::interval as overdue_since, a.key_count - coalesce(x.running, 0) as count, coalesce(x.running, 0) as running
                      from jittask.agenda a join mine on mine.id = a.task_id
                      left join (select entry, case when pos = 0 then total else 1 end as running from jittask.running()) x on x.entry = a.id),
                  ends as (
@@ -50,7 +50,7 @@ pub fn read(role: Oid, all: bool) -> Counts {
                                   from mine m join jittask.tally y on y.task_id = m.id where y.passed_over_at > clock_timestamp() - interval '1 day'
                                   group by m.name order by m.name)
                          || array(select format('task \"%s\": the record of %s cannot be written: %s', m.name,
-                                      case sum(cardinality(a.keys)) when 1 then 'an occurrence' else format('%s occurrences', sum(cardinality(a.keys))) end, max(a.record_error))
+                                      case sum(a.key_count) when 1 then 'an occurrence' else format('%s occurrences', sum(a.key_count)) end, max(a.record_error))
                                   from mine m join jittask.agenda a on a.task_id = m.id where a.record_error is not null group by m.id, m.name order by m.name)
                          || array(select format('task \"%s\": %s', m.name, v.problem) from mine m join jittask.tasks v on v.name = m.name
                                   where m.dropped_at is null and m.definition ->> 'skip_holidays' = 'true' and v.problem is not null

@@ -101,6 +101,17 @@ pub fn run_by_keys(sql: &str, args: &[Arg]) -> Rows {
     execute(sql, plan, args)
 }
 
+/// A statement that goes on in the order of an index, whatever the statistics of a table that is empty most of the time make of
+/// it: where each portion sorts all that is left, all of them together are quadratic.
+pub fn run_in_index_order(sql: &str, args: &[Arg]) -> Rows {
+    let settings = Settings::begin();
+    settings.set(c"enable_sort", c"off");
+    settings.set(c"enable_bitmapscan", c"off");
+    let rows = run(sql, args);
+    settings.end();
+    rows
+}
+
 fn kept(sql: &str, args: &[Arg], options: c_int) -> pg_sys::SPIPlanPtr {
     let privileged = is_privileged();
     let types = args.iter().map(|arg| arg.0).collect();

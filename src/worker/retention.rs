@@ -1,6 +1,6 @@
 //! Old records go, in small transactions, so that nothing blocks and nothing bloats. In the scheduler.
 
-use crate::catalog::ledger::forget;
+use crate::catalog::ledger::forget::{self, After};
 use crate::pg::{clock, xact};
 use crate::settings;
 use schedule::Instant;
@@ -23,21 +23,24 @@ pub struct Retention {
 }
 
 /// How far a look has come.
-#[derive(Clone, Copy)]
 enum Place {
-    /// Records nominally due from this instant on come next.
-    Records(Instant),
+    /// Records after this one come next.
+    Records(After),
     /// Dropped tasks with ids greater than this come next.
     Tasks(i32),
 }
 
-const FRONT: Place = Place::Records(Instant(i64::MIN));
+impl Place {
+    fn front() -> Place {
+        Place::Records(After::default())
+    }
+}
 
 impl Retention {
     /// The first look comes a minute after the start, or earlier.
     pub fn new() -> Self {
         let next = clock::now().0 + next_look(seconds()).min(60_000_000);
-        Retention { next, seconds: seconds(), place: Some(FRONT), ranges: BTreeSet::new() }
+        Retention { next, seconds: seconds(), place: Some(Place::front()), ranges: BTreeSet::new() }
     }
 
     /// Is nothing left to remove for the time being?
@@ -50,7 +53,7 @@ impl Retention {
         let (now, seconds) = (clock::now().0, seconds());
         if seconds != self.seconds {
             // Whoever has changed it wants to see what it does.
-            (self.seconds, self.next, self.place) = (seconds, now, Some(FRONT));
+            (self.seconds, self.next, self.place) = (seconds, now, Some(Place::front()));
         }
         if is_ending && !self.is_done() {
             self.next = self.next.min(now + NEXT_PORTION);
@@ -71,8 +74,8 @@ impl Retention {
 
     /// Goes on by a portion, or begins a look.
     fn portion(&mut self, cutoff: Instant) {
-        let gone = match self.place.unwrap_or(FRONT) {
-            Place::Records(from) => xact::run(|| forget::records_before(cutoff, from, PORTION)).map(|gone| {
+        let gone = match self.place.take().unwrap_or_else(Place::front) {
+            Place::Records(after) => xact::run(|| forget::records_before(cutoff, &after, PORTION)).map(|gone| {
                 self.ranges.extend(gone.ranges);
                 Some(gone.rest.map_or(Place::Tasks(0), Place::Records))
             }),

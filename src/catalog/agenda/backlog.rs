@@ -24,17 +24,9 @@ pub fn is_full(task: i32, before: Instant, was_full: bool) -> bool {
 /// So many at most; those that wait for a retry are not there to be worked off. From the latest on: what has run is dead in the
 /// index until VACUUM comes, and is mostly earlier.
 fn entries(task: i32, before: Instant, most: i64) -> i64 {
-    user::as_extension_owner(|| {
-        let settings = user::Settings::begin();
-        settings.set(c"enable_sort", c"off");
-        settings.set(c"enable_bitmapscan", c"off");
-        let rows = sql::run(
-            "select count(*) filter (where attempt = 0) from (
-                 select attempt from jittask.agenda where task_id = $1 and nominal_at < $2
-                 order by nominal_at desc limit $3) waiting",
-            &[sql::arg(task), sql::at(before), sql::arg(LOOKED_AT * most)],
-        );
-        settings.end();
-        rows.get(0, 1).unwrap_or_default()
-    })
+    let statement = "select count(*) filter (where attempt = 0) from (
+             select attempt from jittask.agenda where task_id = $1 and nominal_at < $2
+             order by nominal_at desc limit $3) waiting";
+    let arguments = [sql::arg(task), sql::at(before), sql::arg(LOOKED_AT * most)];
+    user::as_extension_owner(|| sql::run_in_index_order(statement, &arguments)).get(0, 1).unwrap_or_default()
 }

@@ -27,7 +27,7 @@ impl Wanted {
         let rows = in_order(
             &format!(
                 "select {COLUMNS} from jittask.agenda where owner = $1 and run_at <= $2 and id <> all($3) and task_id <> all($4)
-                     and (not $5 or cardinality(keys) > 1) and run_at >= $6
+                     and (not $5 or key_count > 1) and run_at >= $6
                  order by run_at, id limit 1 for update skip locked"
             ),
             &[
@@ -48,7 +48,7 @@ impl Wanted {
         let rows = in_order(
             &format!(
                 "select {COLUMNS} from jittask.agenda where owner = $1 and run_at <= $2 and id <> all($3) and task_id = $4
-                     and (not $5 or cardinality(keys) > 1) and (run_at, id) > ($6, $7) and alone = $8 and not forced and attempt = 0
+                     and (not $5 or key_count > 1) and (run_at, id) > ($6, $7) and alone = $8 and not forced and attempt = 0
                  order by run_at, id limit 1 for update skip locked"
             ),
             &[
@@ -155,17 +155,9 @@ impl Floor {
     }
 }
 
-/// By the index on (owner, run_at, id), whatever the statistics of a table that is empty most of the time make of it: sorting
-/// all that is due for each claim is quadratic.
+/// By the index on (owner, run_at, id).
 fn in_order(statement: &str, arguments: &[sql::Arg]) -> sql::Rows {
-    user::as_extension_owner(|| {
-        let settings = user::Settings::begin();
-        settings.set(c"enable_sort", c"off");
-        settings.set(c"enable_bitmapscan", c"off");
-        let rows = sql::run(statement, arguments);
-        settings.end();
-        rows
-    })
+    user::as_extension_owner(|| sql::run_in_index_order(statement, arguments))
 }
 
 /// The owner's next instant, from `since` on and before `until`, to run something that is not in hand already, of other tasks

@@ -193,7 +193,7 @@ fn at(instant: Instant) -> Place {
 impl Waiting {
     /// Of these entries, the oldest of which waits since then.
     fn of(ids: &[i64], since: Option<Instant>) -> Waiting {
-        let statement = "select count(*) from jittask.agenda where id = any ($1) and cardinality(keys) > 1";
+        let statement = "select count(*) from jittask.agenda where id = any ($1) and key_count > 1";
         let batches = user::as_extension_owner(|| sql::run(statement, &[sql::arg(ids.to_vec())]).get::<i64>(0, 1));
         Waiting { entries: ids.len(), batches: batches.unwrap_or_default() as usize, since }
     }

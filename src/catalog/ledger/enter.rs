@@ -1,6 +1,6 @@
 //! Occurrences come into the agenda: planned, asked for by a person, or back under their old ids.
 
-use super::entries::ENTRY_KEYS;
+use super::entries::{ENTRY_BYTES, ENTRY_KEYS};
 use super::moves;
 use crate::catalog::table::key::{self, NO_ROW};
 use crate::catalog::task::Task;
@@ -41,7 +41,7 @@ pub fn insert(owner: Oid, task: i32, occurrences: &[New]) {
         match news.as_slice() {
             [one] => singles.push(*one),
             many => {
-                let portions = key::portions(many, ENTRY_KEYS, |new| &new.key);
+                let portions = key::portions(many, ENTRY_KEYS, ENTRY_BYTES, |new| &new.key);
                 entries.extend(portions.into_iter().map(|portion| (*occurrence, portion)));
             }
         }
@@ -50,7 +50,7 @@ pub fn insert(owner: Oid, task: i32, occurrences: &[New]) {
         for (occurrence, news) in entries {
             memory::scratch(|| insert_entry(owner, task, occurrence, news));
         }
-        for portion in key::portions(&singles, usize::MAX, |new| &new.key) {
+        for portion in key::portions(&singles, usize::MAX, key::STATEMENT_BYTES, |new| &new.key) {
             memory::scratch(|| insert_singles(owner, task, portion));
         }
     });

@@ -12,6 +12,8 @@ use std::rc::Rc;
 
 /// Most keys in one entry. Ids step by 1,024, so that every key has one.
 pub const ENTRY_KEYS: usize = 1000;
+/// And of more than one key, so many bytes of them: the scheduler reads an entry whose process died.
+pub const ENTRY_BYTES: usize = 64 << 10;
 
 /// Entries that are looked at together, and about how many keys are taken out together.
 const PORTION: c_long = 1000;
@@ -124,7 +126,7 @@ pub fn take_out(entry: &Entry, position: usize) {
             "",
             "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, attempt, alone, forced, keys)
              select id + $2 + 1, owner, task_id, run_at, due_at, nominal_at, attempt, alone, forced, keys[$2 + 2:]
-             from jittask.agenda where id = $1 and cardinality(keys) > $2 + 1",
+             from jittask.agenda where id = $1 and key_count > $2 + 1",
             &[sql::arg(entry.id), sql::arg(position)],
         );
         let statement = if position == 0 {
@@ -238,7 +240,7 @@ pub(super) fn withdraw(task: i32, from: Instant) -> i64 {
     user::as_extension_owner(|| {
         let rows = sql::run(
             "with free as (select id from jittask.agenda where task_id = $1 and due_at >= $2 and attempt = 0 and not forced for update skip locked),
-                 gone as (delete from jittask.agenda a using free where a.id = free.id returning cardinality(a.keys) as count)
+                 gone as (delete from jittask.agenda a using free where a.id = free.id returning a.key_count as count)
              select coalesce(sum(count), 0)::bigint from gone",
             &[sql::arg(task), sql::at(from)],
         );
@@ -253,7 +255,7 @@ pub(super) fn withdraw_some(task: i32, from: Instant, until: Instant, most: i64)
         let rows = sql::run(
             "with free as (select id from jittask.agenda where task_id = $1 and due_at >= $2 and nominal_at <= $3 and attempt = 0 and not forced
                      order by nominal_at desc limit $4 for update skip locked),
-                 gone as (delete from jittask.agenda a using free where a.id = free.id returning cardinality(a.keys) as count, a.nominal_at)
+                 gone as (delete from jittask.agenda a using free where a.id = free.id returning a.key_count as count, a.nominal_at)
              select coalesce(sum(count), 0)::bigint, case when count(*) = $4 then min(nominal_at) end from gone",
             &[sql::arg(task), sql::at(from), sql::at(until), sql::arg(most)],
         );
@@ -264,7 +266,7 @@ pub(super) fn withdraw_some(task: i32, from: Instant, until: Instant, most: i64)
 /// Takes a dropped task's entries that nobody is running out of the agenda, and has each portion dealt with: there may be
 /// millions.
 pub fn take_unclaimed(task: i32, mut each: impl FnMut(&[Entry])) {
-    let statement = "select id, cardinality(keys) from jittask.agenda where task_id = $1 for update skip locked";
+    let statement = "select id, key_count::int from jittask.agenda where task_id = $1 for update skip locked";
     let mut waiting = user::as_extension_owner(|| sql::cursor(statement, &[sql::arg(task)]));
     while memory::scratch(|| {
         let rows = user::as_extension_owner(|| waiting.fetch(PORTION));
@@ -304,31 +306,4 @@ fn take(which: &str, arguments: &[sql::Arg]) -> Vec<Entry> {
         )
     });
     (0..rows.len()).filter_map(|row| entry_at(&rows, row)).collect()
-}
-
-/// Lets go what a task has held back, all or nothing. False if somebody is at it just now: nobody waits for him.
-pub fn try_let_go(task: i32) -> bool {
-    user::as_extension_owner(|| {
-        let statement = "with waiting as (select id from jittask.agenda where task_id = $1 and run_at = 'infinity'),
-             free as (select id from jittask.agenda where id in (select id from waiting) for update skip locked),
-             are_all as (select (select count(*) from waiting) = (select count(*) from free) as free),
-             moved as (update jittask.agenda set run_at = clock_timestamp() from are_all where are_all.free and id in (select id from free)
-                 returning owner::oid as owner, run_at)
-             select free, (select owner from moved limit 1), (select min(run_at) from moved), (select max(run_at) from moved) from are_all";
-        let rows = sql::run(statement, &[sql::arg(task)]);
-        moves::tell(&rows, 2);
-        rows.get(0, 1).unwrap_or(false)
-    })
-}
-
-/// Holds a paused task's retries back, or lets them go.
-pub fn hold_retries(task: i32, held: bool) {
-    user::as_extension_owner(|| {
-        let statement = if held {
-            "update jittask.agenda set run_at = 'infinity' where id in (select id from jittask.agenda where task_id = $1 and attempt > 0 for update skip locked)"
-        } else {
-            "update jittask.agenda set run_at = clock_timestamp() where task_id = $1 and run_at = 'infinity'"
-        };
-        moves::run("", statement, &[sql::arg(task)])
-    });
 }

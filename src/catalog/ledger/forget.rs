@@ -11,20 +11,30 @@ pub struct Gone {
     /// The ranges of blocks that the records lay in.
     pub ranges: Vec<i64>,
     /// Where the next portion begins; None: it was the last one.
-    pub rest: Option<Instant>,
+    pub rest: Option<After>,
+}
+
+/// After this record, in the order of the index that records are unique by.
+#[derive(Clone, Default)]
+pub struct After {
+    nominal_at: Option<Instant>,
+    task: i32,
+    identity: Vec<u8>,
 }
 
 /// Blocks in a range of the records' BRIN indexes.
 const BLOCKS: i64 = 32;
 
-/// Looks at up to `most` records nominally due in `[from, cutoff)`, the oldest first, and removes those that ended before
-/// `cutoff` and longer ago than their task's catch_up_window. A portion is what is looked at, not what goes: very much may have
-/// to stay, and whoever looks has other work. An occurrence ends after it was due, so no other record is old enough.
-pub fn records_before(cutoff: Instant, from: Instant, most: i64) -> Gone {
+/// Looks at up to `most` records nominally due before `cutoff`, the oldest first, and removes those that ended before `cutoff`
+/// and longer ago than their task's catch_up_window. A portion is what is looked at, not what goes: very much may have to stay,
+/// also of one instant, and whoever looks has other work. An occurrence ends after it was due, so no other record is old enough.
+pub fn records_before(cutoff: Instant, after: &After, most: i64) -> Gone {
     let statement = "
         with seen as (
-            select r.ctid as place, r.nominal_at, r.task_id, r.finished_at from jittask.record r
-            where r.nominal_at >= $2 and r.nominal_at < $1 order by r.nominal_at limit $3),
+            select r.ctid as place, r.nominal_at, r.task_id, r.finished_at, jittask.key_identity(r.key) as identity
+            from jittask.record r
+            where (r.nominal_at, r.task_id, jittask.key_identity(r.key)) > ($2, $5, $6) and r.nominal_at < $1
+            order by r.nominal_at, r.task_id, jittask.key_identity(r.key) limit $3),
         old as (
             select s.place from seen s left join jittask.task t on t.id = s.task_id
             where (t.looks_from is null or t.dropped_at is not null)
@@ -33,28 +43,26 @@ pub fn records_before(cutoff: Instant, from: Instant, most: i64) -> Gone {
         gone as (
             delete from jittask.record where ctid = any (array(
                 select r.ctid from jittask.record r where r.ctid = any (array(select place from old)) for update skip locked))
-            returning (ctid::text::point)[0]::bigint / $4 as range)
-        select (select array_agg(distinct range) from gone), (select max(nominal_at) from seen having count(*) = $3)";
-    let arguments = [sql::at(cutoff), sql::at(from), sql::arg(most), sql::arg(BLOCKS)];
-    let gone = user::as_extension_owner(|| {
-        // By the index on the nominal instant, however small the table was when the plan was made.
-        let settings = user::Settings::begin();
-        settings.set(c"enable_seqscan", c"off");
-        settings.set(c"enable_sort", c"off");
-        let gone = sql::run(statement, &arguments);
-        settings.end();
-        gone
+            returning (ctid::text::point)[0]::bigint / $4 as range),
+        last as (
+            select nominal_at, task_id, identity from seen
+            where (select count(*) from seen) = $3 order by nominal_at desc, task_id desc, identity desc limit 1)
+        select (select array_agg(distinct range) from gone), nominal_at, task_id, identity from (select) one left join last on true";
+    let arguments = [
+        sql::at(cutoff),
+        sql::at(after.nominal_at.unwrap_or(Instant(i64::MIN))),
+        sql::arg(most),
+        sql::arg(BLOCKS),
+        sql::arg(after.task),
+        sql::arg(after.identity.clone()),
+    ];
+    let gone = user::as_extension_owner(|| sql::run_in_index_order(statement, &arguments));
+    let rest = gone.at(0, 2).map(|nominal_at| After {
+        nominal_at: Some(nominal_at),
+        task: gone.get(0, 3).unwrap_or_default(),
+        identity: gone.get(0, 4).unwrap_or_default(),
     });
-    let mut ranges: Vec<i64> = gone.get(0, 1).unwrap_or_default();
-    match gone.at(0, 2) {
-        // So many of one instant that a portion does not come to its end.
-        Some(last) if last == from => {
-            let more = records_before(cutoff, from, most * 2);
-            ranges.extend(more.ranges);
-            Gone { ranges, ..more }
-        }
-        rest => Gone { ranges, rest },
-    }
+    Gone { ranges: gone.get(0, 1).unwrap_or_default(), rest }
 }
 
 /// Removes what is left of dropped tasks, of which nothing runs any more: of up to `most` with ids greater than `after`, once
@@ -106,7 +114,7 @@ pub fn records_of(task: i32) {
 pub fn pending_before(now: Instant) {
     user::as_extension_owner(|| {
         sql::run(
-            "with gone as (delete from jittask.agenda where due_at < $1 returning task_id, cardinality(keys) as count)
+            "with gone as (delete from jittask.agenda where due_at < $1 returning task_id, key_count as count)
              insert into jittask.tally as t (task_id, writer, entered)
              select task_id, -pg_backend_pid(), -sum(count) from gone group by task_id
              on conflict (task_id, writer) do update set entered = t.entered + excluded.entered",

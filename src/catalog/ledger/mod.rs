@@ -18,6 +18,7 @@
 mod enter;
 pub mod entries;
 pub mod forget;
+pub mod held;
 mod moves;
 pub mod owed;
 pub mod record;

@@ -231,7 +231,7 @@ pub struct Known {
 /// Which of these occurrences, by key and nominal instant, are recorded: by index in `wanted`.
 pub fn known(task: i32, wanted: &[(&str, Instant)]) -> HashMap<usize, Known> {
     let (mut known, mut first) = (HashMap::new(), 0);
-    for portion in key::portions(wanted, usize::MAX, |(key, _)| key) {
+    for portion in key::portions(wanted, usize::MAX, key::STATEMENT_BYTES, |(key, _)| key) {
         memory::scratch(|| known.extend(known_of(task, portion).map(|(index, record)| (first + index, record))));
         first += portion.len();
     }

@@ -33,14 +33,14 @@ pub fn mark(key: &str) -> u128 {
 }
 
 /// Keys in one array have at most so many bytes: an array of the server's has at most 1 GB, and a key may be of a megabyte.
-const PORTION_BYTES: usize = 4 << 20;
+pub const STATEMENT_BYTES: usize = 4 << 20;
 
 /// Splits what has keys into runs of at most `most`, and of few bytes.
-pub fn portions<T>(all: &[T], most: usize, key: impl Fn(&T) -> &str) -> Vec<&[T]> {
+pub fn portions<T>(all: &[T], most: usize, most_bytes: usize, key: impl Fn(&T) -> &str) -> Vec<&[T]> {
     let (mut portions, mut first, mut bytes) = (Vec::new(), 0, 0);
     for (i, one) in all.iter().enumerate() {
         let length = key(one).len();
-        if i > first && (i - first == most || bytes + length > PORTION_BYTES) {
+        if i > first && (i - first == most || bytes + length > most_bytes) {
             portions.push(&all[first..i]);
             (first, bytes) = (i, 0);
         }

@@ -13,7 +13,7 @@ use crate::catalog::definition::{Definition, TaskKind};
 use crate::catalog::table::filter::Filter;
 use crate::catalog::table::function::{Function, Takes};
 use crate::error::{Error, Kind, Result, cut};
-use crate::pg::{lock, memory, sql, user};
+use crate::pg::{clock, lock, memory, sql, user};
 use pgrx::JsonB;
 use pgrx::pg_sys::{Oid, REGROLEOID};
 use schedule::Instant;
@@ -217,12 +217,14 @@ pub fn to_top_up(horizon: Instant, after: Option<(Instant, i32)>, left_out: &[i3
     (0..rows.len()).filter_map(|row| Some((rows.at(row, 1)?, rows.get(row, 2)?))).collect()
 }
 
-/// Those of these tasks of which nobody can say when they are due, since a zone or a calendar is missing, and why. Without
-/// their texts, which may be long.
-pub fn unsettled(ids: &[i32]) -> Vec<(i32, Error)> {
+/// Those of these tasks, which are in ascending order, of which nobody can say when they are due, since a zone or a calendar is
+/// missing, and why. Without their texts, which may be long. Calendars may be long too: looks at the first of them in any case,
+/// at others for about `micros`, and says up to which.
+pub fn unsettled(ids: &[i32], micros: i64) -> (Vec<(i32, Error)>, i32) {
     let statement = "select t.id, t.definition - '{title,description,body,filter}'::text[] from jittask.task t
-         where t.dropped_at is null and t.id = any($1)";
-    let mut found = Vec::new();
+         where t.dropped_at is null and t.id = any($1) order by t.id";
+    let (mut found, until) = (Vec::new(), clock::monotonic() + micros);
+    let mut looked_to = ids.last().copied().unwrap_or(i32::MAX);
     memory::scratch(|| {
         let rows = user::as_extension_owner(|| sql::run(statement, &[sql::arg(ids.to_vec())]));
         for row in 0..rows.len() {
@@ -230,9 +232,13 @@ pub fn unsettled(ids: &[i32]) -> Vec<(i32, Error)> {
             let definition = rows.get::<JsonB>(row, 2).map_or(serde_json::Value::Null, |JsonB(definition)| definition);
             let timing = Definition::parse(definition).and_then(|definition| definition.timing());
             found.extend(timing.err().map(|problem| (id, problem)));
+            if clock::monotonic() > until && id < looked_to {
+                looked_to = id;
+                break;
+            }
         }
     });
-    found
+    (found, looked_to)
 }
 
 /// Locks a task's row until the transaction ends. False if it is gone, or somebody has it.

@@ -1,7 +1,7 @@
 //! Are the objects that tasks need still there? Read from system catalogs only, so that the scheduler may ask; a user's
 //! table is not opened.
 
-use crate::catalog::ledger::entries;
+use crate::catalog::ledger::held::{self, LetGo};
 use crate::catalog::task;
 use crate::catalog::task::replacement::REPLACEMENT;
 use crate::catalog::upkeep::renames;
@@ -24,6 +24,8 @@ pub struct Found {
 
 /// Tasks that are looked at together.
 const PORTION: i64 = 20;
+/// Reading when they are due takes about this much of a portion. Microseconds.
+const TIMING_TIME: i64 = 10_000;
 /// Planning anew by a changed calendar takes about this much of a portion. Microseconds.
 const PLAN_TIME: i64 = 20_000;
 const NEXT: &str = "select id from jittask.task where dropped_at is null and id > $1 order by id limit $2";
@@ -34,16 +36,19 @@ const NEXT: &str = "select id from jittask.task where dropped_at is null and id 
 pub fn check(after: i32) -> Found {
     user::as_extension_owner(|| {
         let rows = sql::run(NEXT, &[sql::arg(after), sql::arg(PORTION)]);
-        let ids: Vec<i32> = (0..rows.len()).filter_map(|row| rows.get(row, 1)).collect();
+        let mut ids: Vec<i32> = (0..rows.len()).filter_map(|row| rows.get(row, 1)).collect();
         if ids.is_empty() {
             return Found::default();
         }
         renames::some(&ids);
         // Zone and calendar.
+        let (unsettled, looked_to) = task::unsettled(&ids, TIMING_TIME);
+        ids.retain(|id| *id <= looked_to);
         let (unsettled, why): (Vec<i32>, Vec<String>) =
-            task::unsettled(&ids).into_iter().map(|(id, problem)| (id, problem.message().to_string())).unzip();
+            unsettled.into_iter().map(|(id, problem)| (id, problem.message().to_string())).unzip();
         let wants_time = !unsettled.is_empty();
         let are_left_out = mark_and_heal(&ids, unsettled, why);
+        let (let_go_to, are_let_go) = let_go(&ids);
         let (planned_to, are_replanned) = plan_anew(&ids);
         let rows = sql::run(
             &format!("select t.owner::oid, not exists (select 1 from pg_roles r where r.oid = t.owner::oid and r.rolname = t.owner_name),
@@ -53,11 +58,29 @@ pub fn check(after: i32) -> Found {
         );
         let is = |row: usize, column: usize| rows.get::<bool>(row, column).unwrap_or(false);
         Found {
-            last: planned_to,
+            last: planned_to.min(let_go_to),
             to_adopt: (0..rows.len()).filter(|row| is(*row, 3)).filter_map(|row| rows.get(row, 1)).collect(),
-            wants_looks: wants_time || are_left_out || !are_replanned || (0..rows.len()).any(|row| is(row, 2)),
+            wants_looks: wants_time
+                || are_left_out
+                || !are_let_go
+                || !are_replanned
+                || (0..rows.len()).any(|row| is(row, 2)),
         }
     })
+}
+
+/// Lets go what those hold back that have what they need again. Up to which task that is done; false if one must be tried again.
+fn let_go(ids: &[i32]) -> (Option<i32>, bool) {
+    let mut are_done = true;
+    for id in held::letting_go(ids) {
+        let came = if task::try_lock(id) { held::let_go(id) } else { LetGo::Busy };
+        match came {
+            LetGo::All => {}
+            LetGo::Some => return (Some(id - 1), are_done),
+            LetGo::Busy => are_done = false,
+        }
+    }
+    (ids.last().copied(), are_done)
 }
 
 /// Plans those anew whose calendar has changed. Up to which task that is done: rules may take their time; false if one must
@@ -140,13 +163,16 @@ fn mark_and_heal(ids: &[i32], unsettled: Vec<i32>, why: Vec<String>) -> bool {
         let problem = changed.get::<String>(row, 2);
         // Nor is one marked that has been changed since it was read.
         let is_free = task::try_lock(id) && is_as_it_was(id, changed.get(row, 5));
-        if !is_free || problem.is_none() && !entries::try_let_go(id) {
+        if !is_free {
             are_left_out = true;
             continue;
         }
         match problem {
             Some(problem) => set_problem(id, Some(&problem)),
-            None => heal_with(id, changed.get::<Oid>(row, 3), changed.get::<String>(row, 4)),
+            None => {
+                heal_with(id, changed.get::<Oid>(row, 3), changed.get::<String>(row, 4));
+                held::begin_to_let_go(id);
+            }
         }
     }
     are_left_out
@@ -187,11 +213,12 @@ pub fn mark(id: i32, problem: &str) -> bool {
     is_free
 }
 
-/// Nothing is missing any more. False if somebody is changing the task just now, or what waits of it.
+/// Nothing is missing any more. False if that is not done yet: somebody is changing the task just now, or very much waits of it.
 pub fn heal(id: i32) -> bool {
-    let is_free = task::try_lock(id) && entries::try_let_go(id);
+    let is_free = task::try_lock(id);
     if is_free {
         set_problem(id, None);
+        held::begin_to_let_go(id);
     }
-    is_free
+    is_free && held::let_go(id) == LetGo::All
 }

@@ -3,7 +3,7 @@
 //! function's validator or a table's event trigger may run; in the caller's transaction.
 
 use crate::catalog::agenda::candidates;
-use crate::catalog::ledger::entries;
+use crate::catalog::ledger::held;
 use crate::catalog::table::function::Function;
 use crate::catalog::table::target::Target;
 use crate::catalog::table::{body, filter};
@@ -66,7 +66,7 @@ fn take(task: &Task, relation: Oid) -> Result<()> {
     };
     store::update(task.id, &new)?;
     match function.callable() {
-        Ok(_) => entries::hold_retries(task.id, false),
+        Ok(_) => held::hold_retries(task.id, false),
         Err(problem) => {
             health::mark(task.id, &problem);
         }

@@ -279,7 +279,7 @@ impl<'a> Scan<'a> {
             equal.join(" and ")
         );
         let mut left = Vec::new();
-        for portion in key::portions(keys, PORTION, String::as_str) {
+        for portion in key::portions(keys, PORTION, key::STATEMENT_BYTES, String::as_str) {
             let portion: Vec<&str> = portion.iter().map(String::as_str).collect();
             memory::scratch(|| {
                 let columns = key::columns_of(&portion, &resolved.key);

@@ -158,7 +158,9 @@ impl Scan<'_> {
                 _ => {}
             }
         }
-        key::portions(&late, usize::MAX, |found| &found.row.key).into_iter().for_each(|late| self.skip_late(late));
+        key::portions(&late, usize::MAX, key::STATEMENT_BYTES, |found| &found.row.key)
+            .into_iter()
+            .for_each(|late| self.skip_late(late));
         if self.ready.len() >= 20 * entries::ENTRY_KEYS || self.key_bytes >= KEY_BYTES {
             self.write();
         }
