@@ -276,3 +276,64 @@ fn what_somebody_adds_to_the_candidates_fails_no_write() {
     }
     wait_for(&cluster, "rows", "failed", rows.count / 10);
 }
+
+/// Rows of all kinds in a table of this name, and a task for them: results of all lengths, own errors, a filter that they do not
+/// meet any more, second attempts, keys of all sorts.
+fn all_kinds(bob: &mut Client, table: &str, due: &str) {
+    bob.batch_execute(&format!(
+        "create table bob.{table} (k text, n int, due timestamptz, fits boolean default true, primary key (k, n)); create index on bob.{table} (due);
+         create sequence bob.{table}_tries;
+         create function bob.run(r bob.{table}) returns text language plpgsql as $$
+         begin
+             if r.n % 11 = 0 then raise 'no luck with %', r.k using errcode = 'P0042', detail = 'détail', hint = repeat('h', r.n); end if;
+             if r.n = 55 + 1 and nextval('bob.{table}_tries') = 1 then raise 'try again'; end if;
+             update bob.{table} set fits = false where n = r.n + 1 and n % 17 = 0;
+             return case r.n % 5 when 0 then null when 1 then '' when 2 then 'done' when 3 then repeat('ü', r.n * 20) else e'a\\nb\\t\"c\"' end;
+         end $$;
+         select jittask.create_date_task('{table}', 'bob.{table}', 'due', 'bob.run(bob.{table})', filter => 'fits', max_attempts => 2,
+             retry_backoff => '10 ms');
+         insert into bob.{table} select case n % 4 when 0 then 'plain' when 1 then repeat('long', 30) when 2 then e'q\"\\\\\\n' else '合同' end, n,
+             '{due}'::timestamptz - n / 40 * interval '1 second'
+         from generate_series(1, 200) n"
+    ))
+    .unwrap();
+}
+
+/// The quick way of writing records and plain INSERT write the same, column by column.
+#[test]
+fn both_ways_of_writing_write_the_same() {
+    let cluster = cluster(&[]);
+    let (mut bob, mut admin) = (session(&cluster, "bob"), cluster.connect("postgres"));
+    let due: String = one(&mut admin, "select date_trunc('second', now() - interval '5 seconds')::text");
+    let is_by_statement = || cluster.log().contains("writes records by statements");
+    let mut written = Vec::new();
+    for table in ["by_tuple", "by_statement"] {
+        if table == "by_statement" {
+            admin.batch_execute("create index mine on jittask.record (upper(key)) where id > 0").unwrap();
+        }
+        all_kinds(&mut bob, table, &due);
+        cluster.wait_for(
+            SOON,
+            &format!("select count(*) = 200 from jittask.records where task = '{table}' and finished_at is not null and status <> 'pending'"),
+        );
+        assert_eq!(is_by_statement(), table == "by_statement", "{}", cluster.log_tail());
+        let rows: Vec<String> = all(
+            &mut admin,
+            &format!(
+                "select replace(concat_ws('|', key, nominal_at, coalesce(status::text, '-'), coalesce(attempt::text, '-'), coalesce(forced::text, '-'),
+                     coalesce(due_at::text, '-'), coalesce(error_code, '-'), coalesce(error, '-'), coalesce(error_context, '-'),
+                     coalesce(reason, '-'), coalesce(result, '-'), started_at is null, finished_at >= started_at, pid is null), '{table}', 'table')
+                 from jittask.record where task_id = (select id from jittask.task where name = '{table}') order by key collate \"C\""
+            ),
+        );
+        written.push(rows);
+    }
+    assert_eq!(written[0].len(), 200);
+    assert_eq!(written[0], written[1]);
+    let kinds: Vec<String> = all(
+        &mut admin,
+        "select distinct k from (select concat_ws(' ', coalesce(status::text, '-'), coalesce(attempt::text, '-'), reason) collate \"C\" as k from jittask.record) r order by k",
+    );
+    assert_eq!(kinds, ["- -", "- 2", "failed 2", "skipped 0 filter"], "all kinds are among them");
+    nothing_unaccounted(&mut admin);
+}
