@@ -212,7 +212,8 @@ impl Executor {
         self.end();
     }
 
-    fn end(&self) {
+    /// Tells it to end.
+    pub(super) fn end(&self) {
         let _ = self.told_to_end_at.compare_exchange(0, super::clock::monotonic(), AcqRel, Acquire);
         self.process.signal(15);
     }

@@ -224,7 +224,7 @@ fn clear(oid: u32) -> bool {
     database.keep_out_until.store(now + KEEP_OUT_MICROS, Release);
     while workers_left(shared, oid, database) && super::clock::now().0 < now + 3_000_000 {
         database.scheduler.signal(SIGTERM);
-        shared.executors_of(oid).for_each(|executor| executor.process.signal(SIGTERM));
+        shared.executors_of(oid).for_each(shmem::Executor::end);
         // SAFETY: it sleeps, and may be called anywhere.
         unsafe { pg_sys::pg_usleep(10_000) };
         super::worker::check_interrupts();
