@@ -35,7 +35,7 @@ pub struct Shared {
     no_worker_since: AtomicI64,
     /// The databases.
     pub databases: [Database; DATABASE_SLOTS],
-    /// The executors; the first `jittask.max_executors` are used.
+    /// The executors: `jittask.max_executors` at most, and those that are deaf.
     pub executors: [Executor; EXECUTOR_SLOTS],
     /// After a crash filled by the launcher when it starts, which is before any scheduler does.
     pub deaths: [DeathSlot; EXECUTOR_SLOTS],

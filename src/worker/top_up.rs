@@ -131,7 +131,7 @@ impl Round {
     }
 
     /// False if there is more of it that was missed. Executors know then that what they find is not the last
-    /// (`executor::late`).
+    /// (`executor::run::missed`).
     fn one(&self, task: i32, stop_at: i64) -> bool {
         // As it is now that its series is locked: whoever alters it waits.
         let Some(task) = task::by_id(task).filter(|task| task.enabled && !task.is_dropped) else { return true };

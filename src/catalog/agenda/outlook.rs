@@ -1,7 +1,7 @@
 //! What of the agenda is next, for each owner. In the scheduler, in its transactions. An entry that is gone lies dead in the
 //! index while any snapshot may see it, and a role may keep one for hours and make millions of them; the scheduler works for
 //! all. So it passes each of them once, so many at a time, and goes on from there. What comes in behind that is told of
-//! (`super::ledger`), and it looks again just there.
+//! (`catalog::ledger::moves`), and it looks again just there.
 
 use crate::catalog::agenda::due::{self, FLOOD, Waiting};
 use crate::catalog::task::at_work;

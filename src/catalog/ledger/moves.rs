@@ -1,5 +1,5 @@
 //! Entries come into the agenda, and to another instant or id in it, through here alone: so that each is told of at the
-//! commit, and whoever looks for what is due need not begin at the front ([`super::outlook`]).
+//! commit, and whoever looks for what is due need not begin at the front (`catalog::agenda::outlook`).
 
 use crate::pg::{sql, wake};
 

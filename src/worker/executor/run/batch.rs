@@ -101,7 +101,7 @@ pub enum Try {
     First,
     /// Yes, of a row that was put aside, under a savepoint: the caller takes the entry out of the agenda.
     UnderSavepoint,
-    /// The same, after others in the transaction: it does not wait for somebody's lock.
+    /// The same, after others in the transaction: it hardly waits for somebody's lock.
     Sharing,
     /// Another one was rolled back. A row that somebody has locked, by its position, is put aside without waiting again.
     Again(Option<usize>),
