@@ -71,6 +71,31 @@ pub fn init() {
         GucContext::Postmaster,
         GucFlags::default(),
     );
+    intervals();
+    GucRegistry::define_int_guc(
+        c"jittask.record_retention",
+        c"How long records are kept; 0 keeps them for ever.",
+        c"A record younger than its task's catch_up_window is kept in any case: without it its row could run twice.",
+        &RECORD_RETENTION,
+        0,
+        i32::MAX,
+        GucContext::Sighup,
+        GucFlags::UNIT_S,
+    );
+    GucRegistry::define_enum_guc(
+        c"jittask.notify",
+        c"Which ends of occurrences are announced on channel jittask_event: failed, all or none.",
+        c"The payload has the record's id and status, and no names, since anybody may listen.",
+        &NOTIFY,
+        GucContext::Sighup,
+        GucFlags::default(),
+    );
+    limits();
+    reserve_prefix();
+}
+
+/// How far ahead, how often, how long.
+fn intervals() {
     interval(
         c"jittask.planning_horizon",
         c"How far ahead occurrences enter the agenda.",
@@ -99,26 +124,6 @@ pub fn init() {
         (0, 86_400_000),
         GucFlags::UNIT_MS,
     );
-    GucRegistry::define_int_guc(
-        c"jittask.record_retention",
-        c"How long records are kept; 0 keeps them for ever.",
-        c"A record younger than its task's catch_up_window is kept in any case: without it its row could run twice.",
-        &RECORD_RETENTION,
-        0,
-        i32::MAX,
-        GucContext::Sighup,
-        GucFlags::UNIT_S,
-    );
-    GucRegistry::define_enum_guc(
-        c"jittask.notify",
-        c"Which ends of occurrences are announced on channel jittask_event: failed, all or none.",
-        c"The payload has the record's id and status, and no names, since anybody may listen.",
-        &NOTIFY,
-        GucContext::Sighup,
-        GucFlags::default(),
-    );
-    limits();
-    reserve_prefix();
 }
 
 /// What a superuser allows others; ALTER ROLE … SET gives one role more or less.

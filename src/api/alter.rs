@@ -17,6 +17,7 @@ use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::json::Json;
 use crate::pg::{clock, sql, wake};
 use pgrx::prelude::*;
+use schedule::Instant;
 use serde_json::{Map, Value};
 
 #[pg_extern(sql = false)]
@@ -97,32 +98,12 @@ pub(super) fn replace(task: Task, definition: Definition) -> Result<()> {
     create::check_superuser(&function, target, filter.as_ref())?;
     let now = clock::transaction_start();
     let old = &task.definition;
-    let is_replanned = timing_of(old) != timing_of(&definition);
-    let (was_paused, is_paused) = (!task.enabled, definition.enabled == Some(false));
-    // What nobody would have run a moment ago is not due now.
-    let counts_anew = is_replanned || was_paused && !is_paused || old.catch_up_window != definition.catch_up_window;
-    let asks_anew = old.existing_rows != definition.existing_rows;
     // Before anything is planned by it.
     let seen = definition.holidays_of().and_then(calendar::changed_at);
-    if is_replanned && task.kind == TaskKind::Scheduled {
+    if timing_of(old) != timing_of(&definition) && task.kind == TaskKind::Scheduled {
         create::first_occurrence(&definition)?;
     }
-    let new = NewTask {
-        kind: task.kind,
-        definition: &definition,
-        relation: task.relation,
-        key: table.as_ref().map_or(&[], |table| &table.key),
-        filter,
-        function: &function,
-        counts_from: if counts_anew { now } else { task.counts_from },
-        looks_from: if asks_anew {
-            let since = store::existing_since(&definition, now)?;
-            since.map(|since| control::not_forgotten(&definition, since, now)).transpose()?
-        } else {
-            task.looks_from
-        },
-        looks_until: if asks_anew { Some(now) } else { task.looks_until },
-    };
+    let new = new_task(&task, &definition, table.as_ref(), (filter, &function), now)?;
     if let Some(table) = &table
         && watched(&task.definition) != watched(&definition)
     {
@@ -134,17 +115,56 @@ pub(super) fn replace(task: Task, definition: Definition) -> Result<()> {
     if (old.skip_holidays, &old.calendar) != (definition.skip_holidays, &definition.calendar) {
         checks::notice_calendar(&definition);
     }
+    plan_anew(&task, &definition, seen, now)?;
+    wake::at_commit();
+    Ok(())
+}
+
+/// What is stored.
+fn new_task<'a>(
+    task: &Task,
+    definition: &'a Definition,
+    table: Option<&'a Table>,
+    (filter, function): (Option<Filter>, &'a Function),
+    now: Instant,
+) -> Result<NewTask<'a>> {
+    let old = &task.definition;
+    let is_resumed = !task.enabled && definition.enabled != Some(false);
+    // What nobody would have run a moment ago is not due now.
+    let counts_anew =
+        timing_of(old) != timing_of(definition) || is_resumed || old.catch_up_window != definition.catch_up_window;
+    let (mut looks_from, mut looks_until) = (task.looks_from, task.looks_until);
+    if old.existing_rows != definition.existing_rows {
+        let since = store::existing_since(definition, now)?;
+        looks_from = since.map(|since| control::not_forgotten(definition, since, now)).transpose()?;
+        looks_until = Some(now);
+    }
+    Ok(NewTask {
+        kind: task.kind,
+        definition,
+        relation: task.relation,
+        key: table.map_or(&[], |table| &table.key),
+        filter,
+        function,
+        counts_from: if counts_anew { now } else { task.counts_from },
+        looks_from,
+        looks_until,
+    })
+}
+
+/// After a change is stored: what was planned by the old definition, and what waited.
+fn plan_anew(task: &Task, definition: &Definition, seen: Option<Instant>, now: Instant) -> Result<()> {
+    let (was_paused, is_paused) = (!task.enabled, definition.enabled == Some(false));
     // Also what waited for a function or a table that the task does not need any more.
     if !is_paused || !was_paused {
         held::hold_retries(task.id, is_paused);
     }
-    if is_replanned {
-        replan::task(&task, &definition, Writer::Session)?;
+    if timing_of(&task.definition) != timing_of(definition) {
+        replan::task(task, definition, Writer::Session)?;
         replan::note_calendar(task.id, seen);
     } else if was_paused && !is_paused {
-        control::go_on(&task, now)?;
+        control::go_on(task, now)?;
     }
-    wake::at_commit();
     Ok(())
 }
 

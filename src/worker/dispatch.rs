@@ -203,8 +203,22 @@ pub fn all(
     retry
 }
 
+/// One owner, and what executors it has in this database.
+struct Owner<'a> {
+    shared: &'a Shared,
+    database: u32,
+    owner: Oid,
+    /// There may be something to plan.
+    look: bool,
+    outlook: &'a Outlook,
+    now: i64,
+    /// Its executors, and those that are lent to it.
+    mine: Vec<&'a Executor>,
+    lent: Vec<&'a Executor>,
+}
+
 fn one(shared: &Shared, slot: &Database, owner: Oid, look: bool, outlook: &Outlook, starts: &mut Starts) -> Next {
-    let database = slot.oid.load(Acquire);
+    let (database, now) = (slot.oid.load(Acquire), clock::now().0);
     let his = shared.executors_of(database).filter(|slot| slot.owner.load(Acquire) == owner.to_u32());
     let (lent, mine): (Vec<&Executor>, Vec<&Executor>) = his.partition(|executor| executor.lent.load(Acquire));
     for executor in mine.iter().filter(|executor| executor.connected.load(Acquire)) {
@@ -217,70 +231,95 @@ fn one(shared: &Shared, slot: &Database, owner: Oid, look: bool, outlook: &Outlo
     idle.iter().for_each(|executor| {
         executor.process.wake();
     });
-    let (now, in_hand) = (clock::now().0, shared.in_hand(database, None));
-    let waiting = |by: i64| xact::run(|| outlook.waiting(owner, Instant(by), &in_hand)).unwrap_or_default();
-    let help = |waiting: &Waiting, starts: &Starts| {
-        // The last free slot is for an owner who has none, also for one who comes later: what is taken may be taken for
-        // hours. For batches, of which none takes long, it is lent, and for rows that were quick till now.
-        let waits_long = waiting.since.is_some_and(|since| now - since.0 >= LEND_AFTER);
-        let is_short = waiting.is_flood() || waits_long && shared.is_quick(database, owner.to_u32());
-        let kept = starts.kept_free(shared, database, owner);
-        let may_lend = lent.len() < kept && is_short && !shared.is_slot_wanted();
-        let next = match free_slots(shared) {
-            free if free > kept => start(shared, database, owner, false, false, starts),
-            free if free > 0 && may_lend => start(shared, database, owner, true, false, starts),
-            _ if lent.is_empty() && has_spare(shared, owner) => Next::NoHelp,
-            _ => Next::NoSlot,
-        };
-        // He has one: no slot is taken from others for a further one.
-        if matches!(next, Next::NoSlot) { Next::At(now + SLOT_PAUSE) } else { next }
-    };
-    if mine.is_empty() {
+    let has_idle = !idle.is_empty();
+    let owner = Owner { shared, database, owner, look, outlook, now, mine, lent };
+    match (owner.mine.is_empty(), has_idle) {
+        (true, _) => owner.first(starts),
+        (_, true) => owner.with_an_idle_one(starts),
+        _ => owner.with_busy_ones(is_asked_again, starts),
+    }
+}
+
+impl Owner<'_> {
+    /// What of its work is due by then.
+    fn waiting(&self, by: i64) -> Waiting {
+        let in_hand = self.shared.in_hand(self.database, None);
+        xact::run(|| self.outlook.waiting(self.owner, Instant(by), &in_hand)).unwrap_or_default()
+    }
+
+    /// It has no executor here: it gets one.
+    fn first(&self, starts: &Starts) -> Next {
+        let (shared, database) = (self.shared, self.database);
         // Nobody has all slots, not even with an executor in each of many databases.
         let is_elsewhere = |slot: &&Executor| slot.database.load(Acquire) != database;
-        let mut elsewhere = shared.executors_for(owner.to_u32()).filter(is_elsewhere).peekable();
-        let kept = starts.kept_free(shared, database, owner);
+        let mut elsewhere = shared.executors_for(self.owner.to_u32()).filter(is_elsewhere).peekable();
+        let kept = starts.kept_free(shared, database, self.owner);
         if elsewhere.peek().is_some() && free_slots(shared) <= kept {
-            // One of his own that is idle makes room.
+            // One of its own that is idle makes room.
             let is_busy = elsewhere.all(|slot| slot.busy.load(Acquire));
             return if is_busy { Next::At(clock::now().0 + SLOT_PAUSE) } else { Next::NoSlot };
         }
         // What runs for long never takes the last one, if somebody could come who finds none then.
-        let is_slow = starts.is_slow(shared, database, owner) && settings::MAX_EXECUTORS.get() > 1;
-        if is_slow && free_slots(shared) < 2 && starts.may_others_come(shared, database, owner) {
+        let is_slow = starts.is_slow(shared, database, self.owner) && settings::MAX_EXECUTORS.get() > 1;
+        if is_slow && free_slots(shared) < 2 && starts.may_others_come(shared, database, self.owner) {
             return Next::NoSlot;
         }
-        let started = start(shared, database, owner, false, look, starts);
-        // A lot is coming: the second is there when it begins.
-        return match started {
-            Next::Nothing => {
-                let coming = waiting(now + EARLY);
-                if coming.is_flood() { help(&coming, starts) } else { Next::Nothing }
-            }
+        match start(shared, database, self.owner, false, self.look, starts) {
+            Next::Nothing => self.ahead_of_a_flood(starts),
             other => other,
+        }
+    }
+
+    /// A lot is coming: the second executor is there when it begins.
+    fn ahead_of_a_flood(&self, starts: &Starts) -> Next {
+        let coming = self.waiting(self.now + EARLY);
+        if coming.is_flood() { self.help(&coming, starts) } else { Next::Nothing }
+    }
+
+    /// One of its executors is idle: it has been woken.
+    fn with_an_idle_one(&self, starts: &Starts) -> Next {
+        let is_only = self.mine.len() == 1 && self.lent.is_empty();
+        if is_only { self.ahead_of_a_flood(starts) } else { Next::Nothing }
+    }
+
+    /// All of its executors are busy: does what waits need another one?
+    fn with_busy_ones(&self, is_asked_again: bool, starts: &Starts) -> Next {
+        let now = self.now;
+        let (waiting, coming) = (self.waiting(now), self.waiting(now + EARLY).since);
+        // One that has just come has not had its turn yet.
+        let youngest = self.mine.iter().map(|executor| executor.process.since.load(Relaxed)).max().unwrap_or_default();
+        let waits = waiting.since.is_some_and(|since| now - since.0.max(youngest) >= HELP_AFTER);
+        if waiting.entries < 3 && !waits && !is_asked_again {
+            // The one that is busy may be done in a moment. What is in its hands already needs no second look.
+            let is_needed_soon = self.look || waiting.since.is_some();
+            // And what is due in a moment may find it busy still.
+            let next = if is_needed_soon { Some(now) } else { coming.map(|at| at.0.max(now)) };
+            return next.map_or(Next::Nothing, |from| Next::At(from + HELP_AFTER));
+        }
+        // One that is starting comes first.
+        if self.mine.iter().chain(&self.lent).any(|executor| !executor.connected.load(Acquire)) {
+            return Next::At(now + SLOT_PAUSE);
+        }
+        self.help(&waiting, starts)
+    }
+
+    /// A further executor. The last free slot is for an owner who has none, also for one who comes later: what is taken may be
+    /// taken for hours. For batches, of which none takes long, it is lent, and for rows that were quick till now.
+    fn help(&self, waiting: &Waiting, starts: &Starts) -> Next {
+        let (shared, database, owner) = (self.shared, self.database, self.owner);
+        let waits_long = waiting.since.is_some_and(|since| self.now - since.0 >= LEND_AFTER);
+        let is_short = waiting.is_flood() || waits_long && shared.is_quick(database, owner.to_u32());
+        let kept = starts.kept_free(shared, database, owner);
+        let may_lend = self.lent.len() < kept && is_short && !shared.is_slot_wanted();
+        let next = match free_slots(shared) {
+            free if free > kept => start(shared, database, owner, false, false, starts),
+            free if free > 0 && may_lend => start(shared, database, owner, true, false, starts),
+            _ if self.lent.is_empty() && has_spare(shared, owner) => Next::NoHelp,
+            _ => Next::NoSlot,
         };
+        // It has one: no slot is taken from others for a further one.
+        if matches!(next, Next::NoSlot) { Next::At(self.now + SLOT_PAUSE) } else { next }
     }
-    if !idle.is_empty() {
-        let is_only = mine.len() == 1 && lent.is_empty();
-        let coming = if is_only { waiting(now + EARLY) } else { Waiting::default() };
-        return if coming.is_flood() { help(&coming, starts) } else { Next::Nothing };
-    }
-    let (waiting, coming) = (waiting(now), waiting(now + EARLY).since);
-    // One that has just come has not had its turn yet.
-    let youngest = mine.iter().map(|executor| executor.process.since.load(Relaxed)).max().unwrap_or_default();
-    let waits = waiting.since.is_some_and(|since| now - since.0.max(youngest) >= HELP_AFTER);
-    if waiting.entries < 3 && !waits && !is_asked_again {
-        // The one that is busy may be done in a moment. What is in its hands already needs no second look.
-        let is_needed_soon = look || waiting.since.is_some();
-        // And what is due in a moment may find it busy still.
-        let next = if is_needed_soon { Some(now) } else { coming.map(|at| at.0.max(now)) };
-        return next.map_or(Next::Nothing, |from| Next::At(from + HELP_AFTER));
-    }
-    // One that is starting comes first.
-    if mine.iter().chain(&lent).any(|executor| !executor.connected.load(Acquire)) {
-        return Next::At(now + SLOT_PAUSE);
-    }
-    help(&waiting, starts)
 }
 
 /// Has another owner an idle executor that is not his only one?

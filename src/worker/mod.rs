@@ -8,6 +8,7 @@ mod executor;
 mod launcher;
 mod need;
 mod overrun;
+mod pass;
 mod retention;
 mod scheduler;
 mod strays;

@@ -6,6 +6,7 @@
 use super::compaction::Compaction;
 use super::dispatch::{self, EARLY, Starts};
 use super::events;
+use super::pass::Pass;
 use super::retention::Retention;
 use super::strays;
 use super::survey;
@@ -31,22 +32,6 @@ const LONGEST_SLEEP: i64 = 86_400_000_000;
 /// From pass to pass at least: who writes often calls often. Milliseconds.
 const REST: i64 = 5;
 
-/// What a pass found.
-pub(super) struct Pass {
-    /// The extension is not here.
-    is_absent: bool,
-    /// Nothing may run here, or nothing has to.
-    is_asleep: bool,
-    /// When to look again.
-    pub(super) next: i64,
-    /// Who has work now, and whether there may be something to plan.
-    pub(super) owners: Vec<(Oid, bool)>,
-    /// There are date-field tasks, whose tables are watched.
-    pub(super) watches: bool,
-    /// Who has tasks at all.
-    task_owners: Vec<Oid>,
-}
-
 #[unsafe(no_mangle)]
 #[pg_guard]
 extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
@@ -58,39 +43,54 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
     worker::take_signals();
     worker::connect(database);
     slot.set_state(DatabaseState::Served);
-    let (mut starts, mut jumps) = (Starts::default(), clock::Jumps::new());
-    let (mut retention, mut compaction, mut outlook) = (Retention::new(), Compaction::new(), Outlook::default());
+    let (mut kept, mut jumps) = (Kept::new(), clock::Jumps::new());
     loop {
         worker::reload_if_asked();
         watch::clock(shared, slot);
         if jumps.look().is_some() {
-            (starts, retention, compaction) = (Starts::default(), Retention::new(), Compaction::new());
-            outlook = Outlook::default();
+            kept = Kept::new();
         }
         slot.scheduler.beat();
         let begun = clock::monotonic();
+        let Some(next) = kept.round(shared, slot, database) else { continue };
+        // Announced before the deadlines are read once more: one that an executor sets from now on wakes this process.
+        slot.sleeps_until.store(clock::monotonic().saturating_add(next.saturating_sub(clock::now().0)), SeqCst);
+        worker::wait_until(Instant(next.min(watch::deadlines(shared, database.to_u32()))));
+        let rested = (clock::monotonic() - begun) / 1000;
+        if rested < REST {
+            worker::rest(REST - rested);
+        }
+    }
+}
+
+/// What a scheduler keeps from pass to pass, until the clock is set.
+struct Kept {
+    starts: Starts,
+    retention: Retention,
+    compaction: Compaction,
+    outlook: Outlook,
+}
+
+impl Kept {
+    fn new() -> Kept {
+        Kept {
+            starts: Starts::default(),
+            retention: Retention::new(),
+            compaction: Compaction::new(),
+            outlook: Outlook::default(),
+        }
+    }
+
+    /// A pass, the executors that it asks for, and the small work behind it; when to look again, None: at once. Ends the process
+    /// where nothing is to be done for long.
+    fn round(&mut self, shared: &Shared, slot: &Database, database: Oid) -> Option<i64> {
         slot.changed.store(false, Release);
-        worker::report(Some("jittask: looking what is due"));
-        let pass = pass(shared, slot, &mut outlook).unwrap_or_else(|failure| {
-            failure.log("look what is due");
-            // Whatever it has looked at is undone.
-            slot.schema_changed.store(true, Release);
-            outlook = Outlook::default();
-            Pass {
-                is_absent: false,
-                is_asleep: true,
-                next: clock::now().0 + 1_000_000,
-                owners: Vec::new(),
-                watches: true,
-                task_owners: Vec::new(),
-            }
-        });
-        worker::report(None);
+        let pass = self.pass(shared, slot);
         if pass.is_absent {
             end(slot, DatabaseState::Absent, i64::MAX);
         }
         slot.failures.store(0, Release);
-        let retry = dispatch::all(shared, slot, &pass.owners, &pass.task_owners, &outlook, &mut starts);
+        let retry = dispatch::all(shared, slot, &pass.owners, &pass.task_owners, &self.outlook, &mut self.starts);
         let next_check = if pass.is_asleep { i64::MAX } else { watch::next_check(shared, database.to_u32()) };
         let next = pass.next.min(retry).min(watch::deadlines(shared, database.to_u32()));
         let next = next.min(watch::next_death(shared, database.to_u32())).min(next_check);
@@ -99,26 +99,35 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
             && next_check == i64::MAX
             && pass.next.min(retry) - now > SLEEP_AFTER
             && shared.executors_of(database.to_u32()).next().is_none();
-        let look_again_at = outlook.look_again_at().filter(|_| !pass.is_asleep);
+        let look_again_at = self.outlook.look_again_at().filter(|_| !pass.is_asleep);
         if may_sleep && look_again_at.is_some() {
             // Who comes next begins at the front, but nobody would come for what somebody has not told of.
-            outlook = Outlook::default();
-            continue;
+            self.outlook = Outlook::default();
+            return None;
         }
-        let next = look_again_at.map_or(next, |at| at.0.min(next));
+        let mut next = look_again_at.map_or(next, |at| at.0.min(next));
+        if !pass.is_asleep {
+            next = next.min(self.retention.work(may_sleep)).min(self.compaction.work(may_sleep));
+        }
         // Not before old records are gone, or those of a task that runs once a month would stay.
-        let next =
-            if pass.is_asleep { next } else { next.min(retention.work(may_sleep)).min(compaction.work(may_sleep)) };
-        if may_sleep && (pass.is_asleep || retention.is_done()) {
+        if may_sleep && (pass.is_asleep || self.retention.is_done()) {
             end(slot, DatabaseState::Asleep, (pass.next.min(retry) - EARLY).min(now + LONGEST_SLEEP));
         }
-        // Announced before the deadlines are read once more: one that an executor sets from now on wakes this process.
-        slot.sleeps_until.store(clock::monotonic().saturating_add(next.saturating_sub(clock::now().0)), SeqCst);
-        worker::wait_until(Instant(next.min(watch::deadlines(shared, database.to_u32()))));
-        let rested = (clock::monotonic() - begun) / 1000;
-        if rested < REST {
-            worker::rest(REST - rested);
-        }
+        Some(next)
+    }
+
+    /// The pass, or what there is to do after one that failed.
+    fn pass(&mut self, shared: &Shared, slot: &Database) -> Pass {
+        worker::report(Some("jittask: looking what is due"));
+        let pass = pass(shared, slot, &mut self.outlook).unwrap_or_else(|failure| {
+            failure.log("look what is due");
+            // Whatever it has looked at is undone.
+            slot.schema_changed.store(true, Release);
+            self.outlook = Outlook::default();
+            Pass { watches: true, ..Pass::asleep(clock::now().0 + 1_000_000) }
+        });
+        worker::report(None);
+        pass
     }
 }
 
@@ -165,14 +174,7 @@ fn pass(shared: &Shared, slot: &Database, outlook: &mut Outlook) -> Result<Pass,
 
 /// May anything run here? What came up, and who died. With the deaths that it has counted; entries.
 fn begin(shared: &Shared, now: Instant) -> (Pass, Vec<i64>) {
-    let asleep = Pass {
-        is_absent: false,
-        is_asleep: true,
-        next: now.0 + 2 * SLEEP_AFTER,
-        owners: Vec::new(),
-        watches: false,
-        task_owners: Vec::new(),
-    };
+    let asleep = Pass::asleep(now.0 + 2 * SLEEP_AFTER);
     if user::extension().is_none() {
         return (Pass { is_absent: true, ..asleep }, Vec::new());
     }

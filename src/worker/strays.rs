@@ -1,7 +1,7 @@
 //! Which owners have left triggers on a table that they may not lock from others any more. In the scheduler, in its pass; one of
 //! the owner's executors takes them off (`executor::strays`), for a table may have thousands of partitions.
 
-use super::scheduler::Pass;
+use super::pass::Pass;
 use crate::catalog::task::{at_work, triggers};
 use schedule::Instant;
 

@@ -4,7 +4,7 @@
 
 use super::need::{self, Need};
 use super::overrun;
-use super::scheduler::Pass;
+use super::pass::Pass;
 use crate::catalog::task::at_work::{self, Watched};
 use crate::pg::shmem::Shared;
 use crate::pg::{clock, counters, worker};

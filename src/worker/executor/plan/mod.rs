@@ -10,7 +10,7 @@ pub mod scan;
 pub mod sift;
 
 use crate::catalog::agenda::candidates::{self, Candidates};
-use crate::catalog::ledger::Writer;
+use crate::catalog::ledger::{Ledger, Writer};
 use crate::catalog::task::at_work::{self, Watched};
 use crate::catalog::task::query::Resolved;
 use crate::catalog::task::{self, Task, home};
@@ -22,10 +22,11 @@ use crate::pg::{clock, counters, lock, user, worker, xact};
 use crate::worker::events;
 use crate::worker::executor::plan::done::Done;
 use crate::worker::executor::plan::scan::{Scan, Seen};
-use crate::worker::executor::prepare;
+use crate::worker::executor::prepare::{self, Prepared};
 use crate::worker::executor::session::Me;
 use crate::worker::need::{self, Need};
 use schedule::Instant;
+use std::rc::Rc;
 use std::sync::atomic::Ordering::*;
 
 /// A table that somebody has locked is tried again after this; microseconds.
@@ -157,37 +158,34 @@ fn in_need(me: &Me) -> Vec<Watched> {
     tasks
 }
 
-/// Plans one task.
-fn one(me: &Me, task: &Watched, sweep_until: i64) -> Done {
-    let mut done = Done::default();
-    let Some(catalog) = lock::relation(c"task") else { return done };
-    if !lock::try_plan(catalog, task.id) {
-        return done;
+/// Locks a task for planning, and what it reads, without waiting for anybody: the owner's other tasks would wait too. None:
+/// somebody has it, or it is not what it was.
+fn lock_task(me: &Me, task: &Watched, now: Instant) -> Option<Rc<Prepared>> {
+    if !lock::try_plan(lock::relation(c"task")?, task.id) {
+        return None;
     }
-    let now = clock::now();
-    // Not waited for, or the owner's other tasks would wait too.
     let is_locked = || {
         let limit = me.shared.limit(task.token);
         limit.into_iter().for_each(|limit| limit.retry_at.store(now.0 + LOCKED_PAUSE, Release));
+        None
     };
     if task.relation.is_some_and(|relation| !lock::try_read(relation)) {
-        is_locked();
-        return done;
+        return is_locked();
     }
     // Under these locks it is as it is looked up now. Whoever changed it meanwhile has the scheduler look again.
-    let Some(prepared) = me.prepared.task(task.id).filter(|prepared| is_unchanged(&prepared.task, task)) else {
-        return done;
-    };
-    if !prepared.try_hold() {
-        is_locked();
-        return done;
-    }
+    let prepared = me.prepared.task(task.id).filter(|prepared| is_unchanged(&prepared.task, task))?;
+    if prepared.try_hold() { Some(prepared) } else { is_locked() }
+}
+
+/// Plans one task.
+fn one(me: &Me, task: &Watched, sweep_until: i64) -> Done {
+    let now = clock::now();
+    let Some(prepared) = lock_task(me, task, now) else { return Done::default() };
     xact::commit_without_waiting();
-    let (id, token) = (task.id, task.token);
-    let limit = me.shared.limit_or_new(token, me.owner.to_u32());
-    done.limit = limit.map(Limit::serial);
+    let limit = me.shared.limit_or_new(task.token, me.owner.to_u32());
+    let mut done = Done { limit: limit.map(Limit::serial), ..Default::default() };
     if limit.is_none() {
-        me.note_unlimited(token);
+        me.note_unlimited(task.token);
     }
     if let Ok(timing) = prepared.task.timing() {
         me.give_planning(limit, &timing);
@@ -198,7 +196,7 @@ fn one(me: &Me, task: &Watched, sweep_until: i64) -> Done {
     let need = limit.map_or(Need::Everything, |limit| need::of(limit, signature, now));
     let resolved = match prepared.resolved() {
         // Its limit is forgotten, so the scheduler asks again at once.
-        Err(_) if rebind::table(id, task.relation).or_raise() => return done,
+        Err(_) if rebind::table(task.id, task.relation).or_raise() => return Done::default(),
         resolved => resolved.or_raise(),
     };
     if let Some(limit) = limit {
@@ -208,9 +206,31 @@ fn one(me: &Me, task: &Watched, sweep_until: i64) -> Done {
     // A partition may be locked although its table is not.
     settings.set(c"lock_timeout", c"1s");
     let xmin = xact::snapshot_xmin();
-    let until = limit.map_or(now.0 + need::horizon(), |limit| limit.planned_to.load(Acquire));
-    let mut scan = Scan::begin(resolved, now, until, Writer::Executor(me.index));
-    // Before the snapshot that sees it. Without a limit nobody knows where anything lies.
+    done.until = limit.map_or(now.0 + need::horizon(), |limit| limit.planned_to.load(Acquire));
+    let mut scan = Scan::begin(resolved, now, done.until, Writer::Executor(me.index));
+    let candidates = take_candidates(limit, task.token, resolved, &mut done);
+    let need = if candidates.everything { Need::Everything } else { need };
+    let is_fresh = limit.is_none_or(|limit| limit.behind_to.load(Acquire) == 0);
+    look_through(&mut scan, need, limit, now);
+    scan.rows(&candidates.dated, Seen::Dated);
+    scan.rows(&candidates.others, Seen::Changed);
+    let is_whole = look_back(&mut scan, need, limit, (now, sweep_until), &mut done);
+    let ledger = scan.finish();
+    settings.end();
+    if candidates.rest.is_some() {
+        me.slot.look.store(true, Release);
+    }
+    close(&prepared, ledger, is_whole, &mut done);
+    if matches!(need, Need::Everything | Need::Window) {
+        done.scan = Some((xmin, now));
+        done.signature = signature.filter(|_| need == Need::Everything && is_fresh);
+    }
+    done.took = (need == Need::Everything).then(|| clock::now().0 - now.0);
+    done
+}
+
+/// What the triggers have captured: before the snapshot that sees it. Without a limit nobody knows where anything lies.
+fn take_candidates(limit: Option<&Limit>, token: i64, resolved: &Resolved, done: &mut Done) -> Candidates {
     let captured = limit.and_then(|limit| limit.captures.waiting());
     let candidates = match (limit, captured) {
         (Some(_), None) => Candidates::default(),
@@ -218,52 +238,52 @@ fn one(me: &Me, task: &Watched, sweep_until: i64) -> Done {
             candidates::take(token, resolved.target.relation, captured.and_then(|captured| captured.blocks()))
         }
     };
-    let need = if candidates.everything { Need::Everything } else { need };
-    let behind_to = limit.map_or(0, |limit| limit.behind_to.load(Acquire));
-    look_through(&mut scan, need, limit, now);
-    scan.rows(&candidates.dated, Seen::Dated);
-    scan.rows(&candidates.others, Seen::Changed);
-    let floor = scan.floor();
+    done.captured = captured.map(|captured| (captured, candidates.rest));
+    done.is_anew = candidates.is_anew;
+    candidates
+}
+
+/// Begins to look through the past, or goes on with it, or looks through all of it where there is no limit to say how far one
+/// has come. True if with this the task has been looked through from its floor on.
+fn look_back(
+    scan: &mut Scan,
+    need: Need,
+    limit: Option<&Limit>,
+    (now, sweep_until): (Instant, i64),
+    done: &mut Done,
+) -> bool {
+    let (floor, behind_to) = (scan.floor(), limit.map_or(0, |limit| limit.behind_to.load(Acquire)));
     // A sweep that is under way goes on, for it must come to its end some time; the next scan begins another one.
-    let is_fresh = behind_to == 0;
-    if need == Need::Everything && limit.is_some() && is_fresh && is_behind(floor, now) {
+    if need == Need::Everything && limit.is_some() && behind_to == 0 && is_behind(floor, now) {
         done.sweep_from = Some(need::recent(now).0);
     }
     let sweep_from = done.sweep_from.unwrap_or(behind_to);
-    past::leave_arrears(&mut scan, limit);
+    past::leave_arrears(scan, limit);
     let is_whole = need == Need::Everything
-        && (!is_behind(floor, now) || limit.is_none() && past::all(&mut scan, need::recent(now), SWEEP));
+        && (!is_behind(floor, now) || limit.is_none() && past::all(scan, need::recent(now), SWEEP));
     done.swept = limit.and_then(|limit| {
         let as_of = if done.sweep_from.is_some() { now.0 } else { limit.swept_since.load(Acquire).min(now.0) };
-        past::sweep(&mut scan, limit, (Instant(as_of), sweep_from), sweep_until)
+        past::sweep(scan, limit, (Instant(as_of), sweep_from), sweep_until)
     });
-    let ledger = scan.finish();
-    settings.end();
-    if candidates.rest.is_some() {
-        me.slot.look.store(true, Release);
-    }
-    done.captured = captured.map(|captured| (captured, candidates.rest));
-    done.is_anew = candidates.is_anew;
+    is_whole
+}
+
+/// Writes what was found, if the task is what it was.
+fn close(prepared: &Prepared, ledger: Ledger, is_whole: bool, done: &mut Done) {
     // What was planned by an older definition would not be withdrawn by whoever changes it just now. From here on he waits.
-    if !prepare::hold(&prepared) {
+    if !prepare::hold(prepared) {
         Failure::changed("the task was changed while it was planned").raise();
     }
     done.entered = ledger.entered();
     ledger.close();
-    if prepared.task.plan_problem.is_some() {
-        task::set_plan_problem(id, None);
+    let task = &prepared.task;
+    if task.plan_problem.is_some() {
+        task::set_plan_problem(task.id, None);
     }
     let is_swept = done.swept.as_ref().is_some_and(|swept| swept.is_whole);
-    if let Some(from) = resolved.task.looks_from.filter(|_| is_whole || is_swept) {
-        task::set_looked_through(id, from);
+    if let Some(from) = task.looks_from.filter(|_| is_whole || is_swept) {
+        task::set_looked_through(task.id, from);
     }
-    if matches!(need, Need::Everything | Need::Window) {
-        done.scan = Some((xmin, now));
-        done.signature = signature.filter(|_| need == Need::Everything && is_fresh);
-    }
-    done.took = (need == Need::Everything).then(|| clock::now().0 - now.0);
-    done.until = until;
-    done
 }
 
 /// Is a task still what it was a moment ago, as far as planning it goes?

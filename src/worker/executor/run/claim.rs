@@ -43,24 +43,7 @@ const YOUNG: i64 = 25_000;
 /// may take long, and other entries be due.
 pub fn one(me: &Me, turns: &mut Turns, was_idle: bool) -> bool {
     let begun = clock::monotonic();
-    let result = xact::run(|| {
-        if user::extension().is_none() || !home::is_here() {
-            return Step::NothingHere;
-        }
-        let Some(entry) = turns.claim(me, was_idle) else { return Step::Nothing };
-        if entry.task != turns.session {
-            return Step::OtherTask(entry.task);
-        }
-        take_in_hand(me, &entry);
-        if was_idle {
-            me.wake_scheduler();
-        }
-        me.merged.set(1);
-        first_try(me, &entry);
-        more(me, entry, begun);
-        Step::Ran
-    });
-    let found = match result {
+    let found = match xact::run(|| claim_and_run(me, turns, was_idle, begun)) {
         Ok(Step::Nothing) => false,
         Ok(Step::Ran) => {
             turns.has_run = true;
@@ -76,15 +59,7 @@ pub fn one(me: &Me, turns: &mut Turns, was_idle: bool) -> bool {
         }
         Err(failure) => {
             turns.has_run = true;
-            events::forget();
-            match CLAIMED.take() {
-                Some(entry) => after_failure(me, entry, failure),
-                None => {
-                    // The scheduler sends another one if there is work, later each time it fails.
-                    failure.log("claim what is due; the executor ends");
-                    worker::exit(0);
-                }
-            }
+            rolled_back(me, failure);
             true
         }
     };
@@ -94,6 +69,44 @@ pub fn one(me: &Me, turns: &mut Turns, was_idle: bool) -> bool {
         turns.took(took);
         me.note_slowness(took);
     }
+    let_out_of_hand(me);
+    found
+}
+
+/// The run's transaction, which takes up to a thousand entries.
+fn claim_and_run(me: &Me, turns: &mut Turns, was_idle: bool, begun: i64) -> Step {
+    if user::extension().is_none() || !home::is_here() {
+        return Step::NothingHere;
+    }
+    let Some(entry) = turns.claim(me, was_idle) else { return Step::Nothing };
+    if entry.task != turns.session {
+        return Step::OtherTask(entry.task);
+    }
+    take_in_hand(me, &entry);
+    if was_idle {
+        me.wake_scheduler();
+    }
+    me.merged.set(1);
+    first_try(me, &entry);
+    more(me, entry, begun);
+    Step::Ran
+}
+
+/// It was rolled back: what it had in hand is dealt with, if it had anything.
+fn rolled_back(me: &Me, failure: Failure) {
+    events::forget();
+    match CLAIMED.take() {
+        Some(entry) => after_failure(me, entry, failure),
+        None => {
+            // The scheduler sends another one if there is work, later each time it fails.
+            failure.log("claim what is due; the executor ends");
+            worker::exit(0);
+        }
+    }
+}
+
+/// Nothing executes any more: others may see and claim what is left of it.
+fn let_out_of_hand(me: &Me) {
     let claimed = CLAIMED.take();
     if let Some(entry) = claimed.filter(|_| batch::was_broken())
         && let Err(failure) = xact::run(|| batch::look_again(me, &entry))
@@ -107,7 +120,6 @@ pub fn one(me: &Me, turns: &mut Turns, was_idle: bool) -> bool {
     me.slot.rest();
     me.slot.task.store(0, Release);
     me.slot.entry.store(0, Release);
-    found
 }
 
 /// Further entries of a date-field task in the same transaction, while it is young: a commit costs more than many a run. If
