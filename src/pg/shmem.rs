@@ -123,16 +123,13 @@ impl Shared {
 
     /// The same, made if need be; None when all are taken.
     pub fn database(&self, oid: u32) -> Option<&Database> {
-        if let Some(known) = self.known_database(oid) {
-            return Some(known);
-        }
-        let taken = self.databases.iter().find(|slot| slot.take(0, oid))?;
-        // Another process may have taken one in the same moment: the first counts.
-        let first = self.known_database(oid)?;
-        if !std::ptr::eq(first, taken) {
-            taken.free(oid);
-        }
-        Some(first)
+        // In the same order by all, so that two who take one in the same moment take the same.
+        self.known_database(oid).or_else(|| {
+            self.databases.iter().find(|slot| match slot.oid.compare_exchange(0, oid, AcqRel, Acquire) {
+                Ok(_) => true,
+                Err(other) => other == oid,
+            })
+        })
     }
 
     /// The same; when all are taken, one of a database in which the extension is not, and which is given.
@@ -145,7 +142,8 @@ impl Shared {
         };
         self.databases.iter().filter(is_idle).find_map(|slot| {
             let before = slot.oid.load(Acquire);
-            slot.take(before, oid).then_some((slot, Some(before)))
+            let is_free = slot.free(before);
+            self.database(oid).map(|slot| (slot, Some(before).filter(|_| is_free)))
         })
     }
 

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU32, AtomicU64, 
 /// In place of a token while its slot is being made; tokens have other bits set.
 pub(super) const RESERVED: u64 = 3;
 
-/// In place of a database while a slot is given to another one.
-const TAKING: u32 = u32::MAX;
+/// In place of a database while its slot is freed.
+const FREEING: u32 = u32::MAX;
 
 /// What a database's slot says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -312,22 +312,16 @@ pub struct Limit {
 }
 
 impl Database {
-    /// Gives the slot, which nobody has or which is known to be `from`'s alone, to a database. False if somebody was quicker.
-    pub(super) fn take(&self, from: u32, oid: u32) -> bool {
-        let is_ours = from != TAKING && self.oid.compare_exchange(from, TAKING, AcqRel, Acquire).is_ok();
+    /// Takes the slot from this database, and leaves nothing of it to the next one. False if somebody else was quicker.
+    pub fn free(&self, oid: u32) -> bool {
+        let is_ours = ![0, FREEING].contains(&oid) && self.oid.compare_exchange(oid, FREEING, AcqRel, Acquire).is_ok();
         if is_ours {
             self.clear();
-            self.oid.store(oid, Release);
+            self.oid.store(0, Release);
         }
         is_ours
     }
 
-    /// Frees the slot of a database that is gone.
-    pub fn free(&self, oid: u32) {
-        self.take(oid, 0);
-    }
-
-    /// All but the database: nothing is known of it yet.
     fn clear(&self) {
         self.set_state(DatabaseState::Unknown);
         let flags = [
