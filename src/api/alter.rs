@@ -100,10 +100,11 @@ pub(super) fn replace(task: Task, definition: Definition) -> Result<()> {
     let old = &task.definition;
     // Before anything is planned by it.
     let seen = definition.holidays_of().and_then(calendar::changed_at);
-    if timing_of(old) != timing_of(&definition) && task.kind == TaskKind::Scheduled {
+    let change = Change::of(&task, &definition);
+    if change.is_replanned && task.kind == TaskKind::Scheduled {
         create::first_occurrence(&definition)?;
     }
-    let new = new_task(&task, &definition, table.as_ref(), (filter, &function), now)?;
+    let new = new_task(&task, &definition, table.as_ref(), (filter, &function), (&change, now))?;
     if let Some(table) = &table
         && watched(&task.definition) != watched(&definition)
     {
@@ -115,9 +116,31 @@ pub(super) fn replace(task: Task, definition: Definition) -> Result<()> {
     if (old.skip_holidays, &old.calendar) != (definition.skip_holidays, &definition.calendar) {
         checks::notice_calendar(&definition);
     }
-    plan_anew(&task, &definition, seen, now)?;
+    plan_anew(&task, &definition, &change, seen, now)?;
     wake::at_commit();
     Ok(())
+}
+
+/// What an alteration changes of when the task runs.
+struct Change {
+    /// What decides when something is due.
+    is_replanned: bool,
+    was_paused: bool,
+    is_paused: bool,
+}
+
+impl Change {
+    fn of(task: &Task, definition: &Definition) -> Change {
+        Change {
+            is_replanned: timing_of(&task.definition) != timing_of(definition),
+            was_paused: !task.enabled,
+            is_paused: definition.enabled == Some(false),
+        }
+    }
+
+    fn is_resumed(&self) -> bool {
+        self.was_paused && !self.is_paused
+    }
 }
 
 /// What is stored.
@@ -126,13 +149,11 @@ fn new_task<'a>(
     definition: &'a Definition,
     table: Option<&'a Table>,
     (filter, function): (Option<Filter>, &'a Function),
-    now: Instant,
+    (change, now): (&Change, Instant),
 ) -> Result<NewTask<'a>> {
     let old = &task.definition;
-    let is_resumed = !task.enabled && definition.enabled != Some(false);
     // What nobody would have run a moment ago is not due now.
-    let counts_anew =
-        timing_of(old) != timing_of(definition) || is_resumed || old.catch_up_window != definition.catch_up_window;
+    let counts_anew = change.is_replanned || change.is_resumed() || old.catch_up_window != definition.catch_up_window;
     let (mut looks_from, mut looks_until) = (task.looks_from, task.looks_until);
     if old.existing_rows != definition.existing_rows {
         let since = store::existing_since(definition, now)?;
@@ -153,16 +174,15 @@ fn new_task<'a>(
 }
 
 /// After a change is stored: what was planned by the old definition, and what waited.
-fn plan_anew(task: &Task, definition: &Definition, seen: Option<Instant>, now: Instant) -> Result<()> {
-    let (was_paused, is_paused) = (!task.enabled, definition.enabled == Some(false));
+fn plan_anew(task: &Task, definition: &Definition, change: &Change, seen: Option<Instant>, now: Instant) -> Result<()> {
     // Also what waited for a function or a table that the task does not need any more.
-    if !is_paused || !was_paused {
-        held::hold_retries(task.id, is_paused);
+    if !change.is_paused || !change.was_paused {
+        held::hold_retries(task.id, change.is_paused);
     }
-    if timing_of(&task.definition) != timing_of(definition) {
+    if change.is_replanned {
         replan::task(task, definition, Writer::Session)?;
         replan::note_calendar(task.id, seen);
-    } else if was_paused && !is_paused {
+    } else if change.is_resumed() {
         control::go_on(task, now)?;
     }
     Ok(())
