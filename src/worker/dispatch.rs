@@ -212,6 +212,7 @@ struct Owner<'a> {
     look: bool,
     outlook: &'a Outlook,
     now: i64,
+    in_hand: Vec<i64>,
     /// Its executors, and those that are lent to it.
     mine: Vec<&'a Executor>,
     lent: Vec<&'a Executor>,
@@ -232,7 +233,8 @@ fn one(shared: &Shared, slot: &Database, owner: Oid, look: bool, outlook: &Outlo
         executor.process.wake();
     });
     let has_idle = !idle.is_empty();
-    let owner = Owner { shared, database, owner, look, outlook, now, mine, lent };
+    let in_hand = shared.in_hand(database, None);
+    let owner = Owner { shared, database, owner, look, outlook, now, in_hand, mine, lent };
     match (owner.mine.is_empty(), has_idle) {
         (true, _) => owner.first(starts),
         (_, true) => owner.with_an_idle_one(starts),
@@ -243,8 +245,7 @@ fn one(shared: &Shared, slot: &Database, owner: Oid, look: bool, outlook: &Outlo
 impl Owner<'_> {
     /// What of its work is due by then.
     fn waiting(&self, by: i64) -> Waiting {
-        let in_hand = self.shared.in_hand(self.database, None);
-        xact::run(|| self.outlook.waiting(self.owner, Instant(by), &in_hand)).unwrap_or_default()
+        xact::run(|| self.outlook.waiting(self.owner, Instant(by), &self.in_hand)).unwrap_or_default()
     }
 
     /// It has no executor here: it gets one.
