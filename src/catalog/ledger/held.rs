@@ -21,8 +21,13 @@ pub enum LetGo {
 
 /// From now on what the task holds back is let go.
 pub fn begin_to_let_go(task: i32) {
-    let statement = "update jittask.task set lets_go_after = $2 where id = $1";
-    user::as_extension_owner(|| sql::run(statement, &[sql::arg(task), sql::arg(i64::MIN)]));
+    go_on_after(task, Some(i64::MIN));
+}
+
+/// None: it lets none go any more.
+fn go_on_after(task: i32, id: Option<i64>) {
+    let statement = "update jittask.task set lets_go_after = $2 where id = $1 and lets_go_after is distinct from $2";
+    user::as_extension_owner(|| sql::run(statement, &[sql::arg(task), sql::arg(id)]));
 }
 
 /// Those of these tasks that let entries go.
@@ -56,9 +61,7 @@ pub fn let_go(task: i32) -> LetGo {
             (Some(_), false) => (rest, LetGo::Some),
             (None, false) => (None, LetGo::All),
         };
-        let statement =
-            "update jittask.task set lets_go_after = $2 where id = $1 and lets_go_after is distinct from $2";
-        sql::run(statement, &[sql::arg(task), sql::arg(next)]);
+        go_on_after(task, next);
         came
     })
 }
