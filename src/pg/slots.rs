@@ -44,6 +44,8 @@ pub struct Database {
     pub task_owner: AtomicU32,
     /// Set where rows were captured and no limit knows of them: the scheduler looks through all that was.
     pub has_unknown_captures: AtomicBool,
+    /// Triggers were left on tables, and it is time to take some off: said by the scheduler.
+    pub has_left_triggers: AtomicBool,
     /// Set while another owner waits for an executor slot.
     pub slot_wanted: AtomicBool,
     /// Since when the one waits who has waited longest for any slot; by [`super::clock::monotonic`], 0: nobody does.
@@ -330,6 +332,7 @@ impl Database {
             &self.has_prepared_changes,
             &self.has_prepared_unknown,
             &self.has_unknown_captures,
+            &self.has_left_triggers,
             &self.slot_wanted,
             &self.help_wanted,
         ];

@@ -208,7 +208,7 @@ fn find_work(shared: &Shared, slot: &Database, now: Instant, outlook: &mut Outlo
     settings.set(c"lock_timeout", c"1s");
     look(shared, slot, now, outlook, pass);
     watched::find_planning(shared, now, pass);
-    strays::find(now, pass);
+    strays::find(slot, now, pass);
     pass.task_owners = at_work::owners();
     // Limits are there by now, to note in them what is found.
     if survey::go_on(shared, database) {

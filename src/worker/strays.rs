@@ -3,18 +3,23 @@
 
 use super::pass::Pass;
 use crate::catalog::task::{at_work, triggers};
+use crate::pg::shmem::Database;
 use schedule::Instant;
+use std::sync::atomic::Ordering::Release;
 
 /// How soon to ask an executor again that may be busy. Microseconds.
 const AGAIN: i64 = 200_000;
 
 /// Adds them to the pass, and when the next ones are to be tried.
-pub(super) fn find(now: Instant, pass: &mut Pass) {
+pub(super) fn find(slot: &Database, now: Instant, pass: &mut Pass) {
+    let mut is_time = false;
     for owner in at_work::owners_of_left_triggers() {
         let Some((_, at)) = triggers::first_left(owner) else { continue };
         if at <= now {
             pass.owners.push((owner, true));
+            is_time = true;
         }
         pass.next = pass.next.min(at.0.max(now.0 + AGAIN));
     }
+    slot.has_left_triggers.store(is_time, Release);
 }

@@ -143,14 +143,13 @@ pub fn drop_left(id: i32) -> bool {
     }
     // Altered once more meanwhile, perhaps: then they are its own.
     let is_wanted = |task: &Task| !task.is_dropped && task.definition.capture.as_deref() != Some("scan");
-    let Some(task) = task::by_id(id) else { return true };
-    if !is_wanted(&task) {
+    if let Some(task) = task::by_id(id).filter(|task| !is_wanted(task)) {
         let settings = user::Settings::begin();
         settings.set(c"lock_timeout", c"10ms");
         let left = task.relation.map(|relation| triggers(relation, task.token));
         left.into_iter().flatten().for_each(object::drop_trigger);
         settings.end();
     }
-    set_go_at(task.id, None);
+    set_go_at(id, None);
     true
 }

@@ -16,6 +16,9 @@ const SHORT_PAUSE: i64 = 100_000;
 
 /// Goes through those of the owner's that are to go by now.
 pub fn drop_some(me: &Me) {
+    if !me.home().is_some_and(|home| home.has_left_triggers.load(Acquire)) {
+        return;
+    }
     let (now, stop_at) = (clock::now(), clock::monotonic() + TIME);
     while let Ok(Some((task, at))) = xact::run(|| triggers::first_left(me.owner))
         && at <= now
