@@ -262,3 +262,22 @@ fn single_days_override_the_weekend() {
     let far = date("2026-02-15") + TimeDelta::days(7);
     assert_eq!(calendar.previous_working(far).map(|day| day.day()), Some(20));
 }
+
+/// Whoever asks for the next one waits for what is looked at together, also near a change of the clocks.
+#[test]
+fn a_year_of_holidays_is_gone_through_in_steps() {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    static STEPS: AtomicUsize = AtomicUsize::new(0);
+    schedule::set_interrupt_check(|| {
+        STEPS.fetch_add(1024, Ordering::Relaxed);
+    });
+    let first = day("20260101");
+    let holidays = first.iter_days().take(390).map(|day| (day, false));
+    let schedule = on(Calendar::new([false; 7], holidays), Shift::Following, custom("every 1 second"));
+    let base = Base::Local(local("2026-01-01 00:00:00"));
+    let mut due = schedule.occurrences(base, &NEW_YORK, None, utc("2026-06-01 00:00:00"));
+    let next = due.next().expect("an occurrence");
+    assert_eq!(show(next.due_at), "2027-01-26 05:00:00");
+    let steps = STEPS.load(Ordering::Relaxed);
+    assert!(steps < 200_000, "{steps} members were looked at before the first of a day to which 391 move");
+}

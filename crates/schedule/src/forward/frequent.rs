@@ -19,6 +19,8 @@ const HOUR_MICROS: i64 = 3_600_000_000;
 const DENSE_MICROS: i64 = 600_000_000;
 /// Members of one day in a window, about.
 const IN_WINDOW: i64 = 64;
+/// Members of all days in a window, about, near a change of the clocks.
+const MOST_AT_ONCE: i64 = 10_000;
 
 impl Schedule {
     /// How far apart members are on a day that has some, where it is less than ten minutes.
@@ -102,9 +104,8 @@ impl<'a> Windows<'a> {
             return None;
         }
         let (least, greatest) = offsets_near(self.zone, civil_micros(midnight(self.day)));
-        // Near a change of the clocks each look takes in an hour more, so it had better be worth it.
         let is_calm = least == greatest && self.sources.iter().all(|source| self.is_calm(*source));
-        let width = if is_calm { self.width } else { self.width.max(HOUR_MICROS) };
+        let width = if is_calm { self.width } else { self.wide() };
         let until = self.start.saturating_add(width).min(DAY_MICROS);
         let mut due = Vec::new();
         let mut ahead: Vec<(NaiveDate, NaiveDateTime)> = Vec::new();
@@ -117,6 +118,14 @@ impl<'a> Windows<'a> {
         let next = civil_micros(midnight(self.day)).saturating_add(self.start);
         let settled = next.saturating_sub(offsets_near(self.zone, next).1);
         Some(Found { due, settled })
+    }
+
+    /// Near a change of the clocks each look takes in an hour more, so it had better be worth it; but a day to which a year moves
+    /// has as many members in an hour as another one in a fortnight, and whoever asks for the next one waits for all.
+    fn wide(&self) -> i64 {
+        let sources = i64::try_from(self.sources.len()).unwrap_or(i64::MAX).max(1);
+        let members = MOST_AT_ONCE / sources;
+        HOUR_MICROS.min(self.width / IN_WINDOW * members).max(self.width)
     }
 
     /// Members of the source day in the window, moved; the first member after it.
