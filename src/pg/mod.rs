@@ -31,6 +31,7 @@ mod guc;
 pub mod invalidation;
 pub mod invoke;
 pub mod json;
+pub mod keyword;
 pub mod lock;
 pub mod meaning;
 pub mod memory;

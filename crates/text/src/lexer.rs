@@ -47,7 +47,7 @@ fn first(text: &str) -> Option<(Token, usize)> {
     } else if let Some(length) = dollar_quoted(text) {
         (Token::Other, length)
     } else if first.is_ascii_digit() {
-        (Token::Other, text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '.')).unwrap_or(text.len()))
+        (Token::Other, text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '.' || c == '_')).unwrap_or(text.len()))
     } else if text.starts_with("::") {
         (Token::Other, 2)
     } else {
@@ -99,11 +99,26 @@ fn string_with_prefix(text: &str) -> Option<usize> {
     let mut length = before + quoted(&text[before..], quote, true);
     loop {
         let rest = &text[length..];
-        let blank = rest.find(|c: char| !is_space(c)).unwrap_or(rest.len());
+        let blank = blank_with_comments(rest);
         if !rest[..blank].contains(['\n', '\r']) || !rest[blank..].starts_with('\'') {
             return Some(length);
         }
         length += blank + quoted(&rest[blank..], quote, true);
+    }
+}
+
+/// How long the white space at the start of a text is, with comments to a line's end.
+fn blank_with_comments(text: &str) -> usize {
+    let mut length = 0;
+    loop {
+        let rest = &text[length..];
+        length += match comment(rest).filter(|_| rest.starts_with("--")) {
+            Some(comment) => comment,
+            None => rest.find(|c: char| !is_space(c)).unwrap_or(rest.len()),
+        };
+        if !text[length..].starts_with(|c: char| is_space(c)) && !text[length..].starts_with("--") {
+            return length;
+        }
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Renaming<'a> {
     pub columns: &'a HashMap<String, String>,
     /// Puts a name into quotes where it needs them: the server knows its keywords.
     pub quote: fn(&str) -> String,
+    /// Is this, in lower case, a keyword that no column can be called by without quotes?
+    pub is_reserved: fn(&str) -> bool,
     /// Called now and then: may unwind, if nobody wants the text any more.
     pub check: fn(),
 }
@@ -28,7 +30,7 @@ impl Renaming<'_> {
     /// use text::renaming::Renaming;
     ///
     /// let columns = HashMap::from([("state".to_string(), "status".to_string())]);
-    /// let renaming = Renaming { table: ("t", "t"), columns: &columns, quote: str::to_string, check: || {} };
+    /// let renaming = Renaming { table: ("t", "t"), columns: &columns, quote: str::to_string, is_reserved: |word| word == "and", check: || {} };
     /// assert_eq!(renaming.within("state = 'state' and t.state <> ''"), "status = 'state' and t.status <> ''");
     /// ```
     pub fn within(&self, text: &str) -> String {
@@ -53,7 +55,7 @@ impl Renaming<'_> {
             }
             if *kind == Token::Name {
                 let near = Near {
-                    before: (token(place.checked_sub(2)), token(place.checked_sub(1))),
+                    before: [4, 3, 2, 1].map(|steps| token(place.checked_sub(steps))),
                     after: [1, 2, 3].map(|steps| token(place.checked_add(steps))),
                     has_from,
                 };
@@ -66,35 +68,61 @@ impl Renaming<'_> {
         renamed
     }
 
-    /// A name's new form, if it is the table's or that of a column that was renamed. What is called like the table may be a
-    /// schema: that of a function, a type, an operator or a collation, or of another table.
+    /// A name's new form, if it is the table's or that of a column that was renamed; in doubt it stays. What is called like the
+    /// table may be a schema: that of a function, a type, an operator or a collation, or of another table.
     fn renamed(&self, token: &str, near: &Near) -> Option<String> {
-        let (second, first) = near.before;
+        let [fourth, third, second, first] = near.before;
         let [next, name_after, then] = near.after;
         let (old, new) = self.table;
         let is_called = |token: &str| name(token).as_deref() == Some(old);
-        let is = |token: &str, word: &str| token.eq_ignore_ascii_case(word);
-        let is_type = first == "::" || is(first, "as") || is_string(next);
+        if self.is_keyword(token) || is_string(next) {
+            return None;
+        }
         if next == "." && first != "." && old != new && is_called(token) {
             let is_schema = ["(", "."].contains(&then)
                 || is_string(then)
-                || is_type
-                || ["collate", "from", "join", "only", "table"].iter().any(|word| is(first, word))
+                || self.is_no_expression(second, first)
+                || is(first, "from")
                 // In a list of tables, perhaps.
                 || first == "," && near.has_from
                 || first == "(" && is(second, "operator")
                 || name_after != "*" && name(name_after).is_none();
             return (!is_schema).then(|| (self.quote)(new));
         }
-        let is_column = (first != "." || is_called(second)) && !is_type && !["(", "."].contains(&next);
-        let new = name(token).filter(|_| is_column).and_then(|old| self.columns.get(&old))?;
-        Some((self.quote)(new))
+        let is_qualified = first == ".";
+        let is_of_other = is_qualified && (!is_called(second) || self.is_no_expression(fourth, third));
+        let is_column = !is_of_other && (is_qualified || !self.is_no_expression(second, first));
+        let new = name(token).filter(|_| is_column && !["(", "."].contains(&next));
+        Some((self.quote)(self.columns.get(&new?)?))
     }
+
+    /// Is what follows after these two pieces a table, a type, an alias or a collation?
+    fn is_no_expression(&self, second: &str, first: &str) -> bool {
+        const TABLES: [&str; 4] = ["from", "join", "only", "table"];
+        let is_after = |words: &[&str], piece: &str| words.iter().any(|word| is(piece, word));
+        // After any other name comes another one's: in an expression two stand side by side only where one is a keyword.
+        let is_name = name(first).is_some() && !self.is_keyword(first) && !is_after(&BETWEEN_OPERANDS, first);
+        first == "::"
+            || is_after(&["as", "collate", "join", "only", "table", "returning"], first)
+            || first == "(" && is_after(&TABLES, second)
+            || is_name
+    }
+
+    fn is_keyword(&self, token: &str) -> bool {
+        !token.starts_with('"') && (self.is_reserved)(&token.to_ascii_lowercase())
+    }
+}
+
+/// Keywords that a column can be called by, and that an expression follows.
+const BETWEEN_OPERANDS: [&str; 5] = ["between", "by", "escape", "operator", "zone"];
+
+fn is(token: &str, word: &str) -> bool {
+    token.eq_ignore_ascii_case(word)
 }
 
 /// What stands about a name, white space and comments left out.
 struct Near<'a> {
-    before: (&'a str, &'a str),
+    before: [&'a str; 4],
     after: [&'a str; 3],
     /// There is a FROM somewhere.
     has_from: bool,

@@ -21,6 +21,10 @@ fn names_are_what_the_server_takes_for_names() {
         ("E'a\\'b' c", &["c"]),
         ("e'a'\n  'b\\'c' d", &["d"]),
         ("'a' \n 'b\\' c", &["c"]),
+        ("e'a' -- b\n '\\'b' c", &["c"]),
+        ("e'a' -- b\n -- b\n '\\'b' c", &["c"]),
+        ("e'a' -- b", &[]),
+        ("1_000 a", &["a"]),
         ("b'1' x'1f' n'a' U&'\\0062' u&\"b\" z", &["z"]),
         ("$a$ b $a$ $$ c $$ d$e$f", &["d$e$f"]),
         ("$1 a", &["a"]),
@@ -33,9 +37,14 @@ fn names_are_what_the_server_takes_for_names() {
     }
 }
 
+fn is_reserved(word: &str) -> bool {
+    let words = ["and", "as", "collate", "cross", "from", "in", "is", "join", "only", "or", "select", "then", "when", "where"];
+    words.contains(&word)
+}
+
 fn renamed(filter: &str) -> String {
     let columns = HashMap::from([("b".to_string(), "c".to_string()), ("date".to_string(), "day".to_string())]);
-    Renaming { table: ("t", "u"), columns: &columns, quote: str::to_string, check: || {} }.within(filter)
+    Renaming { table: ("t", "u"), columns: &columns, quote: str::to_string, is_reserved, check: || {} }.within(filter)
 }
 
 #[test]
@@ -58,6 +67,12 @@ fn columns_are_renamed_where_they_stand_as_columns() {
             "c operator(t.=) c and c operator(t.*) c collate t.x = c",
         ),
         ("(select count(t.o.b) from t.o) = b", "(select count(t.o.b) from t.o) = c"),
+        ("exists (select from (t.b cross join only (t.b))) or b = 1", "exists (select from (t.b cross join only (t.b))) or c = 1"),
+        ("exists (select from f() as x (v t.b)) or x::t.b = b", "exists (select from f() as x (v t.b)) or x::t.b = c"),
+        ("json_value(j, '$' returning t.b) = b", "json_value(j, '$' returning t.b) = c"),
+        ("a between b and b and a at time zone b = a", "a between c and c and a at time zone c = a"),
+        ("case when b then b end", "case when c then c end"),
+        ("(b, a) in (select a b from z b)", "(c, a) in (select a b from z b)"),
     ] {
         assert_eq!(renamed(old), new);
     }
@@ -134,7 +149,7 @@ proptest! {
     #[test]
     fn what_is_not_renamed_stays(sql in sql()) {
         let columns = HashMap::new();
-        let renaming = Renaming { table: ("t", "t"), columns: &columns, quote: str::to_string, check: || {} };
+        let renaming = Renaming { table: ("t", "t"), columns: &columns, quote: str::to_string, is_reserved, check: || {} };
         prop_assert_eq!(renaming.within(&sql), sql);
     }
 

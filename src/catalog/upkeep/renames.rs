@@ -6,7 +6,7 @@ use crate::catalog::table::filter::{Filter, ROW_ALIAS};
 use crate::catalog::table::target::Target;
 use crate::catalog::task::triggers::{self, Watched};
 use crate::catalog::task::{self, Task, home};
-use crate::pg::{clock, sql, user, worker};
+use crate::pg::{clock, keyword, sql, user, worker};
 use pgrx::JsonB;
 use pgrx::prelude::*;
 use pgrx::spi::quote_identifier;
@@ -15,6 +15,8 @@ use text::renaming::Renaming;
 
 /// A session follows no further task after this long, for it holds the table: the scheduler does, a few at a time. Microseconds.
 const SESSION_TIME: i64 = 1_000_000;
+/// Nor does the scheduler, which works for all, in one portion. Microseconds.
+const SCHEDULER_TIME: i64 = 20_000;
 /// A text grows by no rename beyond what may be stored. Bytes.
 const LONGEST_TEXT: usize = 256 * 1024;
 
@@ -56,18 +58,20 @@ pub fn command_end() {
 }
 
 /// In the scheduler, the tasks with these ids: no user's table is opened, so a trigger keeps the old name of a key column,
-/// does not find it, and lets the executors look through the table.
-pub fn some(ids: &[i32]) {
-    let statement = format!("{RENAMED} and t.id = any($2) for update of t skip locked");
+/// does not find it, and lets the executors look through the table. Up to which task that is done.
+pub fn some(ids: &[i32]) -> Option<i32> {
+    let statement = format!("{RENAMED} and t.id = any($2) order by t.id for update of t skip locked");
     let arguments = [sql::arg(home::here()), sql::arg(ids.to_vec())];
-    user::as_extension_owner(|| follow(&sql::run(&statement, &arguments), false));
+    let left = user::as_extension_owner(|| follow(&sql::run(&statement, &arguments), false));
+    left.map_or(ids.last().copied(), |left| Some(left - 1))
 }
 
-fn follow(found: &sql::Rows, with_triggers: bool) {
-    let until = clock::monotonic() + SESSION_TIME;
+/// The first that it did not come to: the next look finds it.
+fn follow(found: &sql::Rows, with_triggers: bool) -> Option<i32> {
+    let until = clock::monotonic() + if with_triggers { SESSION_TIME } else { SCHEDULER_TIME };
     for row in 0..found.len() {
-        if with_triggers && clock::monotonic() > until {
-            break;
+        if row > 0 && clock::monotonic() > until {
+            return found.get(row, 1);
         }
         let (Some(task), Some(was), Some(is)) =
             (found.get(row, 1).and_then(task::by_id), found.get::<String>(row, 2), found.get::<String>(row, 3))
@@ -96,10 +100,17 @@ fn follow(found: &sql::Rows, with_triggers: bool) {
             triggers::create_triggers(&table, &watched, task.token);
         }
     }
+    None
 }
 
 fn renaming<'a>(table: (&'a str, &'a str), columns: &'a HashMap<String, String>) -> Renaming<'a> {
-    Renaming { table, columns, quote: |name| quote_identifier(name), check: worker::check_interrupts }
+    Renaming {
+        table,
+        columns,
+        quote: |name| quote_identifier(name),
+        is_reserved: keyword::is_reserved,
+        check: worker::check_interrupts,
+    }
 }
 
 fn now(column: &str, names: &HashMap<String, String>) -> String {
