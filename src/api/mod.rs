@@ -31,7 +31,7 @@ fn with_lock_limit<T>(body: impl FnOnce() -> T) -> T {
     let settings = user::Settings::begin();
     let own: Option<String> = sql::once("select pg_catalog.current_setting('lock_timeout')", &[]).get(0, 1);
     if own.as_deref() == Some("0") {
-        settings.set(c"lock_timeout", c"1s");
+        settings.wait_at_most(1_000_000);
     }
     let result = boundary::with_lock_hint(
         "Another transaction is at work on the same thing: try again when it has ended, or with a longer lock_timeout.",

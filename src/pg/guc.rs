@@ -2,7 +2,7 @@
 
 use super::raw;
 use pgrx::pg_sys;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 
 /// A nest level of settings: whatever is set inside, by us or by user code, is gone at its end.
 pub struct Settings(i32);
@@ -30,6 +30,14 @@ impl Settings {
                 false,
             );
         }
+    }
+
+    /// From here on no lock is waited for any longer (55P03). Microseconds.
+    pub fn wait_at_most(&self, micros: i64) {
+        // Less than a millisecond would mean: for ever.
+        let millis = (micros / 1000).max(1);
+        let value = CString::new(format!("{millis}ms")).unwrap_or_default();
+        self.set(c"lock_timeout", &value);
     }
 
     /// What statements of ours are parsed under: pg_catalog alone, and one way to read literals.

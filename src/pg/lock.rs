@@ -82,6 +82,12 @@ pub fn try_now(relation: Oid, mode: u32) -> bool {
     unsafe { pg_sys::ConditionalLockRelationOid(relation, mode as i32) }
 }
 
+/// The same, but waits as long as lock_timeout lets it (55P03).
+pub fn take(relation: Oid, mode: u32) {
+    // SAFETY: as above; a wait that is given up raises.
+    unsafe { pg_sys::LockRelationOid(relation, mode as i32) };
+}
+
 /// The OID of one of our relations, found without any search_path.
 pub fn relation(name: &std::ffi::CStr) -> Option<Oid> {
     // SAFETY: the names are C strings; look-ups in the catalog caches that keep nothing.

@@ -78,7 +78,7 @@ fn tell_now() {
     let told = xact::run(|| {
         // Until the commit, which is when it waits: who notifies goes first to last, and another's COMMIT may take long.
         let settings = user::Settings::begin();
-        settings.set(c"lock_timeout", c"100ms");
+        settings.wait_at_most(100_000);
         for (record, status) in &untold {
             notify::send(&format!("{{\"record\": {record}, \"status\": \"{status}\"}}"));
         }

@@ -123,7 +123,7 @@ impl Round {
             return Ok(None);
         }
         let settings = user::Settings::begin();
-        settings.set(c"lock_timeout", c"1s");
+        settings.wait_at_most(1_000_000);
         let some = task::to_top_up(until, last, &full());
         let is_done = some.iter().all(|(_, task)| clock::monotonic() <= stop_at && self.one(*task, stop_at));
         settings.end();

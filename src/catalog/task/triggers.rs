@@ -5,10 +5,15 @@ use crate::catalog::table::filter::Filter;
 use crate::catalog::table::target::Target;
 use crate::catalog::task::{self, Task};
 use crate::pg::boundary::Failure;
-use crate::pg::{clock, object, sql, user};
-use pgrx::pg_sys::{Oid, REGROLEOID};
+use crate::pg::{clock, lock, object, sql, user};
+use pgrx::pg_sys::{AccessExclusiveLock, Oid, REGROLEOID};
 use pgrx::spi::{quote_identifier, quote_literal};
 use schedule::Instant;
+
+/// So long it waits for those who use a table from which left triggers are dropped: meanwhile all others wait for it.
+/// Microseconds.
+const LEFT_TIME: i64 = 10_000;
+const LEAST_WAIT: i64 = 1000;
 
 /// What they watch.
 pub struct Watched<'a> {
@@ -130,26 +135,59 @@ pub fn first_left(owner: Oid) -> Option<(i32, Instant)> {
 /// Somebody uses the table: tried again then. Waits for whoever has the task no longer than [`drop_left`] does for the table.
 pub fn put_off(id: i32, until: Instant) {
     let settings = user::Settings::begin();
-    settings.set(c"lock_timeout", c"10ms");
+    settings.wait_at_most(10_000);
     set_go_at(id, Some(until));
     settings.end();
 }
 
-/// Drops the triggers that a task has left. In a transaction of its own, which waits for a moment for whoever uses the table,
-/// and then raises 55P03. False if somebody has the task.
-pub fn drop_left(id: i32) -> bool {
+/// Whom dropping left triggers came upon.
+pub enum InUse {
+    /// Somebody has the task.
+    Task,
+    /// Somebody uses the table, or a part of it.
+    Table,
+}
+
+/// Drops the triggers that a task has left. In a transaction of its own, which waits for a moment for whoever uses the table, and
+/// then raises 55P03: once for all of its parts, since those it has are locked from everybody meanwhile.
+pub fn drop_left(id: i32) -> Result<(), InUse> {
     if !task::try_lock(id) {
-        return false;
+        return Err(InUse::Task);
     }
     // Altered once more meanwhile, perhaps: then they are its own.
     let is_wanted = |task: &Task| !task.is_dropped && task.definition.capture.as_deref() != Some("scan");
-    if let Some(task) = task::by_id(id).filter(|task| !is_wanted(task)) {
+    let task = task::by_id(id).filter(|task| !is_wanted(task));
+    if let Some((relation, token)) = task.and_then(|task| Some((task.relation?, task.token))) {
         let settings = user::Settings::begin();
-        settings.set(c"lock_timeout", c"10ms");
-        let left = task.relation.map(|relation| triggers(relation, task.token));
-        left.into_iter().flatten().for_each(object::drop_trigger);
+        let locked = lock_all(relation, &settings);
+        if locked.is_ok() {
+            triggers(relation, token).into_iter().for_each(object::drop_trigger);
+        }
         settings.end();
+        locked?;
     }
     set_go_at(id, None);
-    true
+    Ok(())
+}
+
+/// Locks a table and its parts from everybody.
+fn lock_all(relation: Oid, settings: &user::Settings) -> Result<(), InUse> {
+    let parts = "with recursive part (relid) as (
+             select $1::oid union select i.inhrelid from part p join pg_inherits i on i.inhparent = p.relid)
+         select relid from part order by relid";
+    let parts = user::as_extension_owner(|| sql::run(parts, &[sql::arg(relation)]));
+    let until = clock::monotonic() + LEFT_TIME;
+    for part in (0..parts.len()).filter_map(|row| parts.get::<Oid>(row, 1)) {
+        if lock::try_now(part, AccessExclusiveLock) {
+            continue;
+        }
+        let left = until - clock::monotonic();
+        if left < LEAST_WAIT {
+            return Err(InUse::Table);
+        }
+        settings.wait_at_most(left);
+        lock::take(part, AccessExclusiveLock);
+    }
+    settings.wait_at_most(LEAST_WAIT);
+    Ok(())
 }

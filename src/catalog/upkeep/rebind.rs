@@ -48,7 +48,7 @@ fn take(task: &Task, relation: Oid) -> Result<()> {
     let called = filter.as_ref().map(|filter| filter::look_up(filter, task.owner, &target)).transpose()?;
     task.check_superuser(Some(&target), called.map(|called| called.function))?;
     let settings = user::Settings::begin();
-    settings.set(c"lock_timeout", c"1s");
+    settings.wait_at_most(1_000_000);
     let watched = Watched { definition, key: &names, filter: filter.as_ref() };
     triggers::create_triggers(&target, &watched, task.token);
     settings.end();

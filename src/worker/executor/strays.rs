@@ -1,7 +1,7 @@
 //! Takes triggers off tables whose tasks were dropped by somebody who may not lock them from others any more. In an executor of
 //! the one who left them, in transactions of its own, each for one task.
 
-use crate::catalog::task::triggers;
+use crate::catalog::task::triggers::{self, InUse};
 use crate::pg::{clock, xact};
 use crate::worker::executor::session::Me;
 use schedule::Instant;
@@ -33,9 +33,9 @@ pub fn drop_some(me: &Me) {
             failure.log("drop the triggers that a dropped task has left");
         }
         let pause = match dropped {
-            Ok(true) => continue,
-            Ok(false) => SHORT_PAUSE,
-            Err(_) => PAUSE,
+            Ok(Ok(())) => continue,
+            Ok(Err(InUse::Task)) => SHORT_PAUSE,
+            Ok(Err(InUse::Table)) | Err(_) => PAUSE,
         };
         if xact::run(|| triggers::put_off(task, Instant(now.0 + pause))).is_err() {
             return;

@@ -239,7 +239,7 @@ impl Batch<'_> {
         let settings = user::Settings::begin();
         if self.mode != Mode::Alone || self.try_ == Try::Sharing {
             // A row that somebody has locked does not hold up the others: it runs by itself.
-            settings.set(c"lock_timeout", c"100ms");
+            settings.wait_at_most(100_000);
         }
         let until = if call.takes() == Takes::Rows && self.mode == Mode::Together {
             self.together(&mut call, &done);
