@@ -1,6 +1,6 @@
-//! A walk along an index on (role, instant, id), of so many entries at most: what was deleted but is kept by somebody's
-//! snapshot costs a look each, and a statement would pass all of it before it finds the first row. Needs no privilege and no
-//! search_path.
+//! A walk along an index on (role, instant, id) or (task, instant), of so many entries at most: what was deleted but is kept by
+//! somebody's snapshot costs a look each, and a statement would pass all of it before it finds the first row. Needs no privilege
+//! and no search_path.
 
 use super::{boundary, lock, raw, xact};
 use pgrx::pg_sys::{self, Datum, Oid};
@@ -50,7 +50,7 @@ pub struct Found {
     pub rest: Option<Place>,
 }
 
-// As in access/genam.h and access/itup.h. `raw_deform` raises nothing: it reads a tuple by its shape.
+// As in access/genam.h, access/itup.h and executor/tuptable.h. `raw_deform` raises nothing: it reads a tuple by its shape.
 unsafe extern "C-unwind" {
     #[link_name = "index_getnext_tid"]
     fn raw_next(scan: pg_sys::IndexScanDesc, direction: pg_sys::ScanDirection::Type) -> pg_sys::ItemPointer;
@@ -58,6 +58,8 @@ unsafe extern "C-unwind" {
     fn raw_fetch(scan: pg_sys::IndexScanDesc, slot: *mut pg_sys::TupleTableSlot) -> bool;
     #[link_name = "index_deform_tuple"]
     fn raw_deform(tuple: pg_sys::IndexTuple, shape: pg_sys::TupleDesc, values: *mut Datum, nulls: *mut bool);
+    #[link_name = "slot_getsomeattrs_int"]
+    fn raw_deform_slot(slot: *mut pg_sys::TupleTableSlot, columns: std::ffi::c_int);
 }
 
 /// A table and its index, open.
@@ -67,8 +69,9 @@ pub struct Walk {
     slot: *mut pg_sys::TupleTableSlot,
 }
 
-/// Runs `body` with these two of our relations open, under a snapshot taken then. None: the index is not there or not valid.
-pub fn along<T>(table: &CStr, index: &CStr, body: impl FnOnce(&Walk) -> T) -> Option<T> {
+/// Runs `body` with these two of our relations open, under a snapshot taken then. None: the index is not there, not valid, or not
+/// one by so many columns.
+pub fn along<T>(table: &CStr, (index, columns): (&CStr, i16), body: impl FnOnce(&Walk) -> T) -> Option<T> {
     let (table, index) = (lock::relation(table)?, lock::relation(index)?);
     // SAFETY: AccessShareLock is taken here and kept until the transaction ends. The slot is made for the table, and
     // dropped under the same resource owner, which savepoints put back. After an ERROR the abort closes all.
@@ -76,7 +79,7 @@ pub fn along<T>(table: &CStr, index: &CStr, body: impl FnOnce(&Walk) -> T) -> Op
         let shared = pg_sys::AccessShareLock as i32;
         let table = pg_sys::table_open(table, shared);
         let index = pg_sys::index_open(index, shared);
-        let value = is_usable(index, (*table).rd_id).then(|| {
+        let value = is_usable(index, (*table).rd_id, columns).then(|| {
             let slot = pg_sys::table_slot_create(table, std::ptr::null_mut());
             let walk = Walk { table, index, slot };
             let value = xact::statement(|| body(&walk));
@@ -89,11 +92,11 @@ pub fn along<T>(table: &CStr, index: &CStr, body: impl FnOnce(&Walk) -> T) -> Op
     }
 }
 
-/// Is it valid, a b-tree, and of all rows of the table, by three columns?
+/// Is it valid, a b-tree, and of all rows of the table, by so many columns?
 ///
 /// # Safety
 /// `index` must be open and locked.
-unsafe fn is_usable(index: pg_sys::Relation, table: Oid) -> bool {
+unsafe fn is_usable(index: pg_sys::Relation, table: Oid, columns: i16) -> bool {
     // SAFETY: the cache entry of an open index has its rows of pg_class and pg_index, the latter whole, and they stay
     // under its lock.
     unsafe {
@@ -105,7 +108,7 @@ unsafe fn is_usable(index: pg_sys::Relation, table: Oid) -> bool {
             && state.indrelid == table
             && is_btree
             && is_whole
-            && (state.indnatts, state.indnkeyatts) == (3, 3)
+            && (state.indnatts, state.indnkeyatts) == (columns, columns)
     }
 }
 
@@ -139,15 +142,7 @@ impl Walk {
         // copies the keys, of which there are as many as is said, and is ended here or by the abort. Under the boundary
         // calls are of unguarded functions alone, and nothing has to be dropped.
         unsafe {
-            let count = keys.len() as i32;
-            let snapshot = raw::active_snapshot();
-            #[cfg(feature = "pg18")]
-            let scan = pg_sys::index_beginscan(self.table, self.index, snapshot, std::ptr::null_mut(), count, 0);
-            #[cfg(not(feature = "pg18"))]
-            let scan = pg_sys::index_beginscan(self.table, self.index, snapshot, count, 0);
-            // The place is known of what is not seen too.
-            (*scan).xs_want_itup = true;
-            pg_sys::index_rescan(scan, keys.as_ptr().cast_mut(), count, std::ptr::null_mut(), 0);
+            let scan = self.begin(keys);
             let (seen, left_out, rest) = (RefCell::new(vec![]), RefCell::new(vec![]), Cell::new(None));
             let last = Cell::new(None);
             let is_open = boundary::catch(|| {
@@ -180,6 +175,71 @@ impl Walk {
             found.left_out.extend(left_out.take());
             found.rest = rest.get();
             is_open
+        }
+    }
+
+    /// Shows `see` the rows of `task` before the instant `until`, the latest first, by these columns, until it has seen enough and
+    /// says false. After so many entries of the index, seen or not, it stops. True if it came to the end; None: the table has no
+    /// such columns.
+    pub fn back<const N: usize>(
+        &self,
+        task: i32,
+        until: i64,
+        columns: [&CStr; N],
+        steps: usize,
+        see: impl FnMut([Option<Datum>; N]) -> bool,
+    ) -> Option<bool> {
+        let keys = [
+            key(1, pg_sys::BTEqualStrategyNumber, pg_sys::F_INT4EQ, Datum::from(task)),
+            key(2, pg_sys::BTLessStrategyNumber, pg_sys::F_TIMESTAMPTZ_LT, Datum::from(until)),
+        ];
+        let (see, is_whole) = (RefCell::new(see), Cell::new(false));
+        // SAFETY: as in `scan`. Of a row that was fetched the slot is filled up to the last of columns that the table has; of a row
+        // of ours that raises nothing that is not a broken file, and there it is caught.
+        unsafe {
+            let numbers = columns.map(|column| pg_sys::get_attnum((*self.table).rd_id, column.as_ptr()));
+            let last = numbers.iter().copied().max().filter(|_| numbers.iter().all(|number| *number > 0))?;
+            let scan = self.begin(&keys);
+            let seen = boundary::catch(|| {
+                for _ in 0..steps {
+                    is_whole.set(raw_next(scan, pg_sys::ScanDirection::BackwardScanDirection).is_null());
+                    if is_whole.get() {
+                        break;
+                    }
+                    if raw_fetch(scan, self.slot) {
+                        raw_deform_slot(self.slot, last.into());
+                        let value = |number: i16| {
+                            let place = number as usize - 1;
+                            let is_null = *(*self.slot).tts_isnull.add(place);
+                            (!is_null).then(|| *(*self.slot).tts_values.add(place))
+                        };
+                        if !(see.borrow_mut())(numbers.map(value)) {
+                            break;
+                        }
+                    }
+                }
+            });
+            seen.unwrap_or_else(|failure| failure.raise());
+            pg_sys::index_endscan(scan);
+        }
+        Some(is_whole.get())
+    }
+
+    /// # Safety
+    /// The table and its index must be open, and a snapshot active. The scan must be ended, or the transaction aborted.
+    unsafe fn begin(&self, keys: &[pg_sys::ScanKeyData]) -> pg_sys::IndexScanDesc {
+        let count = keys.len() as i32;
+        // SAFETY: the caller's promise. The scan copies the keys, of which there are as many as is said.
+        unsafe {
+            let snapshot = raw::active_snapshot();
+            #[cfg(feature = "pg18")]
+            let scan = pg_sys::index_beginscan(self.table, self.index, snapshot, std::ptr::null_mut(), count, 0);
+            #[cfg(not(feature = "pg18"))]
+            let scan = pg_sys::index_beginscan(self.table, self.index, snapshot, count, 0);
+            // The place is known of what is not seen too.
+            (*scan).xs_want_itup = true;
+            pg_sys::index_rescan(scan, keys.as_ptr().cast_mut(), count, std::ptr::null_mut(), 0);
+            scan
         }
     }
 }

@@ -8,6 +8,8 @@ use std::collections::BTreeSet;
 
 /// Records that are looked at in one transaction, or dropped tasks.
 const PORTION: i64 = 2000;
+/// And so long they take, about. Microseconds.
+const TIME: i64 = 20_000;
 /// Pause between two portions. Microseconds.
 const NEXT_PORTION: i64 = 200_000;
 
@@ -65,9 +67,12 @@ impl Retention {
         }
         if now >= self.next {
             // After the last portion. By now hardly a snapshot sees it; what one sees is summed up as well.
-            self.sum_up();
-            self.portion(Instant(now - seconds * 1_000_000));
-            self.next = now + if self.place.is_none() { next_look(seconds) } else { NEXT_PORTION };
+            let is_summed_up = self.sum_up();
+            if is_summed_up {
+                self.portion(Instant(now - seconds * 1_000_000));
+            }
+            let is_done = is_summed_up && self.place.is_none();
+            self.next = now + if is_done { next_look(seconds) } else { NEXT_PORTION };
         }
         self.next
     }
@@ -75,7 +80,7 @@ impl Retention {
     /// Goes on by a portion, or begins a look.
     fn portion(&mut self, cutoff: Instant) {
         let gone = match self.place.take().unwrap_or_else(Place::front) {
-            Place::Records(after) => xact::run(|| forget::records_before(cutoff, &after, PORTION)).map(|gone| {
+            Place::Records(after) => xact::run(|| forget::records_for(cutoff, after, PORTION, TIME)).map(|gone| {
                 self.ranges.extend(gone.ranges);
                 Some(gone.rest.map_or(Place::Tasks(0), Place::Records))
             }),
@@ -89,16 +94,23 @@ impl Retention {
         });
     }
 
-    fn sum_up(&mut self) {
+    /// False if more is left of it, and can be done.
+    fn sum_up(&mut self) -> bool {
         if self.ranges.is_empty() {
-            return;
+            return true;
         }
-        match xact::run(|| forget::sum_up(&self.ranges)) {
-            Ok(false) => {}
-            Ok(true) => self.ranges.clear(),
+        let mut left = self.ranges.clone();
+        match xact::run(|| forget::sum_up(&mut left, TIME)) {
+            // Somebody else works on the table: with all of them, later.
+            Ok(false) => true,
+            Ok(true) => {
+                self.ranges = left;
+                self.ranges.is_empty()
+            }
             Err(failure) => {
                 failure.log("summarize the BRIN indexes of jittask.record");
                 self.ranges.clear();
+                true
             }
         }
     }

@@ -3,13 +3,16 @@
 //! which sweep through tables; in their transactions.
 
 use crate::catalog::ledger;
-use crate::pg::{sql, user};
+use crate::pg::{clock, walk};
 use schedule::Instant;
 
 /// Entries of one task that wait, at most, when more of the past is entered: some 5 MB.
 pub const MOST: i64 = 20_000;
-/// Entries that are looked at for each that may wait.
-const LOOKED_AT: i64 = 4;
+/// Entries of the index that are looked at for each that may wait: what has run is dead there until VACUUM comes, which any
+/// snapshot may hold up.
+const LOOKED_AT: i64 = 2;
+/// And so many times as many occurrences may wait where it cannot be seen so what they wait for.
+const AT_ALL: i64 = 4;
 /// A planner that met so many looks again after this. Microseconds.
 pub const PAUSE: i64 = 500_000;
 
@@ -18,15 +21,20 @@ pub const PAUSE: i64 = 500_000;
 pub fn is_full(task: i32, before: Instant, was_full: bool) -> bool {
     let most = if was_full { MOST / 2 } else { MOST };
     // An entry holds one occurrence at least, and they are counted already: mostly nothing else is asked.
-    ledger::pending(task) > most && entries(task, before, most + 1) > most
+    let pending = ledger::pending(task);
+    pending > most && are_more(task, before, most).unwrap_or(pending > AT_ALL * MOST)
 }
 
-/// So many at most; those that wait for a retry are not there to be worked off. From the latest on: what has run is dead in the
-/// index until VACUUM comes, and is mostly earlier.
-fn entries(task: i32, before: Instant, most: i64) -> i64 {
-    let statement = "select count(*) filter (where attempt = 0) from (
-             select attempt from jittask.agenda where task_id = $1 and nominal_at < $2
-             order by nominal_at desc limit $3) waiting";
-    let arguments = [sql::arg(task), sql::at(before), sql::arg(LOOKED_AT * most)];
-    user::as_extension_owner(|| sql::run_in_index_order(statement, &arguments)).get(0, 1).unwrap_or_default()
+/// Those that wait for a retry are not there to be worked off. From the latest on, for what has run is mostly earlier. None: that
+/// cannot be seen in a moment.
+fn are_more(task: i32, before: Instant, than: i64) -> Option<bool> {
+    let steps = usize::try_from(LOOKED_AT * than).ok()?;
+    let mut count = 0;
+    let is_whole = walk::along(c"agenda", (c"agenda_occurrence", 2), |walk| {
+        walk.back(task, clock::to_pg(before), [c"attempt"], steps, |[attempt]| {
+            count += i64::from(attempt.is_some_and(|attempt| attempt.value() as i16 == 0));
+            count <= than
+        })
+    });
+    (count > than || is_whole.flatten()?).then_some(count > than)
 }

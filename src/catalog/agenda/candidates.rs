@@ -1,7 +1,7 @@
 //! What the capture triggers left: rows that may have become due soon.
 
 use crate::catalog::shape;
-use crate::pg::{lock, sql, tuple, user, wake, xact};
+use crate::pg::{clock, lock, sql, tuple, user, wake, xact};
 use pgrx::IntoDatum;
 use pgrx::pg_sys::{Oid, TEXTARRAYOID};
 use std::cell::Cell;
@@ -76,7 +76,10 @@ const MOST: i64 = 100;
 /// And rows that only say that the whole table is to be looked through.
 const MOST_BARE: i64 = 20_000;
 /// Blocks that a survey looks through at a time.
-const SURVEYED: i64 = 500;
+const SURVEYED: u32 = 100;
+/// Rows that it throws away at a time, each with what lies outside of it, and for how long. Microseconds.
+const THROWN_AWAY: i64 = 100;
+const SURVEY_TIME: i64 = 20_000;
 
 /// The rows of these blocks, read as such: nobody reads what lies elsewhere, for that is others'.
 const IN_BLOCKS: &str = "ctid >= $1::tid and ctid < $2::tid";
@@ -156,7 +159,7 @@ pub struct Surveyed {
 /// Looks, a portion at a time, whose candidates lie where: after a start, and where nobody noted it. Throws away those of
 /// tasks that are gone or not at work, and such as there never were.
 pub fn survey(from: u32) -> Surveyed {
-    let blocks = (from, from.saturating_add(SURVEYED as u32 - 1));
+    let blocks = (from, from.saturating_add(SURVEYED - 1));
     user::as_extension_owner(|| {
         let [low, high] = bounds(Some(blocks));
         let rows = sql::run(
@@ -168,24 +171,35 @@ pub fn survey(from: u32) -> Surveyed {
             &[low, high],
         );
         let is_at_work = |row: usize| rows.get::<bool>(row, 4).unwrap_or(false);
-        if (0..rows.len()).any(|row| !is_at_work(row)) {
-            let [low, high] = bounds(Some(blocks));
-            // An executor may be at them: whoever holds a row deals with it.
-            let statement = format!(
-                "delete from jittask.capture where ctid = any(array(select c.ctid from jittask.capture c where {IN_BLOCKS} and not exists (
-                     select 1 from jittask.task t where t.token = c.token and t.dropped_at is null and t.enabled) for update skip locked))"
-            );
-            sql::run(&statement, &[low, high]);
-        }
+        let is_clean = (0..rows.len()).all(is_at_work) || throw_away(blocks);
         let block = |row: usize, column: usize| rows.get::<i64>(row, column).unwrap_or_default() as u32;
         let gone = (0..rows.len()).filter(|row| !is_at_work(*row)).filter_map(|row| rows.get(row, 1)).collect();
         let waiting = (0..rows.len()).filter(|row| is_at_work(*row));
         let waiting = waiting.filter_map(|row| Some((rows.get(row, 1)?, (block(row, 2), block(row, 3))))).collect();
-        let next = blocks.1.saturating_add(1);
+        let next = if is_clean { blocks.1.saturating_add(1) } else { from };
         let size = sql::run("select pg_relation_size('jittask.capture') / current_setting('block_size')::bigint", &[]);
         let is_last = size.get::<i64>(0, 1).is_none_or(|size| i64::from(next) >= size);
         Surveyed { waiting, gone, next: (!is_last).then_some(next) }
     })
+}
+
+/// Throws away, for a moment, what lies in these blocks and is of no task at work. False if there is more of it.
+fn throw_away(blocks: (u32, u32)) -> bool {
+    let until = clock::monotonic() + SURVEY_TIME;
+    // An executor may be at them: whoever holds a row deals with it.
+    let statement = format!(
+        "delete from jittask.capture where ctid = any(array(select c.ctid from jittask.capture c where {IN_BLOCKS} and not exists (
+             select 1 from jittask.task t where t.token = c.token and t.dropped_at is null and t.enabled) limit $3 for update skip locked))"
+    );
+    loop {
+        let [low, high] = bounds(Some(blocks));
+        if (sql::run(&statement, &[low, high, sql::arg(THROWN_AWAY)]).len() as i64) < THROWN_AWAY {
+            return true;
+        }
+        if clock::monotonic() > until {
+            return false;
+        }
+    }
 }
 
 /// Throws away the candidates of one task that lie in these blocks.

@@ -56,7 +56,7 @@ impl Outlook {
         let owners = at_work::owners_ever();
         self.owners.retain(|owner, _| owners.iter().any(|known| known.to_u32() == *owner));
         let steps = (STEPS / owners.len().max(1)).max(LEAST);
-        let looked = walk::along(c"agenda", c"agenda_claim", |walk| {
+        let looked = walk::along(c"agenda", (c"agenda_claim", 3), |walk| {
             let mut next = Next { by_owner: Vec::new(), goes_on: false };
             for role in &owners {
                 let owner = self.owners.entry(role.to_u32()).or_default();
@@ -81,7 +81,7 @@ impl Outlook {
     pub fn waiting(&self, owner: Oid, by: Instant, in_hand: &[i64]) -> Waiting {
         let Some(known) = self.owners.get(&owner.to_u32()) else { return Waiting::default() };
         let by = at(Instant(by.0.saturating_add(1)));
-        let seen = walk::along(c"agenda", c"agenda_claim", |walk| known.first(walk, owner, by, in_hand));
+        let seen = walk::along(c"agenda", (c"agenda_claim", 3), |walk| known.first(walk, owner, by, in_hand));
         let Some(seen) = seen else { return Waiting::default() };
         let ids: Vec<i64> = seen.iter().map(|place| place.id).collect();
         Waiting::of(&ids, seen.first().map(|first| clock::from_pg(first.at)))

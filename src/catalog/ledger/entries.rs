@@ -2,9 +2,10 @@
 
 use super::moves;
 use crate::catalog::table::key;
+use crate::catalog::task::Task;
 use crate::error::cut;
 use crate::pg::boundary::Failure;
-use crate::pg::{memory, sql, user};
+use crate::pg::{clock, memory, sql, user, walk};
 use schedule::{Instant, Occurrence};
 use std::collections::HashSet;
 use std::ffi::c_long;
@@ -18,6 +19,8 @@ pub const ENTRY_BYTES: usize = 64 << 10;
 /// Entries that are looked at together, and about how many keys are taken out together.
 const PORTION: c_long = 1000;
 const PORTION_KEYS: i32 = 1000;
+/// Keys that are taken back at a time have about so many bytes, as they are stored.
+const WITHDRAWN_BYTES: i64 = 8 << 20;
 
 /// What [`entry`] reads.
 pub const COLUMNS: &str =
@@ -70,12 +73,23 @@ pub fn pending(task: i32, from: Instant, until: Instant) -> HashSet<key::Occurre
     })
 }
 
+/// Entries of the index among which the last one before another is looked for.
+const NEAR: usize = 100;
+
+/// Holidays move an occurrence away from its nominal instant, which the index knows it by, by so much at most. Microseconds.
+pub const LONGEST_MOVE: i64 = 400 * 86_400_000_000;
+
 /// The last instant before `until` at which a task has an entry that was not asked for by run_task.
-pub fn last_due_before(task: i32, until: Instant) -> Option<Instant> {
+pub fn last_due_before(task: &Task, until: Instant) -> Option<Instant> {
     user::as_extension_owner(|| {
-        let statement = "select max(due_at) from jittask.agenda where task_id = $1 and due_at < $2 and not forced";
-        sql::run(statement, &[sql::arg(task), sql::at(until)]).at(0, 1)
+        let statement = "select max(due_at) from jittask.agenda where task_id = $1 and nominal_at < $3 and due_at < $2 and not forced";
+        let nominal = Instant(until.0.saturating_add(moved(task)));
+        sql::run(statement, &[sql::arg(task.id), sql::at(until), sql::at(nominal)]).at(0, 1)
     })
+}
+
+fn moved(task: &Task) -> i64 {
+    if task.definition.holidays_of().is_some() { LONGEST_MOVE } else { 0 }
 }
 
 /// Takes hold of one entry again after its transaction was rolled back; None if it is gone or held.
@@ -144,13 +158,38 @@ pub fn delete(id: i64) {
 }
 
 /// Does an earlier occurrence of the task wait for its first attempt, or is it in hand? True: and it would be claimed before
-/// this entry.
-pub fn earlier(task: i32, entry: &Entry) -> Option<bool> {
+/// this entry. They run one after the other, so one that waits is near; what has run lies dead before that, and may be much.
+pub fn earlier(task: &Task, entry: &Entry) -> Option<bool> {
+    let run_at = if moved(task) == 0 { earlier_in_index(entry) } else { None };
+    let run_at = match run_at {
+        Some(found) => found?,
+        None => earlier_anywhere(entry)?,
+    };
     user::as_extension_owner(|| {
-        let statement =
-            "select a.run_at <= (select e.run_at from jittask.agenda e where e.id = $3) from jittask.agenda a
-             where a.task_id = $1 and a.due_at < $2 and a.attempt = 0 and not a.forced limit 1";
-        sql::run(statement, &[sql::arg(task), sql::at(entry.occurrence.due_at), sql::arg(entry.id)]).get(0, 1)
+        let own = sql::run("select run_at from jittask.agenda where id = $1", &[sql::arg(entry.id)]);
+        Some(own.at(0, 1).is_some_and(|own| run_at <= own))
+    })
+}
+
+/// When an earlier one is to run, if there is one. None: the index by which they lie in order is not there.
+fn earlier_in_index(entry: &Entry) -> Option<Option<Instant>> {
+    let mut found = None;
+    let until = clock::to_pg(entry.occurrence.nominal_at);
+    let looked = walk::along(c"agenda", (c"agenda_occurrence", 2), |walk| {
+        walk.back(entry.task, until, [c"run_at", c"attempt", c"forced"], NEAR, |[run_at, attempt, forced]| {
+            let is_first_try = attempt.is_some_and(|attempt| attempt.value() as i16 == 0);
+            let is_forced = forced.is_none_or(|forced| forced.value() as u8 != 0);
+            found = run_at.filter(|_| is_first_try && !is_forced).map(|at| clock::from_pg(at.value() as i64));
+            found.is_none()
+        })
+    });
+    looked.flatten().map(|_| found)
+}
+
+fn earlier_anywhere(entry: &Entry) -> Option<Instant> {
+    user::as_extension_owner(|| {
+        let statement = "select run_at from jittask.agenda where task_id = $1 and due_at < $2 and attempt = 0 and not forced limit 1";
+        sql::run(statement, &[sql::arg(entry.task), sql::at(entry.occurrence.due_at)]).at(0, 1)
     })
 }
 
@@ -248,18 +287,22 @@ pub(super) fn withdraw(task: i32, from: Instant) -> i64 {
     })
 }
 
-/// The same of what is nominally due up to an instant, so many entries at most and the latest first: how many occurrences, and
-/// the nominal instant of the earliest; None: these were all.
+/// The same of what is nominally due up to an instant, so many entries at most, about so many bytes of them, and the latest first:
+/// how many occurrences, and the nominal instant of the earliest; None: these were all.
 pub(super) fn withdraw_some(task: i32, from: Instant, until: Instant, most: i64) -> (i64, Option<Instant>) {
     user::as_extension_owner(|| {
         let rows = sql::run(
-            "with free as (select id from jittask.agenda where task_id = $1 and due_at >= $2 and nominal_at <= $3 and attempt = 0 and not forced
-                     order by nominal_at desc limit $4 for update skip locked),
-                 gone as (delete from jittask.agenda a using free where a.id = free.id returning a.key_count as count, a.nominal_at)
-             select coalesce(sum(count), 0)::bigint, case when count(*) = $4 then min(nominal_at) end from gone",
-            &[sql::arg(task), sql::at(from), sql::at(until), sql::arg(most)],
+            "with latest as (select id, nominal_at, pg_column_size(keys) as size from jittask.agenda
+                     where task_id = $1 and due_at >= $2 and nominal_at <= $3 and attempt = 0 and not forced order by nominal_at desc limit $4),
+                 chosen as (select id, nominal_at, count(*) over so_far as number, sum(size) over so_far as size from latest
+                     window so_far as (order by nominal_at desc, id)),
+                 free as (select id from jittask.agenda where id in (select id from chosen where number = 1 or size <= $5) for update skip locked),
+                 gone as (delete from jittask.agenda a using free where a.id = free.id returning a.key_count as count)
+             select (select coalesce(sum(count), 0)::bigint from gone), min(nominal_at) filter (where number = 1 or size <= $5), max(size) > $5 or count(*) = $4
+             from chosen",
+            &[sql::arg(task), sql::at(from), sql::at(until), sql::arg(most), sql::arg(WITHDRAWN_BYTES)],
         );
-        (rows.get(0, 1).unwrap_or_default(), rows.at(0, 2))
+        (rows.get(0, 1).unwrap_or_default(), rows.at(0, 2).filter(|_| rows.get(0, 3) == Some(true)))
     })
 }
 
@@ -288,11 +331,15 @@ pub fn take_unclaimed(task: i32, mut each: impl FnMut(&[Entry])) {
 
 /// Takes a scheduled task's entries due in `[from, until)` that were not tried yet and that nobody is running out of the
 /// agenda, the earliest first, so many at most. What is in an executor's hand may be between two transactions.
-pub fn take_due(task: i32, (from, until): (Instant, Instant), in_hand: Vec<i64>, count: i64) -> Vec<Entry> {
-    let which =
-        "id in (select id from jittask.agenda where task_id = $1 and due_at >= $2 and due_at < $3 and attempt = 0
+pub fn take_due(task: &Task, (from, until): (Instant, Instant), in_hand: Vec<i64>, count: i64) -> Vec<Entry> {
+    let which = "id in (select id from jittask.agenda where task_id = $1 and nominal_at >= $6 and nominal_at < $7
+                     and due_at >= $2 and due_at < $3 and attempt = 0
                      and not alone and not forced and run_at < 'infinity' and id <> all($5) order by due_at limit $4)";
-    take(which, &[sql::arg(task), sql::at(from), sql::at(until), sql::arg(count), sql::arg(in_hand)])
+    let moved = moved(task);
+    let nominal = (Instant(from.0.saturating_sub(moved)), Instant(until.0.saturating_add(moved)));
+    let (nominal_from, nominal_until) = (sql::at(nominal.0), sql::at(nominal.1));
+    let due = [sql::arg(task.id), sql::at(from), sql::at(until), sql::arg(count), sql::arg(in_hand)];
+    take(which, &[due.as_slice(), &[nominal_from, nominal_until]].concat())
 }
 
 fn take(which: &str, arguments: &[sql::Arg]) -> Vec<Entry> {

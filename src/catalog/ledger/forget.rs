@@ -1,7 +1,7 @@
 //! What goes for good: records that are old enough, and with them what is left of dropped tasks; what a copy of the database
 //! brought along.
 
-use crate::pg::{lock, sql, user};
+use crate::pg::{clock, lock, sql, user};
 use pgrx::pg_sys::ShareUpdateExclusiveLock;
 use schedule::Instant;
 use std::collections::BTreeSet;
@@ -25,10 +25,31 @@ pub struct After {
 /// Blocks in a range of the records' BRIN indexes.
 const BLOCKS: i64 = 32;
 
+/// Records that are looked at in one statement: a key may be of a megabyte, and what stands for it is computed.
+const TOGETHER: i64 = 50;
+
+/// The same for about `micros`.
+pub fn records_for(cutoff: Instant, mut after: After, most: i64, micros: i64) -> Gone {
+    let until = clock::monotonic() + micros;
+    let mut ranges = Vec::new();
+    for _ in 0..(most / TOGETHER).max(1) {
+        let gone = records_before(cutoff, &after, TOGETHER);
+        ranges.extend(gone.ranges);
+        match gone.rest {
+            None => return Gone { ranges, rest: None },
+            Some(rest) => after = rest,
+        }
+        if clock::monotonic() > until {
+            break;
+        }
+    }
+    Gone { ranges, rest: Some(after) }
+}
+
 /// Looks at up to `most` records nominally due before `cutoff`, the oldest first, and removes those that ended before `cutoff`
 /// and longer ago than their task's catch_up_window. A portion is what is looked at, not what goes: very much may have to stay,
 /// also of one instant, and whoever looks has other work. An occurrence ends after it was due, so no other record is old enough.
-pub fn records_before(cutoff: Instant, after: &After, most: i64) -> Gone {
+fn records_before(cutoff: Instant, after: &After, most: i64) -> Gone {
     let statement = "
         with seen as (
             select r.ctid as place, r.nominal_at, r.task_id, r.finished_at, jittask.key_identity(r.key) as identity
@@ -85,23 +106,28 @@ pub fn tasks_before(cutoff: Instant, after: i32, most: i64) -> Option<i32> {
     })
 }
 
-/// Sums up these ranges anew, without what has gone. Else what is written there next would leave each range with both the
-/// oldest and the newest, and in the end no search by time or id could leave one out. False where somebody else works on the
-/// table, VACUUM for one: nobody waits for this, nor this for anybody.
-pub fn sum_up(ranges: &BTreeSet<i64>) -> bool {
+/// Sums up these ranges anew, without what has gone, for about `micros`; what is left of them is still to be summed up. Else what
+/// is written there next would leave each range with both the oldest and the newest, and in the end no search by time or id could
+/// leave one out. False where somebody else works on the table, VACUUM for one: nobody waits for this, nor this for anybody.
+pub fn sum_up(ranges: &mut BTreeSet<i64>, micros: i64) -> bool {
     let is_free = |relation| lock::try_now(relation, ShareUpdateExclusiveLock);
     if !lock::relation(c"record").is_some_and(is_free) {
         return false;
     }
-    let blocks: Vec<i64> = ranges.iter().map(|range| range * BLOCKS).collect();
-    user::as_extension_owner(|| {
-        sql::run(
-            "select brin_desummarize_range(i.indexrelid, b.block), brin_summarize_range(i.indexrelid, b.block)
-             from unnest($1) b (block), pg_index i join pg_class c on c.oid = i.indexrelid join pg_am m on m.oid = c.relam
-             where i.indrelid = 'jittask.record'::regclass and m.amname = 'brin'",
-            &[sql::arg(blocks)],
-        );
-    });
+    let until = clock::monotonic() + micros;
+    while let Some(range) = ranges.pop_first() {
+        user::as_extension_owner(|| {
+            sql::run(
+                "select brin_desummarize_range(i.indexrelid, $1), brin_summarize_range(i.indexrelid, $1)
+                 from pg_index i join pg_class c on c.oid = i.indexrelid join pg_am m on m.oid = c.relam
+                 where i.indrelid = 'jittask.record'::regclass and m.amname = 'brin'",
+                &[sql::arg(range * BLOCKS)],
+            )
+        });
+        if clock::monotonic() > until {
+            break;
+        }
+    }
     true
 }
 

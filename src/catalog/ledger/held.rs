@@ -3,10 +3,14 @@
 //! millions, and it works for all.
 
 use super::moves;
+use crate::pg::walk::{self, Place};
 use crate::pg::{sql, user};
+use pgrx::pg_sys::{Oid, REGROLEOID};
 
 /// Entries that are looked at together.
-const PORTION: i64 = 5000;
+const PORTION: usize = 1000;
+/// And entries of the index that are passed for them.
+const STEPS: usize = 10_000;
 
 /// How far a task's entries have been let go.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,19 +46,19 @@ pub fn letting_go(tasks: &[i32]) -> Vec<i32> {
 /// Lets go a portion of what a task, whose row the transaction has locked, holds back.
 pub fn let_go(task: i32) -> LetGo {
     user::as_extension_owner(|| {
-        let statement = "with place as (select t.owner, t.lets_go_after from jittask.task t where t.id = $1),
-             seen as (select a.id, a.task_id from jittask.agenda a
-                 where a.owner = (select owner from place) and a.run_at = 'infinity' and a.id > (select lets_go_after from place)
-                 order by a.run_at, a.id limit $2),
-             free as (select id from jittask.agenda where id in (select id from seen where task_id = $1) for update skip locked),
+        let rows = sql::run("select owner::oid, lets_go_after from jittask.task where id = $1", &[sql::arg(task)]);
+        let Some((owner, after)) = rows.get(0, 1).zip(rows.get(0, 2)) else { return LetGo::All };
+        let (seen, rest) = held_back(owner, after);
+        let statement =
+            "with held as (select id from jittask.agenda where id = any($2) and task_id = $1 and run_at = 'infinity'),
+             free as (select id from jittask.agenda where id in (select id from held) for update skip locked),
              moved as (update jittask.agenda set run_at = clock_timestamp() where id in (select id from free)
                  returning owner::oid as owner, run_at)
              select (select owner from moved limit 1), (select min(run_at) from moved), (select max(run_at) from moved),
-                 (select max(id) from seen having count(*) = $2),
-                 (select count(*) from free) < (select count(*) from seen where task_id = $1)";
-        let rows = sql::run_in_index_order(statement, &[sql::arg(task), sql::arg(PORTION)]);
+                 (select count(*) from free) < (select count(*) from held)";
+        let rows = sql::run(statement, &[sql::arg(task), sql::arg(seen)]);
         moves::tell(&rows, 1);
-        let (rest, is_busy) = (rows.get::<i64>(0, 4), rows.get::<bool>(0, 5).unwrap_or_default());
+        let is_busy = rows.get::<bool>(0, 4).unwrap_or_default();
         // Those that somebody was at are there still: from the front, later.
         let (next, came) = match (rest, is_busy) {
             (_, true) => (Some(i64::MIN), LetGo::Busy),
@@ -64,6 +68,36 @@ pub fn let_go(task: i32) -> LetGo {
         go_on_after(task, next);
         came
     })
+}
+
+/// The next entries with greater ids than this that any of the owner's tasks holds back, and after which of them there may be
+/// more: what is gone lies dead in the index, and is passed once.
+fn held_back(owner: Oid, after: i64) -> (Vec<i64>, Option<i64>) {
+    let found = walk::along(c"agenda", (c"agenda_claim", 3), |walk| {
+        walk.go(&walk::Task {
+            role: owner,
+            from: Place { at: i64::MAX, id: after.saturating_add(1) },
+            until: Place { at: i64::MAX, id: i64::MAX },
+            except: &[],
+            count: PORTION,
+            steps: STEPS,
+        })
+    });
+    let Some(found) = found else { return without_index(owner, after) };
+    let ids: Vec<i64> = found.seen.iter().map(|place| place.id).collect();
+    let last = ids.last().copied().filter(|_| ids.len() == PORTION);
+    (ids, found.rest.map(|rest| rest.id - 1).or(last))
+}
+
+/// Somebody has dropped the index.
+fn without_index(owner: Oid, after: i64) -> (Vec<i64>, Option<i64>) {
+    let statement =
+        "select id from jittask.agenda where owner = $1 and run_at = 'infinity' and id > $2 order by id limit $3";
+    let owner = sql::datum(REGROLEOID, Some(owner.into()));
+    let rows = sql::run(statement, &[owner, sql::arg(after), sql::arg(PORTION as i64)]);
+    let ids: Vec<i64> = (0..rows.len()).filter_map(|row| rows.get(row, 1)).collect();
+    let last = ids.last().copied().filter(|_| ids.len() == PORTION);
+    (ids, last)
 }
 
 /// Holds a paused task's retries back, or lets go all that it holds.

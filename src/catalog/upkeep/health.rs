@@ -26,6 +26,8 @@ pub struct Found {
 const PORTION: i64 = 20;
 /// Reading when they are due takes about this much of a portion. Microseconds.
 const TIMING_TIME: i64 = 10_000;
+/// Letting go what was held back takes about this much of a portion. Microseconds.
+const LET_GO_TIME: i64 = 20_000;
 /// Planning anew by a changed calendar takes about this much of a portion. Microseconds.
 const PLAN_TIME: i64 = 20_000;
 const NEXT: &str = "select id from jittask.task where dropped_at is null and id > $1 order by id limit $2";
@@ -40,7 +42,7 @@ pub fn check(after: i32) -> Found {
         if ids.is_empty() {
             return Found::default();
         }
-        renames::some(&ids);
+        let renamed_to = renames::some(&ids);
         // Zone and calendar.
         let (unsettled, looked_to) = task::unsettled(&ids, TIMING_TIME);
         ids.retain(|id| *id <= looked_to);
@@ -58,7 +60,7 @@ pub fn check(after: i32) -> Found {
         );
         let is = |row: usize, column: usize| rows.get::<bool>(row, column).unwrap_or(false);
         Found {
-            last: planned_to.min(let_go_to),
+            last: planned_to.min(let_go_to).min(renamed_to),
             to_adopt: (0..rows.len()).filter(|row| is(*row, 3)).filter_map(|row| rows.get(row, 1)).collect(),
             wants_looks: wants_time
                 || are_left_out
@@ -71,8 +73,12 @@ pub fn check(after: i32) -> Found {
 
 /// Lets go what those hold back that have what they need again. Up to which task that is done; false if one must be tried again.
 fn let_go(ids: &[i32]) -> (Option<i32>, bool) {
+    let until = clock::monotonic() + LET_GO_TIME;
     let mut are_done = true;
     for id in held::letting_go(ids) {
+        if clock::monotonic() > until {
+            return (Some(id - 1), are_done);
+        }
         let came = if task::try_lock(id) { held::let_go(id) } else { LetGo::Busy };
         match came {
             LetGo::All => {}
@@ -109,8 +115,8 @@ pub fn after_portion(after: i32) -> Found {
 }
 
 /// Tasks of these ids, what is wrong with each, and the function that it has now. A function is looked for by its number;
-/// by its name, through the index on names, where that number is gone: never by reading all functions, and among so many
-/// of one name only, for a role can make any number of them.
+/// by its name and argument, through the index on both, where that number is gone: never by reading all functions, nor all of one
+/// name, for a role can make any number of them.
 const PROBLEMS: &str = "with found as (
      select t.id, case
          when not exists (select 1 from pg_roles r where r.oid = t.owner::oid) then 'its owner does not exist any more'
@@ -128,16 +134,12 @@ const PROBLEMS: &str = "with found as (
          end as problem, p.oid as function_oid, case when p.oid is not null then format('%I.%I(%s)', f.nspname, p.proname,
              (select string_agg(format_type(a, null), ', ') from unnest(p.proargtypes) a)) end as function_name
      from jittask.task t
+     left join lateral (select parse_ident(t.function_name, false) as name) i on true
+     left join lateral (select rtrim(substr(t.function_name, length(format('%I.%I(', i.name[1], i.name[2])) + 1), ')') as argument) j on true
      left join pg_proc p on p.oid = coalesce(
          (select q.oid from pg_proc q where q.oid = t.function_oid),
-         -- Not to_regprocedure, which raises where the argument's type is gone.
-         (select q.oid from pg_namespace m cross join lateral (
-              select q.oid, q.proname, q.proargtypes from pg_proc q
-              where q.proname = (parse_ident(t.function_name, false))[2]::name and q.pronamespace = m.oid
-                  and q.pronargs = case t.function_takes when 'nothing' then 0 else 1 end limit 1000) q
-          where m.nspname = (parse_ident(t.function_name, false))[1]::name
-              and format('%I.%I(%s)', m.nspname, q.proname,
-                  (select string_agg(format_type(a, null), ', ') from unnest(q.proargtypes) a)) = t.function_name limit 1))
+         (select q.oid from pg_proc q where q.proname = i.name[2]::name and q.pronamespace = (select m.oid from pg_namespace m where m.nspname = i.name[1]::name)
+              and q.proargtypes = case when j.argument = '' then ''::oidvector else (to_regtype(j.argument)::oid::text)::oidvector end))
      left join pg_namespace f on f.oid = p.pronamespace
      left join pg_class c on c.oid = t.relation::oid
      left join lateral (

@@ -11,8 +11,6 @@ use crate::worker::executor::plan::candidate::Found;
 use schedule::{BaseRange, ColumnKind, Instant};
 use std::collections::HashSet;
 
-/// How far a holiday may move an occurrence: 400 days, in microseconds.
-const LONGEST_MOVE: i64 = 400 * 86_400_000_000;
 /// Rows read, and occurrences looked up, at a time.
 const PORTION: usize = 1000;
 
@@ -156,7 +154,7 @@ impl<'a> Scan<'a> {
     /// Reads what the agenda has of the task, for a scan that may meet all of it.
     fn know_all(&mut self) {
         // Holidays move occurrences away from their nominal instants, which are what they are known by.
-        let moved = if self.resolved.timing.schedule.holidays.is_some() { LONGEST_MOVE } else { 0 };
+        let moved = if self.resolved.timing.schedule.holidays.is_some() { entries::LONGEST_MOVE } else { 0 };
         let earliest = Instant(self.floor.0.min(self.captured_floor.0) - moved);
         self.know(earliest, Instant(self.until.0 + moved));
     }

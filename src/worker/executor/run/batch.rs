@@ -189,7 +189,7 @@ impl Batch<'_> {
                 wait(OVERLAP_PAUSE)
             }
             Some(_) => Overlap::Skip,
-            None if queues && !entry.forced => match entries::earlier(task.id, entry) {
+            None if queues && !entry.forced => match entries::earlier(task, entry) {
                 // Somebody has just claimed it.
                 Some(true) => wait(OVERLAP_PAUSE / 5),
                 Some(false) => Overlap::Wait(OVERLAP_PAUSE / 5),

@@ -53,7 +53,7 @@ pub fn judge(me: &Me, entry: &Entry, task: &Task) -> Lateness {
         CatchUp::Last if task.kind == TaskKind::DateField => {
             Lateness::Run { is_late: true, last_before: Some(up_since) }
         }
-        CatchUp::Last => match entries::last_due_before(task.id, up_since) {
+        CatchUp::Last => match entries::last_due_before(task, up_since) {
             Some(last) if last > entry.occurrence.due_at => Lateness::Skipped,
             _ if is_behind(task, up_since) => Lateness::Skipped,
             _ => run(true),
@@ -88,7 +88,7 @@ pub fn pass_over(me: &Me, entry: &Entry, task: &Task) {
     {
         let until = (clock::now().0 - schedule::span_micros(timing.catch_up_window)).min(up_since(me).0);
         let span = (entry.occurrence.due_at, Instant(until));
-        ledger.pass_over(&entries::take_due(task.id, span, me.others_in_hand(), AT_ONCE));
+        ledger.pass_over(&entries::take_due(task, span, me.others_in_hand(), AT_ONCE));
     }
     ledger.close();
 }
@@ -97,19 +97,19 @@ pub fn pass_over(me: &Me, entry: &Entry, task: &Task) {
 pub fn skip_others(me: &Me, entry: &Entry, task: &Task) {
     let Ok(timing) = task.timing() else { return };
     let until = match timing.catch_up {
-        CatchUp::Last if !is_behind(task, up_since(me)) => entries::last_due_before(task.id, up_since(me)),
+        CatchUp::Last if !is_behind(task, up_since(me)) => entries::last_due_before(task, up_since(me)),
         _ => Some(up_since(me)),
     };
     if let Some(until) = until.filter(|_| task.kind == TaskKind::Scheduled) {
         let from = Instant(entry.occurrence.due_at.0 + 1);
-        skip(me, task, &entries::take_due(task.id, (from, until), me.others_in_hand(), AT_ONCE), "catch_up");
+        skip(me, task, &entries::take_due(task, (from, until), me.others_in_hand(), AT_ONCE), "catch_up");
     }
 }
 
 /// Skips what has fallen due of a scheduled task since somebody is there, while a run of it is going on: what was missed before,
 /// and waits for that run too, is not to stand in the way.
 pub fn skip_overlapped(me: &Me, task: &Task) {
-    skip(me, task, &entries::take_due(task.id, (up_since(me), clock::now()), me.others_in_hand(), AT_ONCE), "overlap");
+    skip(me, task, &entries::take_due(task, (up_since(me), clock::now()), me.others_in_hand(), AT_ONCE), "overlap");
 }
 
 fn skip(me: &Me, task: &Task, others: &[Entry], reason: &'static str) {
