@@ -158,7 +158,7 @@ fn pass(shared: &Shared, slot: &Database, outlook: &mut Outlook) -> Result<Pass,
     let now = clock::now();
     let (mut pass, counted) = xact::run(|| begin(shared, now))?;
     // Counted once: committed, whatever becomes of the rest of the pass.
-    watch::forget(shared, &counted);
+    watch::forget(shared, worker::database().to_u32(), &counted);
     events::tell();
     pass.next = events::next_try().map_or(pass.next, |at| at.0.min(pass.next));
     if pass.is_asleep || pass.is_absent {
@@ -188,7 +188,7 @@ fn begin(shared: &Shared, now: Instant) -> (Pass, Vec<i64>) {
         return (Pass { next, ..asleep }, Vec::new());
     }
     let settings = user::Settings::begin();
-    settings.set(c"lock_timeout", c"1s");
+    settings.wait_at_most(1_000_000);
     let to_adopt = watch::came_up(shared, database, now);
     let counted = watch::count_deaths(shared, database, now);
     settings.end();
@@ -205,7 +205,7 @@ fn find_work(shared: &Shared, slot: &Database, now: Instant, outlook: &mut Outlo
     }
     let database = worker::database().to_u32();
     let settings = user::Settings::begin();
-    settings.set(c"lock_timeout", c"1s");
+    settings.wait_at_most(1_000_000);
     look(shared, slot, now, outlook, pass);
     watched::find_planning(shared, now, pass);
     strays::find(slot, now, pass);

@@ -116,16 +116,20 @@ pub fn count_deaths(shared: &Shared, database: u32, now: Instant) -> Vec<i64> {
     for died in shared.deaths.iter().filter(|died| died.database.load(Acquire) == database) {
         let (entry, position, death) = (died.entry.load(Acquire), died.position.load(Acquire), died.death());
         if entry > 0 && (death == Death::Crash || now.0 - died.noted_at.load(Acquire) > SHUTDOWN_MICROS) {
-            attempt::died(entry, position, Instant(died.started_at.load(Acquire)), death);
-            counted.push(entry);
+            let started_at = Instant(died.started_at.load(Acquire));
+            // Under a savepoint: what one of them brings about must not end everybody's pass.
+            match xact::savepoint(|| attempt::died(entry, position, started_at, death)) {
+                Ok(()) => counted.push(entry),
+                Err(failure) => failure.log("count the attempt of a run whose process died"),
+            }
         }
     }
     counted
 }
 
 /// The deaths of these entries are counted, and committed.
-pub fn forget(shared: &Shared, counted: &[i64]) {
-    for died in &shared.deaths {
+pub fn forget(shared: &Shared, database: u32, counted: &[i64]) {
+    for died in shared.deaths.iter().filter(|died| died.database.load(Acquire) == database) {
         if counted.contains(&died.entry.load(Acquire)) {
             died.entry.store(0, Release);
         }
