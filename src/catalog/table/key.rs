@@ -32,6 +32,10 @@ pub fn mark(key: &str) -> u128 {
     digest::mark(key.as_bytes())
 }
 
+/// A key has at most so many bytes. It stands in the agenda, in records and in what stands for it in their index, and is read by
+/// processes that work for all; no unique index takes one that is nearly as long.
+pub const MOST_BYTES: usize = 1 << 20;
+
 /// Keys in one array have at most so many bytes: an array of the server's has at most 1 GB, and a key may be of a megabyte.
 pub const STATEMENT_BYTES: usize = 4 << 20;
 
@@ -104,7 +108,12 @@ pub fn from_json(row_key: &Value, columns: &[KeyColumn]) -> Result<String> {
                 Ok(tuple::key_json(column.kind, value))
             })
             .collect();
-    Ok(tuple::join_key(&values?))
+    let key = tuple::join_key(&values?);
+    if key.len() > MOST_BYTES {
+        return Err(Error::new(Kind::TooMuch, format!("a row key of {} bytes is too long", key.len()))
+            .hint(format!("A key has at most {MOST_BYTES} bytes.")));
+    }
+    Ok(key)
 }
 
 /// From a row of results whose columns `first…` are the key columns; None if one is null. Raises 40001 if one is of another

@@ -175,3 +175,63 @@ fn more_databases_than_places_are_looked_into_seldom() {
         });
     }
 }
+
+/// Very many functions of a name, none of them the one that a task lost: found, or not, by name and argument at once.
+#[test]
+fn functions_of_one_name_are_not_read() {
+    let (cluster, _bob) = fair(&[]);
+    let mut mallory = session(&cluster, "mallory");
+    mallory
+        .batch_execute(
+            "create function mallory.f() returns void language sql as '';
+             select jittask.create_scheduled_task('t' || i, now() + interval '1 day', 'mallory.f') from generate_series(1, 20) i;
+             drop function mallory.f();
+             do $$ declare one oid; other oid; begin
+                 for one, other in select a.oid, b.oid from pg_type a, pg_type b where a.typtype = 'b' and b.typtype = 'b' and a.typelem = 0
+                         and b.typelem = 0 order by 1, 2 limit 3000 loop
+                     execute format('create function mallory.f(%s, %s) returns void language sql as ''''', one::regtype, other::regtype);
+                 end loop;
+             end $$",
+        )
+        .unwrap();
+    let broken = "select count(*) from jittask.tasks where state = 'broken'";
+    cluster.wait_for(attack::SOON, &format!("select ({broken}) = 20"));
+    let mut admin = cluster.connect("postgres");
+    // Its own statistics are in before it is asked for.
+    let read = "select idx_tup_read from pg_stat_sys_indexes where indexrelname = 'pg_proc_proname_args_nsp_index'";
+    let looks = |admin: &mut Client, mallory: &mut Client| {
+        std::thread::sleep(Duration::from_secs(2));
+        let before = number(admin, read);
+        for _ in 0..4 {
+            mallory.batch_execute("create table mallory.x (); drop table mallory.x").unwrap();
+            std::thread::sleep(Duration::from_millis(1200));
+        }
+        number(admin, read) - before
+    };
+    let passed = looks(&mut admin, &mut mallory);
+    assert!(passed < 20_000, "{passed} entries were read for four looks at 20 tasks");
+    mallory.batch_execute("create function mallory.f() returns void language sql as ''").unwrap();
+    cluster.wait_for(attack::SOON, &format!("select ({broken}) = 0"));
+}
+
+/// A key may have a megabyte: a longer one is passed over, and the task says so.
+#[test]
+fn a_key_has_its_size() {
+    let (cluster, _bob) = fair(&[]);
+    let mut mallory = session(&cluster, "mallory");
+    mallory
+        .batch_execute(
+            "create table mallory.k (k text, due timestamptz); create function mallory.run(mallory.k) returns void language sql as '';
+             select jittask.create_date_task('keys', 'mallory.k', 'due', 'mallory.run', key_columns => '{k}')",
+        )
+        .unwrap();
+    let asked = "select jittask.run_task('keys', jsonb_build_object('k', repeat('x', 2000000)))";
+    assert_eq!(attack::code(mallory.batch_execute(asked)), "53400");
+    mallory.batch_execute("insert into mallory.k values (repeat('x', 2000000), now()), ('short', now())").unwrap();
+    attack::wait_for(&cluster, "keys", "completed", 1);
+    cluster.wait_for(attack::SOON, "select exists (select from jittask.status(), unnest(problems) p where p like '%only rows run whose keys are%2000002')");
+    mallory
+        .batch_execute("delete from mallory.k where k <> 'short'; insert into mallory.k values ('other', now())")
+        .unwrap();
+    attack::wait_for(&cluster, "keys", "completed", 2);
+}

@@ -11,6 +11,7 @@ pub mod sift;
 
 use crate::catalog::agenda::candidates::{self, Candidates};
 use crate::catalog::ledger::{Ledger, Writer};
+use crate::catalog::table::key;
 use crate::catalog::task::at_work::{self, Watched};
 use crate::catalog::task::query::Resolved;
 use crate::catalog::task::{self, Task, home};
@@ -31,6 +32,9 @@ use std::sync::atomic::Ordering::*;
 
 /// A table that somebody has locked is tried again after this; microseconds.
 const LOCKED_PAUSE: i64 = 500_000;
+
+/// Rows that are passed over.
+const TOO_LONG: &str = "only rows run whose keys are";
 
 /// A round over the tasks begins no further one after this long. Microseconds.
 const ROUND: i64 = 100_000;
@@ -204,7 +208,7 @@ fn one(me: &Me, task: &Watched, sweep_until: i64) -> Done {
     }
     let settings = user::Settings::begin();
     // A partition may be locked although its table is not.
-    settings.set(c"lock_timeout", c"1s");
+    settings.wait_at_most(1_000_000);
     let xmin = xact::snapshot_xmin();
     done.until = limit.map_or(now.0 + need::horizon(), |limit| limit.planned_to.load(Acquire));
     let mut scan = Scan::begin(resolved, now, done.until, Writer::Executor(me.index));
@@ -215,12 +219,14 @@ fn one(me: &Me, task: &Watched, sweep_until: i64) -> Done {
     scan.rows(&candidates.dated, Seen::Dated);
     scan.rows(&candidates.others, Seen::Changed);
     let is_whole = look_back(&mut scan, need, limit, (now, sweep_until), &mut done);
+    done.too_long = scan.too_long;
     let ledger = scan.finish();
     settings.end();
     if candidates.rest.is_some() {
         me.slot.look.store(true, Release);
     }
     close(&prepared, ledger, is_whole, &mut done);
+    tell_problem(&prepared.task, need, done.too_long);
     if matches!(need, Need::Everything | Need::Window) {
         done.scan = Some((xmin, now));
         done.signature = signature.filter(|_| need == Need::Everything && is_fresh);
@@ -277,12 +283,20 @@ fn close(prepared: &Prepared, ledger: Ledger, is_whole: bool, done: &mut Done) {
     done.entered = ledger.entered();
     ledger.close();
     let task = &prepared.task;
-    if task.plan_problem.is_some() {
-        task::set_plan_problem(task.id, None);
-    }
     let is_swept = done.swept.as_ref().is_some_and(|swept| swept.is_whole);
     if let Some(from) = task.looks_from.filter(|_| is_whole || is_swept) {
         task::set_looked_through(task.id, from);
+    }
+}
+
+/// What is wrong with planning a task that was planned: `too_long` is the length of the longest key that is too long.
+fn tell_problem(task: &Task, need: Need, too_long: usize) {
+    let problem =
+        (too_long > 0).then(|| format!("{TOO_LONG} of at most {} bytes: one has {too_long}", key::MOST_BYTES));
+    // Seen by whoever looks through all; others see few rows.
+    let may_be_so = |known: &String| need != Need::Everything && problem.is_none() && known.starts_with(TOO_LONG);
+    if task.plan_problem != problem && !task.plan_problem.as_ref().is_some_and(may_be_so) {
+        task::set_plan_problem(task.id, problem.as_deref());
     }
 }
 

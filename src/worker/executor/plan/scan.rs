@@ -42,6 +42,8 @@ pub struct Scan<'a> {
     pub(super) ready: Vec<New>,
     /// Bytes of the keys in both, about.
     pub(super) key_bytes: usize,
+    /// The length of the longest key that was too long.
+    pub(super) too_long: usize,
     pub(super) ledger: Ledger,
     /// The past is looked through only so far: see [`Scan::bound`].
     pub(super) bound: Option<Bound>,
@@ -85,6 +87,7 @@ impl<'a> Scan<'a> {
             found: Vec::new(),
             ready: Vec::new(),
             key_bytes: 0,
+            too_long: 0,
             ledger: Ledger::open(resolved.task.id, writer),
             bound: None,
             in_arrears: Vec::new(),

@@ -33,6 +33,10 @@ impl Scan<'_> {
         let columns = resolved.key.len();
         let (base, end) = resolved.base_and_end(rows, row, columns + 1)?;
         let key = key::from_row(rows, row, 1, &resolved.key)?;
+        if key.len() > key::MOST_BYTES {
+            self.too_long = self.too_long.max(key.len());
+            return None;
+        }
         if self.is_spent() {
             return Some((key, from));
         }
