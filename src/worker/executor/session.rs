@@ -5,6 +5,7 @@ use crate::pg::clock;
 use crate::pg::shmem::{Database, Executor, Shared};
 use crate::worker::executor::blocked::Blocked;
 use crate::worker::executor::prepare::Kept;
+use crate::worker::executor::run::execution::Execution;
 use crate::worker::executor::run::unnoted::Unnoted;
 use pgrx::pg_sys::Oid;
 use std::cell::{Cell, RefCell};
@@ -30,14 +31,10 @@ pub struct Me {
     pub(super) prepared: Kept,
     /// The task whose last entry had rows that failed; 0: none.
     pub(super) failing: Cell<i32>,
-    /// Entries in the transaction that runs, or the one that just failed.
-    pub(super) merged: Cell<u32>,
-    /// So many it may take up: fewer after some have failed together.
+    /// So many entries a transaction may take up: fewer after some have failed together.
     pub(super) most: Cell<u32>,
-    /// The entry that ran under a savepoint has ended and is to be taken out of the agenda.
-    pub(super) is_entry_done: Cell<bool>,
-    /// A retry was noted, and may be due while this executor is busy: the scheduler is told after the commit.
-    pub(super) wake_at_end: Cell<bool>,
+    /// What it is executing.
+    pub(super) execution: Execution,
     /// While it is busy, no sweep before this. Microseconds since 1970.
     pub(super) sweep_after: Cell<i64>,
     /// When it planned tasks for which shared memory has no room. Microseconds since 1970.
@@ -59,10 +56,8 @@ impl Me {
             owner,
             prepared: Default::default(),
             failing: Cell::new(0),
-            merged: Cell::new(1),
             most: Cell::new(MOST),
-            is_entry_done: Cell::new(false),
-            wake_at_end: Cell::new(false),
+            execution: Execution::new(&shared.executors[index]),
             sweep_after: Cell::new(clock::now().0 + 500_000),
             unlimited: Default::default(),
             blocked: Default::default(),

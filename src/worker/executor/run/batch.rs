@@ -10,46 +10,47 @@ use crate::catalog::task::{self, Task};
 use crate::catalog::upkeep::health;
 use crate::pg::boundary::Failure;
 use crate::pg::bulk::Order;
-use crate::pg::{clock, flight, lock, user, worker, xact};
+use crate::pg::{clock, lock, user, worker, xact};
 use crate::worker::events;
 use crate::worker::executor::prepare::Prepared;
 use crate::worker::executor::run::call::{Call, Judged};
 use crate::worker::executor::run::missed::{self, Lateness};
+use crate::worker::executor::run::rung::Rung;
 use crate::worker::executor::session::Me;
 use schedule::Instant;
-use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::*;
 use text::sqlstate;
 
-/// How rows are kept apart.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// Not at all: the fast way, for the first try.
-    Together,
-    /// By savepoints: those that fail are put aside.
-    Savepoints,
-    /// One row; one that was put aside runs under the caller's savepoint and may share the transaction ([`Try::Sharing`]).
-    Alone,
-}
-
 /// A batch of several rows ends early after this long; the rest is the next batch.
 const BATCH_MICROS: i64 = 100_000;
 
-thread_local! {
-    static STARTED_AT: Cell<Instant> = const { Cell::new(Instant(0)) };
-    static MARKED: Cell<bool> = const { Cell::new(false) };
-    static HAS_RUN: Cell<bool> = const { Cell::new(false) };
+/// What a run leaves to its caller.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// The entry, though all of it has ended: one that was put aside is taken out of the agenda by the transaction that has
+    /// locked it.
+    Entry,
+    /// Nothing.
+    Nothing,
 }
 
-/// Did the last run come to a row at all? What is skipped or cancelled does not.
-pub fn has_run() -> bool {
-    HAS_RUN.get()
-}
-
-/// When the row that ran last started.
-pub fn started_at() -> Instant {
-    STARTED_AT.get()
+/// What becomes of an entry.
+enum Verdict {
+    /// It runs. Its rows that are due once more before this are skipped: only the last one of those missed runs.
+    Run { last_before: Option<Instant> },
+    /// It ends so, for this reason.
+    Skip(&'static str),
+    /// The same, and all others of its task that were missed.
+    SkipMissed,
+    /// Its task is gone.
+    Cancel,
+    /// Too old to be spoken of: counted only.
+    PassOver,
+    /// It waits for so many microseconds; None: until it is let go.
+    Wait(Option<i64>),
+    /// The same with all others of the task, in their order: there may be very many, and nothing is written.
+    Queue(i64),
 }
 
 /// After the commit of a run: if it found its task broken, what was missing may have come back before that was noted, and
@@ -65,21 +66,15 @@ pub fn look_again(me: &Me, entry: &Entry) {
     }
 }
 
-/// Did the run find its task broken? Asked once.
-pub fn was_broken() -> bool {
-    MARKED.take()
-}
-
 struct Batch<'a> {
     me: &'a Me,
     entry: &'a Entry,
-    mode: Mode,
+    rung: Rung,
     records: Vec<Record>,
     /// To run again by themselves.
     aside: Vec<usize>,
     /// Failed, with attempts left.
     retries: Vec<Retry>,
-    try_: Try,
     /// When the last one started, and how it ended.
     last: Option<(Instant, &'static str)>,
     /// Microseconds that a row, or a batch given as an array, may take.
@@ -94,65 +89,27 @@ struct Retry {
     run_at: Instant,
 }
 
-/// Is it the entry's first transaction?
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Try {
-    /// Yes.
-    First,
-    /// Yes, of a row that was put aside, under a savepoint: the caller takes the entry out of the agenda.
-    UnderSavepoint,
-    /// The same, after others in the transaction: it hardly waits for somebody's lock.
-    Sharing,
-    /// Another one was rolled back. A row that somebody has locked, by its position, is put aside without waiting again.
-    Again(Option<usize>),
-}
-
 /// Runs the entry inside the caller's transaction.
-pub fn run(me: &Me, entry: &Entry, mode: Mode, try_: Try) {
-    let (records, aside, retries) = Default::default();
-    let mut batch = Batch { me, entry, mode, try_, records, aside, retries, last: None, timeout: i64::MAX };
-    STARTED_AT.set(clock::now());
-    HAS_RUN.set(false);
+pub fn run(me: &Me, entry: &Entry, rung: Rung) -> Left {
+    let (records, aside, retries) = (Vec::new(), Vec::new(), Vec::new());
+    let batch = Batch { me, entry, rung, records, aside, retries, last: None, timeout: i64::MAX };
+    me.execution.begin_entry();
     record::begin();
-    let prepared = me.prepared.task(entry.task);
-    match prepared.as_ref().map(|prepared| &prepared.task) {
-        None => batch.all(|| Outcome::Cancelled("dropped")),
-        Some(task) if task.is_dropped => batch.all(|| Outcome::Cancelled("dropped")),
-        Some(task) if task.problem.is_some() || !(task.enabled || entry.forced) => {
-            if task::hold_if_held_back(task.id) != Some(true) {
-                // It is just being let go.
-                return entries::postpone(entry.id, Some(Instant(clock::now().0 + 100_000)));
-            }
-            // Waits until the task is resumed, or what it needs is back.
-            if task.enabled || entry.forced || entry.alone || entry.attempt > 0 {
-                return entries::postpone(entry.id, None);
-            }
-            batch.all(|| Outcome::Skipped("paused"));
+    let Some(prepared) = me.prepared.task(entry.task) else { return batch.end(|| Outcome::Cancelled("dropped")) };
+    let task = &prepared.task;
+    match batch.judge(task) {
+        Verdict::Run { last_before } => return batch.execute(prepared, last_before),
+        Verdict::Skip(reason) => return batch.end(|| Outcome::Skipped(reason)),
+        Verdict::SkipMissed => {
+            missed::skip_others(me, entry, task);
+            return batch.end(|| Outcome::Skipped("catch_up"));
         }
-        Some(task) => match missed::judge(me, entry, task) {
-            Lateness::PassedOver => return missed::pass_over(me, entry, task),
-            Lateness::Skipped => {
-                missed::skip_others(me, entry, task);
-                batch.all(|| Outcome::Skipped("catch_up"));
-            }
-            Lateness::Run { is_late, last_before } => match batch.overlap(task, is_late) {
-                Overlap::Go => return batch.execute(prepared, last_before),
-                Overlap::Skip => batch.all(|| Outcome::Skipped("overlap")),
-                Overlap::Wait(pause) => return entries::postpone(entry.id, Some(Instant(clock::now().0 + pause))),
-                Overlap::Queue(pause) => return me.blocked.leave(task.id, Instant(clock::now().0 + pause)),
-            },
-        },
+        Verdict::Cancel => return batch.end(|| Outcome::Cancelled("dropped")),
+        Verdict::PassOver => missed::pass_over(me, entry, task),
+        Verdict::Wait(pause) => batch.wait(pause),
+        Verdict::Queue(pause) => me.blocked.leave(task.id, Instant(clock::now().0 + pause)),
     }
-    batch.finish(entry.keys.len());
-}
-
-enum Overlap {
-    Go,
-    Skip,
-    /// This many microseconds.
-    Wait(i64),
-    /// The same with all others of the task, in their order: there may be very many, and nothing is written.
-    Queue(i64),
+    Left::Nothing
 }
 
 /// How long an occurrence waits for the previous run before it looks again.
@@ -161,19 +118,43 @@ const OVERLAP_PAUSE: i64 = 100_000;
 const LONG_RUN: i64 = 1_000_000;
 
 impl Batch<'_> {
-    /// What a scheduled task's previous run, if it is still going, means for this one.
-    fn overlap(&self, task: &Task, is_late: bool) -> Overlap {
+    /// By its task as it is now.
+    fn judge(&self, task: &Task) -> Verdict {
+        let entry = self.entry;
+        if task.is_dropped {
+            return Verdict::Cancel;
+        }
+        if task.problem.is_some() || !(task.enabled || entry.forced) {
+            return match task::hold_if_held_back(task.id) {
+                // Waits until the task is resumed, or what it needs is back.
+                Some(true) if task.enabled || entry.forced || entry.alone || entry.attempt > 0 => Verdict::Wait(None),
+                Some(true) => Verdict::Skip("paused"),
+                // It is just being let go.
+                _ => Verdict::Wait(Some(OVERLAP_PAUSE)),
+            };
+        }
+        match missed::judge(self.me, entry, task) {
+            Lateness::PassedOver => Verdict::PassOver,
+            Lateness::Skipped => Verdict::SkipMissed,
+            Lateness::Run { is_late, last_before } => {
+                self.overlap(task, is_late).unwrap_or(Verdict::Run { last_before })
+            }
+        }
+    }
+
+    /// What a scheduled task's previous run, if it is still going, means for this one; None: nothing.
+    fn overlap(&self, task: &Task, is_late: bool) -> Option<Verdict> {
         let policy = task.definition.overlap.as_deref().unwrap_or("skip");
         if task.kind != TaskKind::Scheduled || policy == "allow" {
-            return Overlap::Go;
+            return None;
         }
         // What catch_up asks for runs, what failed before, and what a person asks for: one after the other.
         let entry = self.entry;
         let is_made_up = entry.alone && entry.attempt == 0 && !entry.forced;
         let queues = policy == "queue" || entry.forced || entry.alone || entry.attempt > 0 || is_late;
         let wait = |pause: i64| match policy == "queue" || is_late || is_made_up {
-            true => Overlap::Queue(pause),
-            false => Overlap::Wait(pause),
+            true => Some(Verdict::Queue(pause)),
+            false => Some(Verdict::Wait(Some(pause))),
         };
         match self.me.others().find(|slot| slot.task.load(Acquire) == task.id) {
             Some(other) if other.started_at.load(Acquire) == 0 => {
@@ -188,24 +169,30 @@ impl Batch<'_> {
                 }
                 wait(OVERLAP_PAUSE)
             }
-            Some(_) => Overlap::Skip,
+            Some(_) => Some(Verdict::Skip("overlap")),
             None if queues && !entry.forced => match entries::earlier(task, entry) {
                 // Somebody has just claimed it.
                 Some(true) => wait(OVERLAP_PAUSE / 5),
-                Some(false) => Overlap::Wait(OVERLAP_PAUSE / 5),
-                None => Overlap::Go,
+                Some(false) => Some(Verdict::Wait(Some(OVERLAP_PAUSE / 5))),
+                None => None,
             },
-            None => Overlap::Go,
+            None => None,
         }
     }
 
+    fn wait(&self, pause: Option<i64>) {
+        entries::postpone(self.entry.id, pause.map(|pause| Instant(clock::now().0 + pause)));
+    }
+
     /// The same end for all keys, without running.
-    fn all(&mut self, outcome: impl Fn() -> Outcome) {
+    fn end(mut self, outcome: impl Fn() -> Outcome) -> Left {
         let done = record::recorded(self.entry.task, self.entry.occurrence.nominal_at, &self.entry.keys);
         for position in (0..done.len()).filter(|position| !done[*position]) {
             self.note(position, None, outcome());
         }
         self.forget_twice(&done);
+        let count = self.entry.keys.len();
+        self.finish(count)
     }
 
     /// Keys that were recorded already were in the agenda twice: they do not count again.
@@ -215,11 +202,11 @@ impl Batch<'_> {
         ledger.close();
     }
 
-    fn execute(mut self, prepared: Option<Rc<Prepared>>, last_before: Option<Instant>) {
-        let Some(prepared) = prepared else { return };
+    fn execute(mut self, prepared: Rc<Prepared>, last_before: Option<Instant>) -> Left {
         if prepared.task.relation.is_some_and(|relation| !lock::try_read(relation)) || !prepared.try_hold() {
             // The entry stays as it is.
-            return self.me.blocked.note(prepared.task.id);
+            self.me.blocked.note(prepared.task.id);
+            return Left::Nothing;
         }
         worker::report(Some(&format!("jittask: {}", prepared.task.name)));
         let done = self.done();
@@ -227,21 +214,21 @@ impl Batch<'_> {
         let mut call = match Call::prepare(prepared, self.entry, last_before) {
             Ok(call) => call,
             Err(problem) => {
-                // Nothing was tried, so no attempt is counted.
-                if !health::mark(self.entry.task, problem.message()) {
-                    // Somebody is changing the task, perhaps mending it.
-                    return entries::postpone(self.entry.id, Some(Instant(clock::now().0 + 100_000)));
+                // Nothing was tried, so no attempt is counted. Somebody may be changing the task, perhaps mending it.
+                let is_marked = health::mark(self.entry.task, problem.message());
+                if is_marked {
+                    self.me.execution.note_broken();
                 }
-                MARKED.set(true);
-                return entries::postpone(self.entry.id, None);
+                self.wait((!is_marked).then_some(OVERLAP_PAUSE));
+                return Left::Nothing;
             }
         };
         let settings = user::Settings::begin();
-        if self.mode != Mode::Alone || self.try_ == Try::Sharing {
+        if !self.rung.waits_for_locks() {
             // A row that somebody has locked does not hold up the others: it runs by itself.
             settings.wait_at_most(100_000);
         }
-        let until = if call.takes() == Takes::Rows && self.mode == Mode::Together {
+        let until = if call.takes() == Takes::Rows && self.rung == Rung::Together {
             self.together(&mut call, &done);
             self.entry.keys.len()
         } else {
@@ -250,13 +237,13 @@ impl Batch<'_> {
         settings.end();
         call.close();
         self.forget_twice(&done[..until]);
-        self.finish(until);
+        self.finish(until)
     }
 
     /// Keys recorded already: they were in the agenda twice. Nearly never, and the records' unique key tells; so the first
     /// try does not look.
     fn done(&self) -> Vec<bool> {
-        if self.try_ == Try::First && !self.entry.alone {
+        if self.rung.is_first() && !self.entry.alone {
             return vec![false; self.entry.keys.len()];
         }
         record::recorded(self.entry.task, self.entry.occurrence.nominal_at, &self.entry.keys)
@@ -269,25 +256,26 @@ impl Batch<'_> {
             if *done {
                 continue;
             }
-            if self.try_ == Try::Again(Some(position)) {
+            if self.rung == Rung::Again(Some(position)) {
                 self.aside.push(position);
                 continue;
             }
-            if self.mode != Mode::Alone && call.is_to_read(position) {
-                let under_savepoint = self.mode == Mode::Savepoints;
+            if !self.rung.is_single() && call.is_to_read(position) {
+                let under_savepoint = self.rung.is_apart();
                 self.me.read_ahead(self.timeout, || call.read_ahead(&self.entry.keys, position, under_savepoint));
             }
             let started_at = self.show(position + 1);
-            if self.mode != Mode::Alone && position > 0 && started_at.0 - begun.0 > BATCH_MICROS {
+            if !self.rung.is_single() && position > 0 && started_at.0 - begun.0 > BATCH_MICROS {
                 return position;
             }
-            let outcome = match self.mode {
-                Mode::Savepoints => xact::savepoint(|| {
+            let outcome = if self.rung.is_apart() {
+                xact::savepoint(|| {
                     let outcome = call.row(&self.entry.keys[position], position);
                     xact::settle_deferred();
                     outcome
-                }),
-                _ => Ok(call.row(&self.entry.keys[position], position)),
+                })
+            } else {
+                Ok(call.row(&self.entry.keys[position], position))
             };
             match outcome {
                 Ok(outcome) => self.note(position, Some(started_at), outcome),
@@ -319,17 +307,10 @@ impl Batch<'_> {
         }
     }
 
-    /// Shows the row as executing, in shared memory: visible to others without a write.
+    /// A row is executing, counted from 1, or with 0 all of them.
     fn show(&self, position: usize) -> Instant {
-        let now = clock::now();
-        STARTED_AT.set(now);
-        HAS_RUN.set(true);
-        let slot = self.me.slot;
-        flight::note(self.entry.id, position as i32, now.0);
-        slot.position.store(position as i32, Release);
-        slot.started_at.store(now.0, Release);
         let deadline = clock::monotonic().saturating_add(self.timeout);
-        slot.deadline.store(deadline, SeqCst);
+        let now = self.me.execution.begin_row(self.entry.id, position, deadline);
         self.me.wake_scheduler_for(deadline);
         now
     }
@@ -356,20 +337,21 @@ impl Batch<'_> {
     }
 
     /// Records, counts, and what is left of the entry: nothing, the keys from `until` on, or those put aside.
-    fn finish(self, until: usize) {
-        if self.mode == Mode::Savepoints {
+    fn finish(self, until: usize) -> Left {
+        if self.rung.is_apart() {
             let is_failing = !(self.aside.is_empty() && self.retries.is_empty())
                 || self.records.iter().any(|record| matches!(record.outcome, Outcome::Failed(_)));
             self.me.failing.set(if is_failing { self.entry.task } else { 0 });
         }
         if !self.retries.is_empty() {
-            self.me.wake_at_end.set(true);
+            self.me.execution.note_retry();
         }
-        user::as_extension_owner(|| self.write(until));
+        let left = user::as_extension_owner(|| self.write(until));
         events::remember(&self.records);
+        left
     }
 
-    fn write(&self, until: usize) {
+    fn write(&self, until: usize) -> Left {
         // Others write the records of neighbours.
         let order = if self.me.has_company() { Order::Interleaved } else { Order::AsGiven };
         let mut ledger = Ledger::open(self.entry.task, Writer::Executor(self.me.index));
@@ -386,10 +368,11 @@ impl Batch<'_> {
             }
         } else if until < self.entry.keys.len() {
             entries::keep_rest(self.entry, until);
-        } else if matches!(self.try_, Try::UnderSavepoint | Try::Sharing) {
-            self.me.is_entry_done.set(true);
+        } else if self.rung.is_aside() {
+            return Left::Entry;
         } else {
             entries::delete(self.entry.id);
         }
+        Left::Nothing
     }
 }
