@@ -85,10 +85,10 @@ fn worker_slots() -> TableIterator<
         }
         let may_see = |slot: &&shmem::Executor| may_see(slot, c"pg_monitor") || may_see(slot, c"pg_read_all_data");
         for slot in shared.executors.iter().filter(may_see) {
-            let state = match (slot.connected.load(Acquire), slot.busy.load(Acquire)) {
-                (false, _) => "starting",
-                (true, true) => "busy",
-                (true, false) => "idle",
+            let state = match slot.state() {
+                shmem::State::Free | shmem::State::Reserved | shmem::State::Starting => "starting",
+                shmem::State::Busy | shmem::State::ToldToEnd | shmem::State::Deaf => "busy",
+                shmem::State::Idle => "idle",
             };
             add(&slot.process, "executor", slot.database.load(Acquire), slot.owner.load(Acquire), state);
         }

@@ -24,6 +24,7 @@ pub mod current_run;
 pub mod databases;
 mod deaths;
 pub mod digest;
+pub mod executor;
 pub mod expression;
 pub mod flight;
 mod genuine;

@@ -71,7 +71,7 @@ impl Shared {
     /// was up, others waited, or what it reads ends the process each time.
     pub fn note_planning_that_ended(&self, slot: &Executor) {
         let Some(took) = slot.step.planned_for() else { return };
-        let (is_up, is_reclaimed) = (slot.take_time_up(), slot.is_reclaimed.load(Acquire));
+        let (is_up, is_reclaimed) = (slot.take_time_up(), slot.is_reclaimed());
         let (is_ended, given) = (is_up || is_reclaimed, slot.step.given());
         // One that was made anew since is planned at once: somebody may have mended what took so long.
         let is_same = |limit: &&Limit| limit.serial() == slot.step.limit.load(Acquire);
@@ -143,7 +143,7 @@ impl Shared {
         }
         let is_over = |slot: &&Executor| {
             let patience = self.patience(slot.database.load(Acquire), slot.owner.load(Acquire));
-            !slot.is_reclaimed.load(Acquire) && slot.step.planned_for().is_some_and(|took| took >= patience)
+            !slot.is_reclaimed() && slot.step.planned_for().is_some_and(|took| took >= patience)
         };
         used.into_iter().filter(is_over).min_by_key(|slot| slot.step.took())
     }

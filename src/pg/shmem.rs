@@ -2,11 +2,12 @@
 //! is filled again from the tables. Only atomics, so no lock is ever held across anything that can raise.
 
 pub use super::deaths::{Death, DeathSlot};
+pub use super::executor::{Executor, Interruption, State};
 use super::planning::{OWNERS, Planner};
 use super::prepared::{self, CHANGES, Change};
 pub use super::process::Process;
 use super::slots::RESERVED;
-pub use super::slots::{Database, DatabaseState, Executor, Interruption, Limit};
+pub use super::slots::{Database, DatabaseState, Limit};
 use super::{clock, worker};
 use crate::settings::EXECUTOR_SLOTS;
 use pgrx::pg_sys;
@@ -307,7 +308,7 @@ impl Shared {
 
     /// The executors that an owner keeps, in all databases: slots are shared by them, and so is an owner's share of slots.
     pub fn executors_for(&self, owner: u32) -> impl Iterator<Item = &Executor> {
-        let is_his = move |slot: &&Executor| slot.owner.load(Acquire) == owner && !slot.is_leaving.load(Acquire);
+        let is_his = move |slot: &&Executor| slot.owner.load(Acquire) == owner && !slot.is_leaving();
         self.alive_executors().filter(is_his)
     }
 

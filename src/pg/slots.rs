@@ -1,8 +1,8 @@
-//! What shared memory is made of: processes, databases, executors, planning limits. All zeros is the
+//! What shared memory is made of, beside executors: databases and planning limits. All zeros is the
 //! empty state of each; only atomics, so no lock is ever held across anything that can raise.
 
 use super::process::Process;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU32, AtomicU64, Ordering::*};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering::*};
 
 /// In place of a token while its slot is being made; tokens have other bits set.
 pub(super) const RESERVED: u64 = 3;
@@ -70,61 +70,6 @@ pub struct Database {
     pub scheduler: Process,
 }
 
-/// So many entries of one executor are left alone because their failed attempts could not be noted.
-pub const UNNOTED: usize = 4;
-
-/// Who is told to end goes at once, if it is in code that looks at signals. Microseconds.
-const DEAF_AFTER: i64 = 3_000_000;
-
-/// One executor.
-#[repr(C)]
-pub struct Executor {
-    /// The process.
-    pub process: Process,
-    /// Its database.
-    pub database: AtomicU32,
-    /// The role it is connected as.
-    pub owner: AtomicU32,
-    /// At work on an entry, or planning.
-    pub busy: AtomicBool,
-    /// The connection as the owner came about.
-    pub connected: AtomicBool,
-    /// The slot is another owner's as soon as one comes who has none: what runs in it is to be over soon.
-    pub lent: AtomicBool,
-    /// It was taken back: whatever ran in it was not at fault.
-    pub is_reclaimed: AtomicBool,
-    /// It has nothing to do and makes room for another owner's.
-    pub is_leaving: AtomicBool,
-    /// When it was first told to end, by [`super::clock::monotonic`]; 0: it was not.
-    pub told_to_end_at: AtomicI64,
-    /// Set by the scheduler: there may be something to plan.
-    pub look: AtomicBool,
-    /// Something of its owner's is due that was so already then: told by the scheduler.
-    pub due_from: super::told::Earliest,
-    /// The task of the claimed entry, 0 for none.
-    pub task: AtomicI32,
-    /// The claimed agenda entry, 0 for none. Claims leave it alone even while no transaction holds it.
-    pub entry: AtomicI64,
-    /// Entries, 0 for none, whose failed attempt it could not note: others leave them alone as they do the claimed one.
-    pub unnoted: [AtomicI64; UNNOTED],
-    /// 1-based position in the entry of the row now executing; 0: the whole entry.
-    pub position: AtomicI32,
-    /// Keys in the entry.
-    pub total: AtomicI32,
-    /// When the row (or batch) started; 0 = nothing executing. Microseconds since 1970.
-    pub started_at: AtomicI64,
-    /// A row took long in it not long ago: until then its owner is not quick. By [`super::clock::monotonic`].
-    pub slow_until: AtomicI64,
-    /// When its time is up, by [`super::clock::monotonic`]; 0: never. Microseconds.
-    pub deadline: AtomicI64,
-    /// What it reads outside of a run.
-    pub step: super::planning::Step,
-    /// Why it was interrupted: an [`Interruption`], and which row was meant.
-    interruption: AtomicU32,
-    meant_entry: AtomicI64,
-    meant_position: AtomicI32,
-}
-
 impl Limit {
     /// Is it somebody's now?
     pub(super) fn is_used(&self) -> bool {
@@ -171,100 +116,6 @@ impl Limit {
         self.pace.clear();
         fields.iter().for_each(|field| field.store(0, Release));
         self.closing_xid.store(0, Release);
-    }
-}
-
-/// Why a run was interrupted by one of us.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(u32)]
-pub enum Interruption {
-    /// Not by us.
-    None = 0,
-    /// Its time was up.
-    Timeout = 1,
-    /// By cancel_record.
-    Cancelled = 2,
-    /// It was another row that was meant.
-    Another = 3,
-}
-
-impl Executor {
-    /// Interrupts what it executes, if that is still `entry` at `position`, or all of the entry in one call.
-    pub fn interrupt(&self, entry: i64, position: i32, why: Interruption) -> bool {
-        let is_there = self.entry.load(Acquire) == entry
-            && [0, position].contains(&self.position.load(Acquire))
-            && self.started_at.load(Acquire) != 0;
-        if is_there {
-            self.mean(entry, position, why);
-            self.process.signal(2);
-        }
-        is_there
-    }
-
-    /// Ends the process that did not heed its interruption.
-    pub fn terminate(&self, why: Interruption) {
-        let (entry, position) = self.under_way();
-        self.mean(entry, position, why);
-        self.end();
-    }
-
-    /// Takes a lent slot back: its process ends, what it runs is rolled back.
-    pub fn reclaim(&self) {
-        self.is_reclaimed.store(true, Release);
-        self.end();
-    }
-
-    /// Tells it to end.
-    pub(super) fn end(&self) {
-        let _ = self.told_to_end_at.compare_exchange(0, super::clock::monotonic(), AcqRel, Acquire);
-        self.process.signal(15);
-    }
-
-    /// Has it been told to end, and is still there? It is in a function of the server that looks at no signal, such as
-    /// `translate()` on ten megabytes, and may be there for days. Nothing of it counts but that its owner has it.
-    pub fn is_deaf(&self) -> bool {
-        let told_at = self.told_to_end_at.load(Acquire);
-        told_at != 0 && self.process.is_alive() && super::clock::monotonic() - told_at > DEAF_AFTER
-    }
-
-    pub(super) fn mean(&self, entry: i64, position: i32, why: Interruption) {
-        self.meant_entry.store(entry, Release);
-        self.meant_position.store(position, Release);
-        self.interruption.store(why as u32, Release);
-    }
-
-    /// Was a row of this entry interrupted by one of us?
-    pub fn is_meant(&self, entry: i64) -> bool {
-        self.interruption.load(Acquire) != 0 && self.meant_entry.load(Acquire) == entry
-    }
-
-    /// The row for whose sake a call with all of this entry was interrupted by cancel_record; asked once.
-    pub fn take_cancelled(&self, entry: i64) -> Option<i32> {
-        let is_meant = self.meant_entry.load(Acquire) == entry && self.meant_position.load(Acquire) > 0;
-        let cancelled = Interruption::Cancelled as u32;
-        let is_taken = is_meant && self.interruption.compare_exchange(cancelled, 0, AcqRel, Acquire).is_ok();
-        is_taken.then(|| self.meant_position.load(Acquire))
-    }
-
-    /// Why the run of this row was interrupted; asked once.
-    pub fn take_interruption(&self, entry: i64, position: i32) -> Interruption {
-        let why = self.interruption.swap(0, AcqRel);
-        let is_meant = self.meant_entry.load(Acquire) == entry && self.meant_position.load(Acquire) == position;
-        match (why, is_meant) {
-            (0, _) => Interruption::None,
-            (_, false) => Interruption::Another,
-            (1, true) => Interruption::Timeout,
-            (_, true) => Interruption::Cancelled,
-        }
-    }
-
-    /// Nothing executes any more.
-    pub fn rest(&self) {
-        self.started_at.store(0, Release);
-        self.deadline.store(0, Release);
-        self.position.store(0, Release);
-        self.step.end();
-        super::flight::note(0, 0, 0);
     }
 }
 
@@ -325,7 +176,7 @@ impl Database {
     }
 
     fn clear(&self) {
-        self.set_state(DatabaseState::Unknown);
+        self.look_again();
         let flags = [
             &self.changed,
             &self.schema_changed,
@@ -367,8 +218,27 @@ impl Database {
         }
     }
 
-    /// Sets the state.
-    pub fn set_state(&self, state: DatabaseState) {
+    fn set_state(&self, state: DatabaseState) {
         self.state.store(state as u32, Release);
+    }
+
+    /// → Served: a scheduler is started, or has come.
+    pub fn serve(&self) {
+        self.set_state(DatabaseState::Served);
+    }
+
+    /// Served → Asleep until then (microseconds since 1970), or Absent, or Unknown if something was changed since its scheduler
+    /// looked, which ends.
+    pub fn end_service(&self, state: DatabaseState, wake_at: i64) {
+        self.wake_at.store(wake_at, Release);
+        if state == DatabaseState::Absent {
+            self.task_owner.store(0, Release);
+        }
+        self.set_state(if self.changed.load(Acquire) { DatabaseState::Unknown } else { state });
+    }
+
+    /// → Unknown: the launcher starts a scheduler that looks, at once or after as many failures as there were.
+    pub fn look_again(&self) {
+        self.set_state(DatabaseState::Unknown);
     }
 }

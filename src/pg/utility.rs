@@ -2,7 +2,7 @@
 //! before DROP EXTENSION. In the session of who says so, before the statement.
 //! And COMMIT PREPARED, which no transaction callback of the preparing session sees.
 
-use super::shmem::{self, DatabaseState, Shared};
+use super::shmem::{self, Shared};
 use pgrx::pg_sys;
 use std::ffi::{CStr, c_char};
 use std::sync::atomic::Ordering::*;
@@ -243,7 +243,7 @@ fn let_back(oid: u32) {
     let Some(shared) = shmem::shared() else { return };
     if let Some(database) = shared.databases.iter().find(|slot| slot.oid.load(Acquire) == oid) {
         database.keep_out_until.store(0, Release);
-        database.set_state(DatabaseState::Unknown);
+        database.look_again();
         shared.launcher.wake();
     }
 }

@@ -233,7 +233,7 @@ pub fn notify(look_again: bool) {
     let (Some(shared), Some(database)) = (shared(), here()) else { return };
     database.changed.store(true, Release);
     if look_again && database.state() != DatabaseState::Served {
-        database.set_state(DatabaseState::Unknown);
+        database.look_again();
     }
     if !(database.scheduler.is_alive() && database.scheduler.wake()) {
         shared.launcher.wake();

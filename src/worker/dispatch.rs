@@ -195,7 +195,7 @@ pub fn all(
     let is_help_newly_wanted = !slot.help_wanted.swap(is_help_wanted, AcqRel) && is_help_wanted;
     if is_newly_wanted || is_help_newly_wanted {
         // One that is idle leaves: for him who has none, or if its owner has another.
-        shared.executors.iter().filter(|slot| !slot.busy.load(Acquire)).for_each(|slot| {
+        shared.executors.iter().filter(|slot| !slot.is_busy()).for_each(|slot| {
             slot.process.wake();
         });
     }
@@ -221,14 +221,14 @@ struct Owner<'a> {
 fn one(shared: &Shared, slot: &Database, owner: Oid, look: bool, outlook: &Outlook, starts: &mut Starts) -> Next {
     let (database, now) = (slot.oid.load(Acquire), clock::now().0);
     let his = shared.executors_of(database).filter(|slot| slot.owner.load(Acquire) == owner.to_u32());
-    let (lent, mine): (Vec<&Executor>, Vec<&Executor>) = his.partition(|executor| executor.lent.load(Acquire));
-    for executor in mine.iter().filter(|executor| executor.connected.load(Acquire)) {
+    let (lent, mine): (Vec<&Executor>, Vec<&Executor>) = his.partition(|executor| executor.is_lent());
+    for executor in mine.iter().filter(|executor| executor.was_connected()) {
         starts.clear(slot, owner, executor);
     }
-    let asked = mine.iter().find(|slot| !slot.busy.load(Acquire)).or(mine.first()).filter(|_| look);
+    let asked = mine.iter().find(|slot| !slot.is_busy()).or(mine.first()).filter(|_| look);
     let is_asked_again = asked.is_some_and(|executor| executor.look.swap(true, AcqRel));
     // A busy one looks by itself when it is done.
-    let idle: Vec<&&Executor> = mine.iter().filter(|executor| !executor.busy.load(Acquire)).collect();
+    let idle: Vec<&&Executor> = mine.iter().filter(|executor| !executor.is_busy()).collect();
     idle.iter().for_each(|executor| {
         executor.process.wake();
     });
@@ -257,7 +257,7 @@ impl Owner<'_> {
         let kept = starts.kept_free(shared, database, self.owner);
         if elsewhere.peek().is_some() && free_slots(shared) <= kept {
             // One of its own that is idle makes room.
-            let is_busy = elsewhere.all(|slot| slot.busy.load(Acquire));
+            let is_busy = elsewhere.all(Executor::is_busy);
             return if is_busy { Next::At(clock::now().0 + SLOT_PAUSE) } else { Next::NoSlot };
         }
         // What runs for long never takes the last one, if somebody could come who finds none then.
@@ -298,7 +298,7 @@ impl Owner<'_> {
             return next.map_or(Next::Nothing, |from| Next::At(from + HELP_AFTER));
         }
         // One that is starting comes first.
-        if self.mine.iter().chain(&self.lent).any(|executor| !executor.connected.load(Acquire)) {
+        if self.mine.iter().chain(&self.lent).any(|executor| !executor.was_connected()) {
             return Next::At(now + SLOT_PAUSE);
         }
         self.help(&waiting, starts)
@@ -325,7 +325,7 @@ impl Owner<'_> {
 
 /// Has another owner an idle executor that is not his only one?
 fn has_spare(shared: &Shared, owner: Oid) -> bool {
-    shared.alive_executors().filter(|slot| !slot.busy.load(Acquire)).any(|slot| {
+    shared.alive_executors().filter(|slot| !slot.is_busy()).any(|slot| {
         let other = slot.owner.load(Acquire);
         other != owner.to_u32() && shared.executors_for(other).count() > 1
     })
@@ -343,7 +343,7 @@ fn reclaim(shared: &Shared, is_wanted: bool, starts: &mut Starts) {
     let now = clock::now().0;
     starts.wanted_since = is_wanted.then(|| starts.wanted_since.unwrap_or(now).min(now));
     if starts.wanted_since.is_some_and(|since| now - since >= RECLAIM_AFTER) {
-        let lent: Vec<&Executor> = shared.alive_executors().filter(|slot| slot.lent.load(Acquire)).collect();
+        let lent: Vec<&Executor> = shared.alive_executors().filter(|slot| slot.is_lent()).collect();
         lent.iter().for_each(|slot| slot.reclaim());
         // Or what plans for long, which nobody loses anything by: one at a time.
         if lent.is_empty()
@@ -364,29 +364,17 @@ fn start(shared: &Shared, database: u32, owner: Oid, is_lent: bool, look: bool, 
         // Or he would have one more every few seconds.
         return Next::At(now + DEAF_PAUSE);
     }
-    shared.executors.iter().for_each(|slot| slot.process.leave_if_never_came(now - START_PATIENCE));
+    shared.executors.iter().for_each(|slot| slot.give_back_if_never_came(now - START_PATIENCE));
     let since = starts.waits_since(shared, database, owner, clock::monotonic());
     if free_slots(shared) <= shared.waiting_longer(database, since) {
         return Next::NoSlot;
     }
-    let free = shared.executors.iter().position(|slot| slot.process.reserve());
-    let Some(index) = free else { return Next::NoSlot };
-    let slot = &shared.executors[index];
-    slot.database.store(database, Release);
-    slot.owner.store(owner.to_u32(), Release);
-    slot.lent.store(is_lent, Release);
-    slot.is_reclaimed.store(false, Release);
-    slot.is_leaving.store(false, Release);
-    slot.told_to_end_at.store(0, Release);
-    slot.slow_until.store(0, Release);
-    slot.due_from.take();
-    slot.connected.store(false, Release);
-    slot.look.store(look, Release);
-    slot.busy.store(true, Release);
+    let reserve = |slot: &Executor| slot.reserve(database, owner.to_u32(), is_lent, look);
+    let Some(index) = shared.executors.iter().position(reserve) else { return Next::NoSlot };
     if worker::start("jittask executor", "jittask executor", c"jittask_executor", index, worker::pid()) {
         return Next::Nothing;
     }
-    slot.process.leave();
+    shared.executors[index].give_back();
     complain(shared, now);
     Next::NoSlot
 }

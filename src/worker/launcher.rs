@@ -72,7 +72,7 @@ fn forget_times(shared: &Shared) {
 /// that is nearer now, is looked at again.
 fn wake_all(shared: &Shared) {
     let asleep = shared.databases.iter().filter(|slot| slot.state() == DatabaseState::Asleep);
-    asleep.for_each(|slot| slot.set_state(DatabaseState::Unknown));
+    asleep.for_each(Database::look_again);
 }
 
 /// What executors were executing when one of them took the server down.
@@ -162,12 +162,12 @@ fn serve(shared: &Shared, slot: &Database, now: i64) -> i64 {
 
 fn start(shared: &Shared, slot: &Database, now: i64) -> i64 {
     slot.scheduler.since.store(now, Release);
-    slot.set_state(DatabaseState::Served);
+    slot.serve();
     let database = slot.oid.load(Acquire);
     if worker::start("jittask scheduler", "jittask scheduler", c"jittask_scheduler", database as usize, worker::pid()) {
         return now + START_PATIENCE;
     }
-    slot.set_state(DatabaseState::Unknown);
+    slot.look_again();
     complain(shared, now);
     now + NO_WORKER_PAUSE
 }

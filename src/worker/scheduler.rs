@@ -42,7 +42,7 @@ extern "C-unwind" fn jittask_scheduler(argument: pgrx::pg_sys::Datum) {
     worker::at_exit(leave, argument.value());
     worker::take_signals();
     worker::connect(database);
-    slot.set_state(DatabaseState::Served);
+    slot.serve();
     let (mut kept, mut jumps) = (Kept::new(), clock::Jumps::new());
     loop {
         worker::reload_if_asked();
@@ -133,11 +133,7 @@ impl Kept {
 
 /// Ends the process on purpose. What was changed since the pass is for the next scheduler.
 fn end(slot: &Database, state: DatabaseState, wake_at: i64) -> ! {
-    slot.wake_at.store(wake_at, Release);
-    if state == DatabaseState::Absent {
-        slot.task_owner.store(0, Release);
-    }
-    slot.set_state(if slot.changed.load(Acquire) { DatabaseState::Unknown } else { state });
+    slot.end_service(state, wake_at);
     worker::exit(0)
 }
 
@@ -147,7 +143,7 @@ extern "C-unwind" fn leave(_code: i32, argument: pgrx::pg_sys::Datum) {
     // Not by `end`: it failed, or was told to go.
     if slot.state() == DatabaseState::Served {
         slot.failures.fetch_add(1, AcqRel);
-        slot.set_state(DatabaseState::Unknown);
+        slot.look_again();
     }
     slot.waits_since.store(0, Release);
     slot.scheduler.leave();

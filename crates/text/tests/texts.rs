@@ -38,7 +38,8 @@ fn names_are_what_the_server_takes_for_names() {
 }
 
 fn is_reserved(word: &str) -> bool {
-    let words = ["and", "as", "collate", "cross", "from", "in", "is", "join", "only", "or", "select", "then", "when", "where"];
+    let words =
+        ["and", "as", "collate", "cross", "from", "in", "is", "join", "only", "or", "select", "then", "when", "where"];
     words.contains(&word)
 }
 
@@ -67,7 +68,10 @@ fn columns_are_renamed_where_they_stand_as_columns() {
             "c operator(t.=) c and c operator(t.*) c collate t.x = c",
         ),
         ("(select count(t.o.b) from t.o) = b", "(select count(t.o.b) from t.o) = c"),
-        ("exists (select from (t.b cross join only (t.b))) or b = 1", "exists (select from (t.b cross join only (t.b))) or c = 1"),
+        (
+            "exists (select from (t.b cross join only (t.b))) or b = 1",
+            "exists (select from (t.b cross join only (t.b))) or c = 1",
+        ),
         ("exists (select from f() as x (v t.b)) or x::t.b = b", "exists (select from f() as x (v t.b)) or x::t.b = c"),
         ("json_value(j, '$' returning t.b) = b", "json_value(j, '$' returning t.b) = c"),
         ("a between b and b and a at time zone b = a", "a between c and c and a at time zone c = a"),

@@ -30,7 +30,7 @@ extern "C-unwind" fn jittask_executor(argument: pgrx::pg_sys::Datum) {
     let Some(shared) = shmem::shared() else { return };
     let slot = &shared.executors[index];
     let (database, owner) = (slot.database.load(Acquire), Oid::from(slot.owner.load(Acquire)));
-    slot.process.enter();
+    slot.enter();
     flight::enter(index, database);
     worker::at_exit(leave, index);
     worker::take_signals();
@@ -42,7 +42,7 @@ extern "C-unwind" fn jittask_executor(argument: pgrx::pg_sys::Datum) {
     if let Err(failure) = xact::run(path::keep_to_superusers) {
         error!("jittask executor cannot set its search_path: {}", failure.message);
     }
-    slot.connected.store(true, Release);
+    slot.connect();
     invalidation::listen();
     let me = Me::new(shared, index, database, owner);
     work(&me);
@@ -56,21 +56,16 @@ extern "C-unwind" fn leave(_code: i32, argument: pgrx::pg_sys::Datum) {
     let slot = &shared.executors[argument.value()];
     let database = slot.database.load(Acquire);
     let home = shared.databases.iter().find(|slot| slot.oid.load(Acquire) == database);
-    if !slot.connected.load(Acquire)
+    if !slot.was_connected()
         && let Some(home) = home
     {
         home.refused_owner.store(slot.owner.load(Acquire), Release);
     }
     shared.note_planning_that_ended(slot);
-    if !is_kept_out(shared, database) && !slot.is_reclaimed.load(Acquire) {
+    if !is_kept_out(shared, database) && !slot.is_reclaimed() {
         note_death(shared, slot);
     }
-    slot.rest();
-    slot.entry.store(0, Release);
-    slot.unnoted.iter().for_each(|entry| entry.store(0, Release));
-    slot.task.store(0, Release);
-    slot.busy.store(false, Release);
-    slot.process.leave();
+    slot.leave();
     // Whoever waits for a slot, or for the rest of this one's work, is dispatched anew.
     if let Some(home) = home {
         home.scheduler.wake();
@@ -125,7 +120,7 @@ fn work(me: &Me) {
         if !settings::ENABLED.get() || xact::in_recovery() {
             return;
         }
-        me.slot.busy.store(true, Release);
+        me.slot.begin_work();
         let mut worked = look_if_asked(me, had_nothing);
         me.unnoted.note(&me.blocked);
         events::tell();
@@ -141,9 +136,9 @@ fn work(me: &Me) {
             }
             continue;
         }
-        me.slot.busy.store(false, Release);
+        me.slot.end_work();
         worker::report(None);
-        if me.slot.lent.load(Acquire) {
+        if me.slot.is_lent() {
             return;
         }
         let idle_end = idle_since + i64::from(settings::EXECUTOR_IDLE.get()) * 1000;
@@ -210,9 +205,9 @@ fn must_yield(me: &Me, is_busy: bool) -> bool {
 fn is_spare(me: &Me) -> bool {
     // Of two that are idle only one goes.
     has_another_anywhere(me) && {
-        me.slot.is_leaving.store(true, Release);
+        me.slot.offer(true);
         let is_called = me.shared.take_call_for_help();
-        me.slot.is_leaving.store(is_called, Release);
+        me.slot.offer(is_called);
         is_called
     }
 }

@@ -6,7 +6,6 @@ use crate::pg::clock;
 use crate::worker::executor::session::Me;
 use schedule::Instant;
 use std::collections::HashMap;
-use std::sync::atomic::Ordering::*;
 
 /// A task that has run for this long leaves the others of its owner the way, if any wait. Microseconds.
 const TURN: i64 = 50_000;
@@ -92,6 +91,6 @@ impl Me {
 
     /// Somebody may want this slot back in the middle of a row that takes long.
     fn takes_batches_only(&self) -> bool {
-        self.slot.lent.load(Acquire) && !self.shared.is_quick(self.database, self.owner.to_u32())
+        self.slot.is_lent() && !self.shared.is_quick(self.database, self.owner.to_u32())
     }
 }
