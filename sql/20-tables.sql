@@ -66,8 +66,8 @@ create table jittask.agenda (
     due_at        timestamptz not null,
     nominal_at    timestamptz not null,
     attempt       smallint not null default 0,    -- attempts made
-    alone         boolean not null default false, -- a row put aside: runs by itself, under a savepoint
-    forced        boolean not null default false, -- run_task: whatever schedule and filter say
+    origin        "char" not null default 'p'     -- p planned, q asked for by existing_rows or make_up, a put aside, r retried by
+                  check (origin in ('p', 'q', 'a', 'r', 'v', 'm')), -- a person, v revived, m run_task (src/catalog/ledger/origin.rs)
     key_count     smallint not null generated always as (cardinality(keys)::smallint) stored, -- to be counted without reading them
     keys          text[] not null,                -- JSON of the key values; {""} for a scheduled task
     places        bytea,                          -- where the rows lay when they were found (crates/text/src/row_hints.rs)

@@ -27,7 +27,7 @@ from (
     select a.id + k.pos - 1, a.task_id, k.key, a.nominal_at, a.due_at,
            case when x.entry is not null then 'executing'::jittask.record_status
                 -- retry_record lets it be due anew, at run_at, by itself; what is held back has none.
-                when a.attempt = 0 and case when a.alone and a.run_at < 'infinity' then a.run_at else a.due_at end
+                when a.attempt = 0 and case when a.origin <> 'p' and a.run_at < 'infinity' then a.run_at else a.due_at end
                      < clock_timestamp() - coalesce(current_setting('jittask.overdue_after', true), '1min')::interval
                 then 'overdue' else 'pending' end,
            a.attempt + (x.entry is not null)::int, coalesce(x.started_at, a.started_at), null,

@@ -31,7 +31,7 @@ pub fn read(role: Oid, all: bool) -> Counts {
         sql::run(
             &format!(
                 "{MINE}, waiting as (
-                     select a.attempt = 0 as is_new, case when a.alone and a.run_at < 'infinity' then a.run_at else a.due_at end as since,
+                     select a.attempt = 0 as is_new, case when a.origin <> 'p' and a.run_at < 'infinity' then a.run_at else a.due_at end as since,
                          clock_timestamp() - coalesce(current_setting('jittask.overdue_after', true), '1min')::interval as overdue_since, a.key_count - coalesce(x.running, 0) as count, coalesce(x.running, 0) as running
                      from jittask.agenda a join mine on mine.id = a.task_id
                      left join (select entry, case when pos = 0 then total else 1 end as running from jittask.running()) x on x.entry = a.id),

@@ -48,7 +48,7 @@ impl Wanted {
         let rows = in_order(
             &format!(
                 "select {COLUMNS} from jittask.agenda where owner = $1 and run_at <= $2 and id <> all($3) and task_id = $4
-                     and (not $5 or key_count > 1) and (run_at, id) > ($6, $7) and alone = $8 and not forced and attempt = 0
+                     and (not $5 or key_count > 1) and (run_at, id) > ($6, $7) and (origin <> 'p') = $8 and origin <> 'm' and attempt = 0
                  order by run_at, id limit 1 for update skip locked"
             ),
             &[
@@ -59,7 +59,7 @@ impl Wanted {
                 sql::arg(self.batches_only),
                 sql::at(last.occurrence.due_at),
                 sql::arg(last.id),
-                sql::arg(last.alone),
+                sql::arg(last.is_isolated()),
             ],
         );
         entry(&rows)

@@ -2,6 +2,7 @@
 
 use super::entries::{ENTRY_BYTES, ENTRY_KEYS};
 use super::moves;
+use super::origin::Origin;
 use crate::catalog::table::key::{self, NO_ROW};
 use crate::catalog::task::Task;
 use crate::pg::tid::Tid;
@@ -19,14 +20,15 @@ pub struct New {
     pub key: Rc<str>,
     /// Where the row lies.
     pub place: Option<Tid>,
-    /// Made up for: it waits for other runs of its scheduled task, and is not late.
-    pub made_up: bool,
+    /// Planned or requested; of a scheduled task that waits for other runs, and is not late.
+    pub origin: Origin,
 }
 
 impl New {
-    /// Of a scheduled task; one that is past is made up for.
-    pub fn scheduled(occurrence: Occurrence, made_up: bool) -> New {
-        New { occurrence, key: NO_ROW.into(), place: None, made_up }
+    /// Of a scheduled task.
+    pub fn scheduled(occurrence: Occurrence, is_requested: bool) -> New {
+        let origin = if is_requested { Origin::Requested } else { Origin::Planned };
+        New { occurrence, key: NO_ROW.into(), place: None, origin }
     }
 }
 
@@ -75,16 +77,16 @@ fn insert_entry(owner: Oid, task: i32, occurrence: Occurrence, news: &[&New]) {
 fn insert_singles(owner: Oid, task: i32, singles: &[&New]) {
     moves::run(
         "",
-        "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, keys, alone)
-         select nextval('jittask.occurrence_id'), $1, $2, u.due, u.due, u.nominal, array[u.key], u.made_up
-         from unnest($3::timestamptz[], $4::timestamptz[], $5::text[], $6::bool[]) u (due, nominal, key, made_up)",
+        "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, keys, origin)
+         select nextval('jittask.occurrence_id'), $1, $2, u.due, u.due, u.nominal, array[u.key], case when u.is_requested then 'q' else 'p' end
+         from unnest($3::timestamptz[], $4::timestamptz[], $5::text[], $6::bool[]) u (due, nominal, key, is_requested)",
         &[
             sql::datum(REGROLEOID, Some(owner.into())),
             sql::arg(task),
             sql::ats(singles.iter().map(|new| new.occurrence.due_at)),
             sql::ats(singles.iter().map(|new| new.occurrence.nominal_at)),
             sql::arg(singles.iter().map(|new| &*new.key).collect::<Vec<_>>()),
-            sql::arg(singles.iter().map(|new| new.made_up).collect::<Vec<_>>()),
+            sql::arg(singles.iter().map(|new| new.origin == Origin::Requested).collect::<Vec<_>>()),
         ],
     );
 }
@@ -101,14 +103,14 @@ pub fn next_ids(count: usize) -> Vec<i64> {
 }
 
 /// An occurrence by run_task: due now, whatever the schedule says. Returns the record's id.
-pub fn insert_forced(owner: Oid, task: i32, key: &str) -> i64 {
+pub fn insert_manual(owner: Oid, task: i32, key: &str) -> i64 {
     user::as_extension_owner(|| {
         let rows = moves::run(
             "",
-            "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, keys, forced)
-             select nextval('jittask.occurrence_id'), $1, $2, n.at, n.at, n.at, array[$3], true
+            "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, keys, origin)
+             select nextval('jittask.occurrence_id'), $1, $2, n.at, n.at, n.at, array[$3], 'm'
              from (select greatest(clock_timestamp(),
-                       (select max(a.nominal_at) + interval '1 microsecond' from jittask.agenda a where a.task_id = $2 and a.forced),
+                       (select max(a.nominal_at) + interval '1 microsecond' from jittask.agenda a where a.task_id = $2 and a.origin = 'm'),
                        (select max(r.nominal_at) + interval '1 microsecond' from jittask.record r
                         where r.task_id = $2 and r.key = $3 and r.nominal_at >= clock_timestamp())) as at) n",
             &[sql::datum(REGROLEOID, Some(owner.into())), sql::arg(task), sql::arg(key)],
@@ -118,12 +120,12 @@ pub fn insert_forced(owner: Oid, task: i32, key: &str) -> i64 {
 }
 
 /// Puts an occurrence back under its old record id, to run at this instant; [`Instant::MAX`]: when its task is resumed.
-pub fn insert_again(task: &Task, id: i64, occurrence: Occurrence, key: &str, is_forced: bool, run_at: Instant) {
+pub fn insert_again(task: &Task, id: i64, occurrence: Occurrence, key: &str, origin: Origin, run_at: Instant) {
     user::as_extension_owner(|| {
         moves::run(
             "",
-            "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, keys, alone, forced)
-             values ($1, $2, $3, coalesce($8, 'infinity'), $4, $5, array[$6], true, $7)",
+            "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, keys, origin)
+             values ($1, $2, $3, coalesce($8, 'infinity'), $4, $5, array[$6], $7)",
             &[
                 sql::arg(id),
                 sql::datum(REGROLEOID, Some(task.owner.into())),
@@ -131,7 +133,7 @@ pub fn insert_again(task: &Task, id: i64, occurrence: Occurrence, key: &str, is_
                 sql::at(occurrence.due_at),
                 sql::at(occurrence.nominal_at),
                 sql::arg(key),
-                sql::arg(is_forced),
+                sql::arg(origin.letter()),
                 sql::maybe_at(Some(run_at).filter(|run_at| *run_at != Instant::MAX)),
             ],
         )

@@ -1,6 +1,7 @@
 //! The agenda: entries of occurrences that are due soon or wait for a retry.
 
 use super::moves;
+use super::origin::{Origin, PUT_ASIDE};
 use crate::catalog::table::key;
 use crate::catalog::task::Task;
 use crate::error::cut;
@@ -23,8 +24,7 @@ const PORTION_KEYS: i32 = 1000;
 const WITHDRAWN_BYTES: i64 = 8 << 20;
 
 /// What [`entry`] reads.
-pub const COLUMNS: &str =
-    "id, task_id, nominal_at, due_at, attempt::int, alone, forced, keys, places, owes is not null";
+pub const COLUMNS: &str = "id, task_id, nominal_at, due_at, attempt::int, origin, keys, places, owes is not null";
 
 /// A claimed entry.
 #[derive(Clone, Debug)]
@@ -37,16 +37,26 @@ pub struct Entry {
     pub occurrence: Occurrence,
     /// Attempts made before.
     pub attempt: i32,
-    /// Put aside: runs by itself under a savepoint, not with the rows of an entry.
-    pub alone: bool,
-    /// By run_task.
-    pub forced: bool,
+    /// Why it is there.
+    pub origin: Origin,
     /// The rows' keys, or `[""]`.
     pub keys: Rc<[String]>,
     /// Where the rows lay when they were found, in the form of [`super::places`].
     pub places: Vec<u8>,
     /// Its attempts are over, only its record is to be written ([`owed`]).
     pub owes: bool,
+}
+
+impl Entry {
+    /// Planned, and not tried yet?
+    pub fn is_fresh(&self) -> bool {
+        self.origin == Origin::Planned && self.attempt == 0
+    }
+
+    /// Does its row run by itself, under a savepoint, not with the rows of an entry?
+    pub fn is_isolated(&self) -> bool {
+        self.origin.is_isolated() || self.attempt > 0
+    }
 }
 
 /// The occurrences of a task that are in the agenda with a nominal instant in `[from, until]`. There may be millions: they
@@ -82,7 +92,7 @@ pub const LONGEST_MOVE: i64 = 400 * 86_400_000_000;
 /// The last instant before `until` at which a task has an entry that was not asked for by run_task.
 pub fn last_due_before(task: &Task, until: Instant) -> Option<Instant> {
     user::as_extension_owner(|| {
-        let statement = "select max(due_at) from jittask.agenda where task_id = $1 and nominal_at < $3 and due_at < $2 and not forced";
+        let statement = "select max(due_at) from jittask.agenda where task_id = $1 and nominal_at < $3 and due_at < $2 and origin <> 'm'";
         let nominal = Instant(until.0.saturating_add(moved(task)));
         sql::run(statement, &[sql::arg(task.id), sql::at(until), sql::at(nominal)]).at(0, 1)
     })
@@ -111,11 +121,10 @@ fn entry_at(rows: &sql::Rows, row: usize) -> Option<Entry> {
         task: rows.get(row, 2)?,
         occurrence: Occurrence { nominal_at: rows.at(row, 3)?, due_at: rows.at(row, 4)? },
         attempt: rows.get(row, 5)?,
-        alone: rows.get(row, 6)?,
-        forced: rows.get(row, 7)?,
-        keys: rows.get::<Vec<String>>(row, 8)?.into(),
-        places: rows.get(row, 9).unwrap_or_default(),
-        owes: rows.get(row, 10)?,
+        origin: Origin::of(rows.get(row, 6)?)?,
+        keys: rows.get::<Vec<String>>(row, 7)?.into(),
+        places: rows.get(row, 8).unwrap_or_default(),
+        owes: rows.get(row, 9)?,
     })
 }
 
@@ -138,8 +147,8 @@ pub fn take_out(entry: &Entry, position: usize) {
         let position = position as i32;
         moves::run(
             "",
-            "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, attempt, alone, forced, keys)
-             select id + $2 + 1, owner, task_id, run_at, due_at, nominal_at, attempt, alone, forced, keys[$2 + 2:]
+            "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, attempt, origin, keys)
+             select id + $2 + 1, owner, task_id, run_at, due_at, nominal_at, attempt, origin, keys[$2 + 2:]
              from jittask.agenda where id = $1 and key_count > $2 + 1",
             &[sql::arg(entry.id), sql::arg(position)],
         );
@@ -176,10 +185,10 @@ fn earlier_in_index(entry: &Entry) -> Option<Option<Instant>> {
     let mut found = None;
     let until = clock::to_pg(entry.occurrence.nominal_at);
     let looked = walk::along(c"agenda", (c"agenda_occurrence", 2), |walk| {
-        walk.back(entry.task, until, [c"run_at", c"attempt", c"forced"], NEAR, |[run_at, attempt, forced]| {
+        walk.back(entry.task, until, [c"run_at", c"attempt", c"origin"], NEAR, |[run_at, attempt, origin]| {
             let is_first_try = attempt.is_some_and(|attempt| attempt.value() as i16 == 0);
-            let is_forced = forced.is_none_or(|forced| forced.value() as u8 != 0);
-            found = run_at.filter(|_| is_first_try && !is_forced).map(|at| clock::from_pg(at.value() as i64));
+            let is_manual = origin.and_then(|origin| Origin::of(origin.value() as i8)).is_none_or(Origin::is_manual);
+            found = run_at.filter(|_| is_first_try && !is_manual).map(|at| clock::from_pg(at.value() as i64));
             found.is_none()
         })
     });
@@ -188,7 +197,7 @@ fn earlier_in_index(entry: &Entry) -> Option<Option<Instant>> {
 
 fn earlier_anywhere(entry: &Entry) -> Option<Instant> {
     user::as_extension_owner(|| {
-        let statement = "select run_at from jittask.agenda where task_id = $1 and due_at < $2 and attempt = 0 and not forced limit 1";
+        let statement = "select run_at from jittask.agenda where task_id = $1 and due_at < $2 and attempt = 0 and origin <> 'm' limit 1";
         sql::run(statement, &[sql::arg(entry.task), sql::at(entry.occurrence.due_at)]).at(0, 1)
     })
 }
@@ -218,29 +227,30 @@ pub fn keep_rest(entry: &Entry, first: usize) {
 /// Puts single keys of a claimed entry aside: each becomes an entry of its own, under its record id.
 pub fn put_aside(entry: &Entry, positions: &[usize]) {
     let positions: Vec<i64> = positions.iter().map(|position| *position as i64).collect();
+    let origin = if entry.origin.is_manual() { Origin::Manual } else { Origin::PutAside }.letter();
     user::as_extension_owner(|| {
         // The entry's own id is that of its first key, so it goes first.
         moves::run(
             "gone as (delete from jittask.agenda where id = $1 returning *),",
-            "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, attempt, alone, forced, keys)
-             select g.id + p.i, g.owner, g.task_id, g.run_at, g.due_at, g.nominal_at, g.attempt, true, g.forced, array[g.keys[p.i::int + 1]]
+            "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, attempt, origin, keys)
+             select g.id + p.i, g.owner, g.task_id, g.run_at, g.due_at, g.nominal_at, g.attempt, $3, array[g.keys[p.i::int + 1]]
              from gone g cross join unnest($2::bigint[]) p (i)
              where p.i > 0",
-            &[sql::arg(entry.id), sql::arg(positions.clone())],
+            &[sql::arg(entry.id), sql::arg(positions.clone()), sql::arg(origin)],
         );
         if positions.contains(&0) {
             let key = entry.keys.first().cloned().unwrap_or_default();
             moves::run(
                 "",
-                "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, attempt, alone, forced, keys)
-                 select $1, t.owner, $2, $3, $3, $4, $5, true, $6, array[$7] from jittask.task t where t.id = $2",
+                "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, attempt, origin, keys)
+                 select $1, t.owner, $2, $3, $3, $4, $5, $6, array[$7] from jittask.task t where t.id = $2",
                 &[
                     sql::arg(entry.id),
                     sql::arg(entry.task),
                     sql::at(entry.occurrence.due_at),
                     sql::at(entry.occurrence.nominal_at),
                     sql::arg(entry.attempt as i16),
-                    sql::arg(entry.forced),
+                    sql::arg(origin),
                     sql::arg(key),
                 ],
             );
@@ -260,7 +270,9 @@ pub fn retry_later(id: i64, attempt: i32, started_at: Instant, failure: &Failure
     user::as_extension_owner(|| {
         moves::run(
             "",
-            "update jittask.agenda set attempt = $2, run_at = $3, started_at = $4, error_code = $5, error = $6, error_context = $7, alone = true, record_error = null where id = $1",
+            &format!(
+                "update jittask.agenda set attempt = $2, run_at = $3, started_at = $4, error_code = $5, error = $6, error_context = $7, {PUT_ASIDE}, record_error = null where id = $1"
+            ),
             &[
                 sql::arg(id),
                 sql::arg(attempt as i16),
@@ -278,7 +290,7 @@ pub fn retry_later(id: i64, attempt: i32, started_at: Instant, failure: &Failure
 pub(super) fn withdraw(task: i32, from: Instant) -> i64 {
     user::as_extension_owner(|| {
         let rows = sql::run(
-            "with free as (select id from jittask.agenda where task_id = $1 and due_at >= $2 and attempt = 0 and not forced for update skip locked),
+            "with free as (select id from jittask.agenda where task_id = $1 and due_at >= $2 and attempt = 0 and origin <> 'm' for update skip locked),
                  gone as (delete from jittask.agenda a using free where a.id = free.id returning a.key_count as count)
              select coalesce(sum(count), 0)::bigint from gone",
             &[sql::arg(task), sql::at(from)],
@@ -293,7 +305,7 @@ pub(super) fn withdraw_some(task: i32, from: Instant, until: Instant, most: i64)
     user::as_extension_owner(|| {
         let rows = sql::run(
             "with latest as (select id, nominal_at, pg_column_size(keys) as size from jittask.agenda
-                     where task_id = $1 and due_at >= $2 and nominal_at <= $3 and attempt = 0 and not forced order by nominal_at desc limit $4),
+                     where task_id = $1 and due_at >= $2 and nominal_at <= $3 and attempt = 0 and origin <> 'm' order by nominal_at desc limit $4),
                  chosen as (select id, nominal_at, count(*) over so_far as number, sum(size) over so_far as size from latest
                      window so_far as (order by nominal_at desc, id)),
                  free as (select id from jittask.agenda where id in (select id from chosen where number = 1 or size <= $5) for update skip locked),
@@ -334,7 +346,7 @@ pub fn take_unclaimed(task: i32, mut each: impl FnMut(&[Entry])) {
 pub fn take_due(task: &Task, (from, until): (Instant, Instant), in_hand: Vec<i64>, count: i64) -> Vec<Entry> {
     let which = "id in (select id from jittask.agenda where task_id = $1 and nominal_at >= $6 and nominal_at < $7
                      and due_at >= $2 and due_at < $3 and attempt = 0
-                     and not alone and not forced and run_at < 'infinity' and id <> all($5) order by due_at limit $4)";
+                     and origin = 'p' and run_at < 'infinity' and id <> all($5) order by due_at limit $4)";
     let moved = moved(task);
     let nominal = (Instant(from.0.saturating_sub(moved)), Instant(until.0.saturating_add(moved)));
     let (nominal_from, nominal_until) = (sql::at(nominal.0), sql::at(nominal.1));

@@ -20,6 +20,7 @@ pub mod entries;
 pub mod forget;
 pub mod held;
 mod moves;
+pub mod origin;
 pub mod owed;
 pub mod record;
 mod tally;
@@ -28,6 +29,7 @@ pub use self::enter::{New, next_ids};
 pub use self::tally::{Writer, pending};
 
 use self::entries::Entry;
+use self::origin::Origin;
 use self::record::{Ended, Record};
 use self::tally::Counts;
 use crate::catalog::task::Task;
@@ -69,7 +71,7 @@ impl Ledger {
     /// An occurrence by run_task is pending, due now, whatever the schedule says. Gives its id.
     pub fn ask_for(&mut self, owner: Oid, key: &str) -> i64 {
         self.counts.entered += 1;
-        enter::insert_forced(owner, self.task, key)
+        enter::insert_manual(owner, self.task, key)
     }
 
     /// What was pending has ended; its entries are the caller's to remove. Raises 23505 if one of them ended already.
@@ -105,7 +107,7 @@ impl Ledger {
         let is_open = record::take_back(id);
         if is_open {
             self.counts.skipped -= 1;
-            enter::insert_again(task, id, occurrence, key, false, occurrence.due_at);
+            enter::insert_again(task, id, occurrence, key, Origin::Revived, occurrence.due_at);
         }
         is_open
     }
@@ -120,7 +122,8 @@ impl Ledger {
                 "skipped" => self.counts.skipped -= 1,
                 _ => self.counts.cancelled -= 1,
             }
-            enter::insert_again(task, id, ended.occurrence, &ended.key, ended.forced, run_at);
+            let origin = if ended.forced { Origin::Manual } else { Origin::Retried };
+            enter::insert_again(task, id, ended.occurrence, &ended.key, origin, run_at);
         }
         is_open
     }

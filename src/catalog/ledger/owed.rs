@@ -2,6 +2,7 @@
 //! is left of them is written to the agenda alone, so that their functions are not called for ever.
 
 use super::moves;
+use super::origin::PUT_ASIDE;
 use crate::error::cut;
 use crate::pg::boundary::Failure;
 use crate::pg::{clock, sql, user};
@@ -31,13 +32,13 @@ pub struct Owed {
 /// An entry's attempts are over, and its record was refused: from now on nothing but the record is tried.
 pub fn owe(id: i64, status: &str, started_at: Option<Instant>, attempt: i32, failure: Option<&Failure>, why: &str) {
     user::as_extension_owner(|| {
-        let statement = "update jittask.agenda set owes = $2::jittask.record_status, started_at = coalesce($3, started_at), attempt = $4,
+        let statement = format!("update jittask.agenda set owes = $2::jittask.record_status, started_at = coalesce($3, started_at), attempt = $4,
                  error_code = coalesce($5, error_code), error = coalesce($6, error),
-                 error_context = case when $5 is null then error_context else $7 end, record_error = $8, run_at = $9, alone = true
-             where id = $1";
+                 error_context = case when $5 is null then error_context else $7 end, record_error = $8, run_at = $9, {PUT_ASIDE}
+             where id = $1");
         moves::run(
             "",
-            statement,
+            &statement,
             &[
                 sql::arg(id),
                 sql::arg(status),

@@ -76,7 +76,7 @@ impl Record {
         Record {
             id: entry.id + position as i64,
             occurrence: entry.occurrence,
-            forced: entry.forced,
+            forced: entry.origin.is_manual(),
             keys: entry.keys.clone(),
             position,
             started_at: None,

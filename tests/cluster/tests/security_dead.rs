@@ -117,8 +117,8 @@ fn what_nobody_told_of_is_found() {
     wait_for(&cluster, "rows", "completed", 1);
     cluster.sql(
         "postgres",
-        "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, keys, forced)
-         select nextval('jittask.occurrence_id'), owner, id, now(), now(), now(), '{\"\"}', true from jittask.task where name = 'far'",
+        "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, keys, origin)
+         select nextval('jittask.occurrence_id'), owner, id, now(), now(), now(), '{\"\"}', 'm' from jittask.task where name = 'far'",
     );
     cluster.wait_for(
         Duration::from_secs(180),

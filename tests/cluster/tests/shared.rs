@@ -85,7 +85,7 @@ fn one_that_waits_for_a_lock_holds_none_that_others_wait_for() {
     first.batch_execute("begin; select from side where id = 2 for update").unwrap();
     cluster.app_sql("insert into note select id, now() from generate_series(1, 8) id");
     let waits = |id: i32| format!("select count(*) = 1 from jittask.progress where row_key ->> 'id' = '{id}'");
-    cluster.wait_for(SOON, "select count(*) = 7 from jittask.agenda where alone");
+    cluster.wait_for(SOON, "select count(*) = 7 from jittask.agenda where origin = 'a'");
     cluster.wait_for(SOON, &waits(2));
     second.batch_execute("begin; select from side where id = 5 for update").unwrap();
     first.batch_execute("commit").unwrap();

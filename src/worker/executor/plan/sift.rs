@@ -1,6 +1,7 @@
 //! What a planning pass makes of the rows it has read: which of their occurrences run, which are too late, which are known
 //! already. Inside the planning transaction of one task, after `scan` has read them.
 
+use crate::catalog::ledger::origin::Origin;
 use crate::catalog::ledger::record::{self, Outcome, Record};
 use crate::catalog::ledger::{self, New, entries};
 use crate::catalog::table::key;
@@ -151,7 +152,7 @@ impl Scan<'_> {
                 (None, Verdict::Enter) => {
                     self.known.insert(mark);
                     let Candidate { key, place, .. } = found.row;
-                    self.ready.push(New { occurrence: found.occurrence, key, place, made_up: false });
+                    self.ready.push(New { occurrence: found.occurrence, key, place, origin: Origin::Planned });
                 }
                 (Some(record), Verdict::Enter) if record.may_return => self.revive(record.id, found),
                 (None, Verdict::SkipLate) => {

@@ -124,10 +124,10 @@ impl Batch<'_> {
         if task.is_dropped {
             return Verdict::Cancel;
         }
-        if task.problem.is_some() || !(task.enabled || entry.forced) {
+        if task.problem.is_some() || !(task.enabled || entry.origin.is_manual()) {
             return match task::hold_if_held_back(task.id) {
                 // Waits until the task is resumed, or what it needs is back.
-                Some(true) if task.enabled || entry.forced || entry.alone || entry.attempt > 0 => Verdict::Wait(None),
+                Some(true) if task.enabled || !entry.is_fresh() => Verdict::Wait(None),
                 Some(true) => Verdict::Skip("paused"),
                 // It is just being let go.
                 _ => Verdict::Wait(Some(OVERLAP_PAUSE)),
@@ -150,8 +150,8 @@ impl Batch<'_> {
         }
         // What catch_up asks for runs, what failed before, and what a person asks for: one after the other.
         let entry = self.entry;
-        let is_made_up = entry.alone && entry.attempt == 0 && !entry.forced;
-        let queues = policy == "queue" || entry.forced || entry.alone || entry.attempt > 0 || is_late;
+        let is_made_up = entry.origin.is_isolated() && entry.attempt == 0;
+        let queues = policy == "queue" || !entry.is_fresh() || is_late;
         let wait = |pause: i64| match policy == "queue" || is_late || is_made_up {
             true => Some(Verdict::Queue(pause)),
             false => Some(Verdict::Wait(Some(pause))),
@@ -170,7 +170,7 @@ impl Batch<'_> {
                 wait(OVERLAP_PAUSE)
             }
             Some(_) => Some(Verdict::Skip("overlap")),
-            None if queues && !entry.forced => match entries::earlier(task, entry) {
+            None if queues && !entry.origin.is_manual() => match entries::earlier(task, entry) {
                 // Somebody has just claimed it.
                 Some(true) => wait(OVERLAP_PAUSE / 5),
                 Some(false) => Some(Verdict::Wait(Some(OVERLAP_PAUSE / 5))),
@@ -243,7 +243,7 @@ impl Batch<'_> {
     /// Keys recorded already: they were in the agenda twice. Nearly never, and the records' unique key tells; so the first
     /// try does not look.
     fn done(&self) -> Vec<bool> {
-        if self.rung.is_first() && !self.entry.alone {
+        if self.rung.is_first() && !self.entry.is_isolated() {
             return vec![false; self.entry.keys.len()];
         }
         record::recorded(self.entry.task, self.entry.occurrence.nominal_at, &self.entry.keys)

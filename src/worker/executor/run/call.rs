@@ -38,7 +38,7 @@ pub struct Call {
     places: Vec<Option<Tid>>,
     /// What the function may ask for.
     run: Rc<Run>,
-    is_forced: bool,
+    is_manual: bool,
     /// A row that is due once more before this is skipped: it missed this occurrence, and only the last one missed runs.
     last_before: Option<Instant>,
     /// Rows of one entry mostly have the same date: the last answer.
@@ -76,7 +76,7 @@ impl Call {
                 occurrence: entry.occurrence,
                 attempt: entry.attempt + 1,
             }),
-            is_forced: entry.forced,
+            is_manual: entry.origin.is_manual(),
             last_before,
             last_answer: Cell::new(None),
             prepared,
@@ -205,7 +205,7 @@ impl Call {
         if rows.is_empty() {
             return Some("row_deleted");
         }
-        if self.is_forced {
+        if self.is_manual {
             return None;
         }
         let Some((base, end)) = resolved.base_and_end(rows, row, fetch::BASE) else { return Some("row_changed") };

@@ -118,7 +118,7 @@ fn let_out_of_hand(me: &Me) {
 /// were put aside do the same among themselves, each under a savepoint.
 fn more(me: &Me, first: Entry, begun: i64) {
     let task = first.task;
-    let is_fit = !first.forced && first.attempt == 0 && (first.alone || me.failing.get() != task);
+    let is_fit = !first.origin.is_manual() && first.attempt == 0 && (first.is_isolated() || me.failing.get() != task);
     let is_dated = || me.prepared.task(task).is_some_and(|prepared| prepared.task.kind == TaskKind::DateField);
     if !is_fit || !is_dated() {
         return;
@@ -131,7 +131,7 @@ fn more(me: &Me, first: Entry, begun: i64) {
         && let Some(entry) = me.wanted(Vec::new()).claim_after(&last)
     {
         me.execution.take_in_hand(&entry);
-        if entry.alone {
+        if entry.is_isolated() {
             goes_on = put_aside_before(me, &entry, Rung::AsideSharing);
         } else {
             batch::run(me, &entry, Rung::Together);
@@ -145,7 +145,7 @@ fn first_try(me: &Me, entry: &Entry) {
     if entry.owes {
         return attempt::pay(entry, Writer::Executor(me.index));
     }
-    if entry.alone {
+    if entry.is_isolated() {
         put_aside_before(me, entry, Rung::Aside);
         return;
     }

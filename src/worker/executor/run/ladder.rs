@@ -84,14 +84,14 @@ fn run_apart(me: &Me, entry: &Entry, locked: Option<usize>) -> Result<(), Failur
 /// Whose failure it is: of one that ran alone, or the one that was interrupted.
 fn at_fault(me: &Me, entry: &Entry, failure: &Failure) -> Fault {
     let position = me.execution.position();
-    if position == 0 && failure.is_cancel() && entry.keys.len() > 1 && !entry.alone {
+    if position == 0 && failure.is_cancel() && entry.keys.len() > 1 && !entry.is_isolated() {
         return at_fault_in_call(me, entry);
     }
     let interruption = me.execution.take_interruption(entry.id, position);
     if is_refused_unrun(me, failure) {
         return Fault::Unrun;
     }
-    if entry.alone || entry.keys.len() == 1 {
+    if entry.is_isolated() || entry.keys.len() == 1 {
         return Fault::Only(interruption);
     }
     match failure.is_cancel() || interruption == Interruption::Cancelled {

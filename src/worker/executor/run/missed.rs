@@ -33,7 +33,7 @@ pub enum Lateness {
 pub fn judge(me: &Me, entry: &Entry, task: &Task) -> Lateness {
     let run = |is_late| Lateness::Run { is_late, last_before: None };
     let up_since = up_since(me);
-    if entry.forced || entry.attempt > 0 || entry.alone || entry.occurrence.due_at >= up_since {
+    if !entry.is_fresh() || entry.occurrence.due_at >= up_since {
         return run(false);
     }
     let Ok(timing) = task.timing() else { return run(false) };

@@ -54,7 +54,7 @@ pub fn judge(cluster: &Cluster, ddl: bool) -> Verdict {
 }
 
 fn work_off(cluster: &Cluster, session: &mut Client, last: DateTime<Utc>) {
-    let left = "select t.name, a.id, a.run_at, a.due_at, a.attempt, a.alone, cardinality(a.keys) as keys, t.enabled, t.problem, t.plan_problem
+    let left = "select t.name, a.id, a.run_at, a.due_at, a.attempt, a.origin, cardinality(a.keys) as keys, t.enabled, t.problem, t.plan_problem
          from jittask.agenda a left join jittask.task t on t.id = a.task_id where a.due_at <= $1
          union all select t.name, null, null, null, null, null, cardinality(c.keys), t.enabled, t.problem, t.plan_problem
          from jittask.capture c left join jittask.task t on t.token = c.token";
