@@ -16,6 +16,8 @@ use std::collections::HashMap;
 
 /// Occurrences of one task that are planned at a time.
 const PORTION: usize = 2000;
+/// And so long that takes, about. Microseconds.
+const PORTION_TIME: i64 = 20_000;
 /// How long one pass does nothing else, for what is missed and for what is not. Microseconds.
 const TIME: i64 = 50_000;
 
@@ -169,12 +171,14 @@ impl Round {
         let from = Instant(planned.due_at.0 + 1).max(floor);
         let mut next: Vec<New> = Vec::new();
         let mut last = None;
+        // A rule with long lists and many holidays may take its time: what is found by then is entered.
+        let until = clock::monotonic() + PORTION_TIME;
         for occurrence in
             timing.schedule.occurrences(Base::Instant(base), &timing.zone, timing.end_at, from).take(PORTION)
         {
             last = Some(occurrence);
             next.push(New::scheduled(occurrence, task.looks_from.is_some() && occurrence.due_at < self.now));
-            if occurrence.due_at > horizon {
+            if occurrence.due_at > horizon || clock::monotonic() > until {
                 break;
             }
         }

@@ -2,11 +2,13 @@
 //! other would take too long, so the search goes from working day to working day, a window of its clock at a time, and
 //! asks for the members of the same times of day on each of the days that move there. For [`crate::forward::occurrences`].
 
+use std::borrow::Cow;
+
 use chrono::{NaiveDate, NaiveDateTime, Timelike};
 
 use crate::calendar::{Holidays, MAX_DROPPED_DAYS};
 use crate::civil::{add_days, civil_micros, midnight, nearest_civil};
-use crate::forward::members::Members;
+use crate::forward::members::{Members, Periods};
 use crate::interrupt::tick;
 use crate::rule::Kind;
 use crate::rule::step::Step;
@@ -46,8 +48,11 @@ pub(crate) struct Found {
 
 /// A walk over the windows of working days.
 pub(crate) struct Windows<'a> {
-    schedule: &'a Schedule,
+    /// With UNTIL in place of COUNT: else each search would count from the base on.
+    schedule: Cow<'a, Schedule>,
     holidays: &'a Holidays,
+    /// Of a recurrence.
+    periods: Option<Periods>,
     base: Base,
     zone: &'a dyn Zone,
     width: i64,
@@ -71,9 +76,12 @@ impl<'a> Windows<'a> {
     pub(crate) fn new(schedule: &'a Schedule, base: Base, zone: &'a dyn Zone, from: Instant) -> Option<Windows<'a>> {
         let holidays = schedule.holidays.as_ref()?;
         let width = schedule.spacing()?.saturating_mul(IN_WINDOW).min(DAY_MICROS);
+        let schedule = schedule.with_count_as_until(base, zone).map_or(Cow::Borrowed(schedule), Cow::Owned);
+        let periods = Periods::of_schedule(&schedule, base, zone);
         let mut walk = Windows {
             schedule,
             holidays,
+            periods,
             base,
             zone,
             width,
@@ -84,7 +92,7 @@ impl<'a> Windows<'a> {
             unused: 0,
             is_done: false,
         };
-        let first = Members::new(schedule, base, zone, schedule.earliest_nominal(zone, from)).next();
+        let first = walk.members(walk.schedule.earliest_nominal(zone, from)).next();
         match first.and_then(|first| first.local.or_else(|| to_local(zone, first.at))) {
             Some(first) => {
                 let low = nearest_civil(from.0.saturating_add(offsets_near(zone, from.0).0));
@@ -128,13 +136,20 @@ impl<'a> Windows<'a> {
         HOUR_MICROS.min(self.width / IN_WINDOW * members).max(self.width)
     }
 
+    fn members(&self, from: Instant) -> Members<'_> {
+        match &self.periods {
+            Some(periods) => Members::among(periods, &self.schedule, self.base, self.zone, from),
+            None => Members::new(&self.schedule, self.base, self.zone, from),
+        }
+    }
+
     /// Members of the source day in the window, moved; the first member after it.
     fn look(&self, source: NaiveDate, until: i64, due: &mut Vec<(Instant, Instant)>) -> Ahead {
         let midnight = civil_micros(midnight(source));
         let (low, high) = (midnight.saturating_add(self.start), midnight.saturating_add(until));
         let (before, after) = (offsets_near(self.zone, low), offsets_near(self.zone, high));
         let (least, greatest) = (before.0.min(after.0), before.1.max(after.1));
-        let mut members = Members::new(self.schedule, self.base, self.zone, Instant(low.saturating_sub(greatest)));
+        let mut members = self.members(Instant(low.saturating_sub(greatest)));
         // Members may descend by as much as clocks change.
         let last = high.saturating_sub(least).saturating_add(greatest - least);
         let mut ahead: Ahead = None;

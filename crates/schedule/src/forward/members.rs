@@ -1,6 +1,10 @@
 //! The members of a series in order, each moved by the offset and resolved: steps 1 to 3 of the model, for every kind of
 //! rule. What holidays do to them comes after ([`crate::forward::occurrences`]).
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
 use chrono::NaiveDateTime;
 
 use crate::civil::{OutOfRange, add_days, add_days_at, civil_micros, midnight, nearest_civil};
@@ -44,8 +48,8 @@ impl<'a> Members<'a> {
         match kind {
             Some(Kind::Recur(recur)) => {
                 let Some(low) = member_low(schedule, zone, from.max(Instant::MIN)) else { return Members::Empty };
-                let based = recur.based_on(start.local);
-                Members::Recur(Box::new(RecurMembers::new(based, schedule.moves(), zone, start, low)))
+                let based = Rc::new(recur.based_on(start.local));
+                Members::Recur(Box::new(RecurMembers::new(Periods::of(based), schedule.moves(), zone, start, low)))
             }
             Some(Kind::Cron(cron)) => {
                 let Ok(first) = start.at else { return Members::Empty };
@@ -57,6 +61,21 @@ impl<'a> Members<'a> {
             }
             _ => Members::Empty,
         }
+    }
+
+    /// The same of a rule whose periods are kept from search to search.
+    pub(crate) fn among(
+        periods: &Periods,
+        schedule: &'a Schedule,
+        base: Base,
+        zone: &'a dyn Zone,
+        from: Instant,
+    ) -> Members<'a> {
+        let start = Start::new(schedule.moves(), base, zone);
+        let Some((start, low)) = start.zip(member_low(schedule, zone, from.max(Instant::MIN))) else {
+            return Members::Empty;
+        };
+        Members::Recur(Box::new(RecurMembers::new(periods.clone(), schedule.moves(), zone, start, low)))
     }
 
     /// The next member, in the order of the rule; due times may descend near a change of the clocks by up to its size.
@@ -89,21 +108,61 @@ impl Schedule {
         let count = recur.limits.count?;
         let start = Start::new(self.moves(), base, zone)?;
         let low = start.local;
-        let mut members = RecurMembers::new(recur.based_on(low), self.moves(), zone, start, low);
+        let periods = Periods::of(Rc::new(recur.based_on(low)));
+        let mut members = RecurMembers::new(periods, self.moves(), zone, start, low);
         let until = members.nth_local(i64::from(count) - 1).map(Until::Local);
         let kind = Kind::Recur(Box::new(Recur { limits: Limits { count: None, until }, ..(**recur).clone() }));
         Some(Schedule { rule: Some(Rule { kind }), ..self.clone() })
     }
 }
 
+/// A rule on its base, and the last of its periods that were asked for: a year is worked out day by day.
+#[derive(Clone)]
+pub(crate) struct Periods {
+    based: Rc<Based>,
+    kept: Rc<RefCell<Kept>>,
+}
+
+/// The last first, with their numbers.
+type Kept = VecDeque<(i64, Rc<Period>)>;
+
+/// So many are kept: more than a year of months.
+const MOST_KEPT: usize = 16;
+
+impl Periods {
+    pub(crate) fn of(based: Rc<Based>) -> Periods {
+        Periods { based, kept: Rc::default() }
+    }
+
+    /// Those of a schedule's rule on this base; `None`: it has none of that kind.
+    pub(crate) fn of_schedule(schedule: &Schedule, base: Base, zone: &dyn Zone) -> Option<Periods> {
+        let Some(Kind::Recur(recur)) = schedule.rule.as_ref().map(|rule| &rule.kind) else { return None };
+        let start = Start::new(schedule.moves(), base, zone)?;
+        Some(Periods::of(Rc::new(recur.based_on(start.local))))
+    }
+
+    fn get(&self, number: i64) -> Option<Rc<Period>> {
+        let known = |kept: &Kept| kept.iter().find(|(known, _)| *known == number).map(|(_, period)| period.clone());
+        if let Some(period) = known(&self.kept.borrow()) {
+            return Some(period);
+        }
+        let period = Rc::new(self.based.period(number)?);
+        let mut kept = self.kept.borrow_mut();
+        kept.truncate(MOST_KEPT - 1);
+        kept.push_front((number, period.clone()));
+        Some(period)
+    }
+}
+
 /// The members of a recurrence.
 pub(crate) struct RecurMembers<'a> {
-    based: Based,
+    based: Rc<Based>,
+    periods: Periods,
     moves: Move,
     zone: &'a dyn Zone,
     start: Start,
     /// The period under way, its number and the next member in it.
-    period: Period,
+    period: Rc<Period>,
     number: i64,
     index: usize,
     /// Members before the next one, from the base on.
@@ -113,16 +172,18 @@ pub(crate) struct RecurMembers<'a> {
 }
 
 impl<'a> RecurMembers<'a> {
-    fn new(based: Based, moves: Move, zone: &'a dyn Zone, start: Start, low: NaiveDateTime) -> RecurMembers<'a> {
+    fn new(periods: Periods, moves: Move, zone: &'a dyn Zone, start: Start, low: NaiveDateTime) -> RecurMembers<'a> {
+        let based = periods.based.clone();
         let low = low.max(start.local);
         let target = based.period_from(low.date());
         let number = if based.rule.limits.count.is_some() { 0 } else { target };
         let mut members = RecurMembers {
             based,
+            periods,
             moves,
             zone,
             start,
-            period: Period::default(),
+            period: Rc::default(),
             number,
             index: 0,
             counted: 0,
@@ -169,14 +230,14 @@ impl<'a> RecurMembers<'a> {
     /// Loads the period and stands on its first member that is not before the base.
     fn load(&mut self) {
         tick();
-        match self.based.period(self.number) {
+        match self.periods.get(self.number) {
             Some(period) => {
                 self.index = if self.number == 0 { period.first_from(&self.based.times, self.start.local) } else { 0 };
                 self.period = period;
             }
             None => {
                 self.number = i64::MAX;
-                self.period = Period::default();
+                self.period = Rc::default();
                 self.index = 0;
             }
         }
