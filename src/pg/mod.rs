@@ -36,6 +36,7 @@ pub mod keyword;
 pub mod lock;
 pub mod meaning;
 pub mod memory;
+pub mod name;
 pub mod notify;
 pub mod object;
 mod planners;

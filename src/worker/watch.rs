@@ -28,6 +28,8 @@ thread_local! {
     static LOOKED_TO: Cell<Option<i32>> = const { Cell::new(None) };
     /// What it has found so far.
     static FOUND_WANTS: Cell<bool> = const { Cell::new(false) };
+    /// Up to this task they are looked at one by one: something failed when they were looked at together.
+    static SINGLY_TO: Cell<i32> = const { Cell::new(i32::MIN) };
     static CHECKED_AT: Cell<i64> = const { Cell::new(0) };
     static WANTS_LOOKS: Cell<bool> = const { Cell::new(false) };
 }
@@ -81,6 +83,7 @@ pub fn came_up(shared: &Shared, database: u32, now: Instant) -> Vec<Oid> {
         slot.schema_changed.store(false, Release);
         CHECKED_AT.set(now.0);
         FOUND_WANTS.set(false);
+        SINGLY_TO.set(i32::MIN);
         LOOKED_TO.set(Some(i32::MIN));
     }
     look_at_tasks()
@@ -91,11 +94,7 @@ fn look_at_tasks() -> Vec<Oid> {
     let until = clock::monotonic() + CHECK_TIME;
     let mut to_adopt = Vec::new();
     while let Some(after) = LOOKED_TO.get() {
-        // Under a savepoint: what one task brings about must not end everybody's pass.
-        let found = xact::savepoint(|| health::check(after)).unwrap_or_else(|failure| {
-            failure.log("check whether tasks have what they need");
-            health::after_portion(after)
-        });
+        let Some(found) = look_at_some(after) else { continue };
         FOUND_WANTS.set(FOUND_WANTS.get() || found.wants_looks);
         to_adopt.extend(found.to_adopt);
         LOOKED_TO.set(found.last);
@@ -107,6 +106,24 @@ fn look_at_tasks() -> Vec<Oid> {
         WANTS_LOOKS.set(FOUND_WANTS.get());
     }
     to_adopt
+}
+
+/// The next tasks after this one, under a savepoint: what one of them brings about must not end everybody's pass, nor keep the others
+/// from being looked at. None: from now on one by one.
+fn look_at_some(after: i32) -> Option<health::Found> {
+    let is_single = after < SINGLY_TO.get();
+    let count = if is_single { 1 } else { health::PORTION };
+    match xact::savepoint(|| health::check(after, count)) {
+        Ok(found) => Some(found),
+        Err(failure) if is_single => {
+            failure.log("check whether a task has what it needs");
+            Some(health::left_out(after))
+        }
+        Err(_) => {
+            SINGLY_TO.set(health::last_of(after, count).unwrap_or(i32::MAX));
+            None
+        }
+    }
 }
 
 /// Counts the attempts of runs whose process died, and gives their entries, to be forgotten once that is committed: until

@@ -5,7 +5,7 @@ use crate::catalog::table::target::Target;
 use crate::error::{Error, Kind, Result};
 use crate::pg::boundary::Failure;
 use crate::pg::meaning::Meaning;
-use crate::pg::{object, sql, user};
+use crate::pg::{name, object, sql, user};
 use pgrx::pg_sys::Oid;
 use text::plpgsql;
 
@@ -18,14 +18,14 @@ pub fn create(task: &str, body: &str, language: &str, target: Option<&Target>) -
             .hint("Write at least one statement, such as perform remind(row_data)."));
     }
     let argument = target.map_or_else(String::new, |target| format!("row_data {}", target.sql_name));
-    let name = pgrx::spi::quote_qualified_identifier("jittask_inner", task);
+    let name = name::qualified("jittask_inner", task);
     let kind = target.map_or_else(String::new, |target| target.sql_name.clone());
     let source = if language == "plpgsql" { plpgsql::block(body) } else { body.to_string() };
     user::as_extension_owner(|| {
         let settings = user::Settings::begin();
         // Not even parsed here: the body is somebody else's, and this is the extension owner.
         settings.set(c"check_function_bodies", c"off");
-        let language = pgrx::spi::quote_identifier(language);
+        let language = name::quoted(language);
         sql::once(
             &format!(
                 "create function {name}({argument}) returns void language {language} as {}",
@@ -33,7 +33,7 @@ pub fn create(task: &str, body: &str, language: &str, target: Option<&Target>) -
             ),
             &[],
         );
-        let role = pgrx::spi::quote_identifier(user::name_of(caller).unwrap_or_default());
+        let role = name::quoted(user::name_of(caller).unwrap_or_default());
         // Without its argument's type, whose name may be another's by now: there is but one of the name.
         sql::once(&format!("alter function {name} owner to {role}"), &[]);
         sql::once(&format!("revoke all on function {name} from public"), &[]);
@@ -79,7 +79,7 @@ fn validate(function: Oid) {
 /// The signature of a task's internal function.
 pub fn signature_of(task: &str, target: Option<&Target>) -> String {
     let kind = target.map_or_else(String::new, |target| target.sql_name.clone());
-    format!("{}({kind})", pgrx::spi::quote_qualified_identifier("jittask_inner", task))
+    format!("{}({kind})", name::qualified("jittask_inner", task))
 }
 
 /// Drops a task's internal function, if it has one.
@@ -98,7 +98,7 @@ pub fn rename(from: &str, to: &str, owner: Oid) {
         let statement = "select 1 from pg_proc
              where pronamespace = 'jittask_inner'::regnamespace and proname = $1::text::name and proowner = $2";
         if !sql::once(statement, &[sql::arg(from), sql::arg(owner)]).is_empty() {
-            let (from, to) = (pgrx::spi::quote_identifier(from), pgrx::spi::quote_identifier(to));
+            let (from, to) = (name::quoted(from), name::quoted(to));
             sql::once(&format!("alter function jittask_inner.{from} rename to {to}"), &[]);
         }
     });

@@ -2,7 +2,7 @@
 
 use crate::catalog::table::target::Target;
 use crate::error::{Error, Kind, Result, invalid};
-use crate::pg::{sql, user};
+use crate::pg::{name, sql, user};
 use pgrx::pg_sys::Oid;
 
 /// What a function is given.
@@ -138,7 +138,7 @@ fn choose(written: &str, rows: &sql::Rows, target: Option<&Target>) -> Result<Fu
         (rows.get::<String>(row, 7).unwrap_or_default(), rows.get::<String>(row, 8).unwrap_or_default());
     Ok(Function {
         oid: rows.get(row, 1).unwrap_or(Oid::INVALID),
-        signature: signature(&pgrx::spi::quote_qualified_identifier(schema, name), takes, target),
+        signature: signature(&name::qualified(schema, name), takes, target),
         owner: rows.get(row, 6).unwrap_or(Oid::INVALID),
         takes,
     })
@@ -242,7 +242,7 @@ fn callable(oid: Oid, signature: &str, owner: Oid) -> std::result::Result<Callab
         }
         (Some(oid), Some(_)) => Ok(Callable {
             oid,
-            name: pgrx::spi::quote_qualified_identifier(
+            name: name::qualified(
                 rows.get::<String>(0, 3).unwrap_or_default(),
                 rows.get::<String>(0, 4).unwrap_or_default(),
             ),

@@ -2,8 +2,7 @@
 //! (ALTER DATABASE … SET), and makes schemas, so he would lend functions and operators to all code that leaves names
 //! unqualified, in a session that nobody opened. In the executor, once it is connected.
 
-use crate::pg::{sql, user, worker};
-use pgrx::spi::quote_identifier;
+use crate::pg::{name, sql, user, worker};
 use std::ffi::CString;
 
 /// Of these schemas those where nobody but superusers may create, in their order.
@@ -32,7 +31,7 @@ pub fn keep_to_superusers() {
         sql::once("select pg_catalog.current_schemas(false)::pg_catalog.text[]", &[]).get(0, 1).unwrap_or_default();
     let safe = user::with_pinned_path(|| sql::once(SAFE, &[sql::arg(schemas)]));
     let safe: Vec<String> = safe.get(0, 1).unwrap_or_default();
-    let path: Vec<String> = safe.iter().map(quote_identifier).collect();
+    let path: Vec<String> = safe.iter().map(name::quoted).collect();
     if let Ok(path) = CString::new(path.join(", ")) {
         worker::set_as_client(c"search_path", &path);
     }

@@ -2,7 +2,7 @@
 
 use crate::catalog::table::key::KeyColumn;
 use crate::error::{Error, Kind, Result, invalid};
-use crate::pg::{sql, tuple, user, value};
+use crate::pg::{name, sql, tuple, user, value};
 use pgrx::pg_sys::Oid;
 
 /// A column as the parameter of a function.
@@ -71,7 +71,7 @@ impl Target {
         let invalid = Oid::INVALID;
         Ok(Target {
             relation,
-            sql_name: pgrx::spi::quote_qualified_identifier(&schema, &name),
+            sql_name: name::qualified(&schema, &name),
             name,
             kind,
             row_type: rows.get(0, 4).unwrap_or(invalid),

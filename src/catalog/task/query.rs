@@ -9,7 +9,7 @@ use crate::catalog::task::Task;
 use crate::error::{Error, Kind, Result};
 use crate::pg::lock::Object;
 use crate::pg::meaning::Meaning;
-use crate::pg::{sql, user};
+use crate::pg::{name, sql, user};
 use chrono::Datelike;
 use pgrx::pg_sys::Oid;
 use schedule::{ColumnKind, Instant};
@@ -108,7 +108,7 @@ fn is_late(value: schedule::Base) -> bool {
 impl Resolved {
     /// A column of the task's table in a statement of ours.
     pub fn qualified(&self, column: &str) -> String {
-        format!("{ROW_ALIAS}.{}", pgrx::spi::quote_identifier(column))
+        format!("{ROW_ALIAS}.{}", name::quoted(column))
     }
 
     /// The date column.

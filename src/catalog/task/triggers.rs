@@ -5,9 +5,9 @@ use crate::catalog::table::filter::Filter;
 use crate::catalog::table::target::Target;
 use crate::catalog::task::{self, Task};
 use crate::pg::boundary::Failure;
-use crate::pg::{clock, lock, object, sql, user};
+use crate::pg::{clock, lock, name, object, sql, user};
 use pgrx::pg_sys::{AccessExclusiveLock, Oid, REGROLEOID};
-use pgrx::spi::{quote_identifier, quote_literal};
+use pgrx::spi::quote_literal;
 use schedule::Instant;
 
 /// So long it waits for those who use a table from which left triggers are dropped: meanwhile all others wait for it.
@@ -32,7 +32,7 @@ pub fn create_triggers(target: &Target, watched: &Watched, token: i64) {
     if definition.capture.as_deref() == Some("scan") {
         return;
     }
-    let column = quote_identifier(definition.date_column.as_deref().unwrap_or_default());
+    let column = name::quoted(definition.date_column.as_deref().unwrap_or_default());
     let head = [token.to_string(), definition.date_column.clone().unwrap_or_default()];
     let arguments = head.into_iter().chain(key.iter().cloned()).chain(watched.read_with_filter());
     let arguments: Vec<String> = arguments.map(quote_literal).collect();
@@ -42,7 +42,7 @@ pub fn create_triggers(target: &Target, watched: &Watched, token: i64) {
     for (kind, event, when) in
         [("insert", "insert", due.clone()), ("update", "update", format!("({changed}) and {due}"))]
     {
-        let trigger = quote_identifier(format!("jittask_{}_{kind}", token as u64));
+        let trigger = name::quoted(format!("jittask_{}_{kind}", token as u64));
         sql::once(&format!("create trigger {trigger} after {event} on {table} for each row when ({when}) {call}"), &[]);
     }
     // The table was named.
@@ -75,7 +75,7 @@ impl Watched<'_> {
         if self.filter.is_some() {
             return "pg_catalog.record_image_ne(old.*, new.*)".to_string();
         }
-        let columns: Vec<String> = self.dates().chain(self.key).map(quote_identifier).collect();
+        let columns: Vec<String> = self.dates().chain(self.key).map(name::quoted).collect();
         let row = |side: &str| {
             let values: Vec<String> = columns.iter().map(|column| format!("{side}.{column}")).collect();
             values.join(", ")

@@ -23,7 +23,7 @@ pub struct Found {
 }
 
 /// Tasks that are looked at together.
-const PORTION: i64 = 20;
+pub const PORTION: i64 = 20;
 /// Reading when they are due takes about this much of a portion. Microseconds.
 const TIMING_TIME: i64 = 10_000;
 /// Letting go what was held back takes about this much of a portion. Microseconds.
@@ -33,11 +33,11 @@ const PLAN_TIME: i64 = 20_000;
 const NEXT: &str = "select id from jittask.task where dropped_at is null and id > $1 order by id limit $2";
 
 /// Finds, among the next tasks after `after`, those whose function, table, columns or owner are gone, and those that have
-/// them back; lets them follow what was renamed. A portion, so that whoever looks can do other work in between: there may
+/// them back; lets them follow what was renamed. So many of them, so that whoever looks can do other work in between: there may
 /// be very many tasks, and any one of them may take long.
-pub fn check(after: i32) -> Found {
+pub fn check(after: i32, count: i64) -> Found {
     user::as_extension_owner(|| {
-        let rows = sql::run(NEXT, &[sql::arg(after), sql::arg(PORTION)]);
+        let rows = sql::run(NEXT, &[sql::arg(after), sql::arg(count)]);
         let mut ids: Vec<i32> = (0..rows.len()).filter_map(|row| rows.get(row, 1)).collect();
         if ids.is_empty() {
             return Found::default();
@@ -107,16 +107,20 @@ fn plan_anew(ids: &[i32]) -> (Option<i32>, bool) {
     (ids.last().copied(), are_replanned)
 }
 
-/// A portion that could not be looked at, to be left out; somebody has to look at it again.
-pub fn after_portion(after: i32) -> Found {
-    let last = user::as_extension_owner(|| sql::run(NEXT, &[sql::arg(after), sql::arg(PORTION)]));
-    let last = (0..last.len()).filter_map(|row| last.get(row, 1)).next_back();
-    Found { last, wants_looks: true, ..Default::default() }
+/// The last of the next tasks, which could not be looked at.
+pub fn last_of(after: i32, count: i64) -> Option<i32> {
+    let last = user::as_extension_owner(|| sql::run(NEXT, &[sql::arg(after), sql::arg(count)]));
+    (0..last.len()).filter_map(|row| last.get(row, 1)).next_back()
+}
+
+/// One that could not be looked at is left out; somebody has to look at it again.
+pub fn left_out(after: i32) -> Found {
+    Found { last: last_of(after, 1), wants_looks: true, ..Default::default() }
 }
 
 /// Tasks of these ids, what is wrong with each, and the function that it has now. A function is looked for by its number;
-/// by its name and argument, through the index on both, where that number is gone: never by reading all functions, nor all of one
-/// name, for a role can make any number of them.
+/// by its name and the type it takes, through the index on both, where that number is gone: never by reading all functions, nor all
+/// of one name, for a role can make any number of them.
 const PROBLEMS: &str = "with found as (
      select t.id, case
          when not exists (select 1 from pg_roles r where r.oid = t.owner::oid) then 'its owner does not exist any more'
@@ -125,23 +129,24 @@ const PROBLEMS: &str = "with found as (
                  (select r.rolname from pg_roles r where r.oid = t.owner::oid))
          when not $1 and not (select r.rolcanlogin from pg_roles r where r.oid = t.owner::oid)
              then format('its owner \"%s\" cannot log in, so no background process can run it', t.owner)
+         when t.kind = 'date_field' and c.oid is null then 'its table does not exist any more'
          when p.oid is null then format('function %s does not exist any more', t.function_name)
          when p.proowner <> t.function_owner::oid
              then format('function %s has another owner than when the task was created (service_changed)', t.function_name)
-         when t.kind = 'date_field' and c.oid is null then 'its table does not exist any more'
          when missing.name is not null then format('column \"%s\" of %s does not exist any more', missing.name, t.relation)
          else ($3::text[])[array_position($2::int[], t.id)]
          end as problem, p.oid as function_oid, case when p.oid is not null then format('%I.%I(%s)', f.nspname, p.proname,
              (select string_agg(format_type(a, null), ', ') from unnest(p.proargtypes) a)) end as function_name
      from jittask.task t
      left join lateral (select parse_ident(t.function_name, false) as name) i on true
-     left join lateral (select rtrim(substr(t.function_name, length(format('%I.%I(', i.name[1], i.name[2])) + 1), ')') as argument) j on true
+     left join pg_class c on c.oid = t.relation::oid
+     left join lateral (select case t.function_takes when 'nothing' then '' when 'row' then c.reltype::text
+         else (select y.typarray::text from pg_type y where y.oid = c.reltype) end::oidvector as types) a on true
      left join pg_proc p on p.oid = coalesce(
          (select q.oid from pg_proc q where q.oid = t.function_oid),
-         (select q.oid from pg_proc q where q.proname = i.name[2]::name and q.pronamespace = (select m.oid from pg_namespace m where m.nspname = i.name[1]::name)
-              and q.proargtypes = case when j.argument = '' then ''::oidvector else (to_regtype(j.argument)::oid::text)::oidvector end))
+         (select q.oid from pg_proc q where q.proname = i.name[2]::name and q.proargtypes = a.types
+              and q.pronamespace = (select m.oid from pg_namespace m where m.nspname = i.name[1]::name)))
      left join pg_namespace f on f.oid = p.pronamespace
-     left join pg_class c on c.oid = t.relation::oid
      left join lateral (
          select n.name from unnest(t.key_columns::text[] || array[t.definition ->> 'date_column', t.definition ->> 'end_column']) n (name)
          where t.kind = 'date_field' and n.name is not null and not exists (

@@ -6,10 +6,9 @@ use crate::catalog::table::filter::{Filter, ROW_ALIAS};
 use crate::catalog::table::target::Target;
 use crate::catalog::task::triggers::{self, Watched};
 use crate::catalog::task::{self, Task, home};
-use crate::pg::{clock, keyword, sql, user, worker};
+use crate::pg::{clock, keyword, name, sql, user, worker};
 use pgrx::JsonB;
 use pgrx::prelude::*;
-use pgrx::spi::quote_identifier;
 use std::collections::HashMap;
 use text::renaming::Renaming;
 
@@ -107,7 +106,7 @@ fn renaming<'a>(table: (&'a str, &'a str), columns: &'a HashMap<String, String>)
     Renaming {
         table,
         columns,
-        quote: |name| quote_identifier(name),
+        quote: |called| name::quoted(called),
         is_reserved: keyword::is_reserved,
         check: worker::check_interrupts,
     }
