@@ -9,6 +9,8 @@ pub const UNNOTED: usize = 4;
 
 /// Who is told to end goes at once, if it is in code that looks at signals. Microseconds.
 const DEAF_AFTER: i64 = 3_000_000;
+/// The place of one that was only lent is somebody else's already.
+const LENT_DEAF_AFTER: i64 = 100_000;
 
 /// One executor.
 #[repr(C)]
@@ -98,7 +100,8 @@ impl Executor {
     pub fn state(&self) -> State {
         let pid = self.process.pid.load(Acquire);
         let told_at = self.told_to_end_at.load(Acquire);
-        let is_deaf = || super::clock::monotonic() - told_at > DEAF_AFTER;
+        let patience = if self.is_lent() { LENT_DEAF_AFTER } else { DEAF_AFTER };
+        let is_deaf = || super::clock::monotonic() - told_at > patience;
         let is_connected = || self.connected.load(Acquire);
         match pid {
             0 => State::Free,
@@ -217,6 +220,12 @@ impl Executor {
     /// Does it make room for another owner's?
     pub fn is_leaving(&self) -> bool {
         self.leaving.load(Acquire)
+    }
+
+    /// How long ago was it told to end, and is still there? Microseconds.
+    pub fn told_to_end_for(&self) -> Option<i64> {
+        let told_at = self.told_to_end_at.load(Acquire);
+        (told_at != 0 && self.process.is_alive()).then(|| super::clock::monotonic() - told_at)
     }
 
     /// Was it told to end, and is still there after a while?

@@ -29,6 +29,9 @@ const SLOT_PAUSE: i64 = 100_000;
 const DEAF_PAUSE: i64 = 1_000_000;
 /// A lent slot is taken back when somebody has waited for it this long: a batch is to be over by then.
 const RECLAIM_AFTER: i64 = 150_000;
+/// Who keeps it for so much longer, since its row heeds no signal, is lent nothing for so long.
+const GIVES_BACK: i64 = 500_000;
+const LENDS_NOTHING_FOR: i64 = 300_000_000;
 /// A reserved slot whose process did not come within this is free again.
 const START_PATIENCE: i64 = 15_000_000;
 
@@ -42,6 +45,9 @@ pub struct Starts {
     /// Owners of whom a row ran for long not long ago, or planning did, and until when they count as slow. By the monotonic
     /// clock.
     slow: HashMap<u32, i64>,
+    /// Owners who did not give a lent slot back when somebody wanted it, and until when nothing is lent to them. By the monotonic
+    /// clock.
+    bad_borrowers: HashMap<u32, i64>,
     /// Since when owners wait who have no executor and found no slot; slow ones later. By the monotonic clock.
     waits: HashMap<Oid, i64>,
     /// Who has tasks in this database.
@@ -90,6 +96,10 @@ impl Starts {
         let slow = shared.alive_executors().filter(is_long);
         self.slow.extend(slow.map(|slot| (slot.owner.load(Acquire), now + SLOW_FOR)));
         self.slow.retain(|_, until| *until > now);
+        let kept_it = |slot: &&Executor| slot.is_lent() && slot.told_to_end_for().is_some_and(|time| time > GIVES_BACK);
+        let bad = shared.alive_executors().filter(kept_it);
+        self.bad_borrowers.extend(bad.map(|slot| (slot.owner.load(Acquire), now + LENDS_NOTHING_FOR)));
+        self.bad_borrowers.retain(|_, until| *until > now);
     }
 
     fn is_slow(&self, shared: &Shared, database: u32, owner: Oid) -> bool {
@@ -311,7 +321,8 @@ impl Owner<'_> {
         let waits_long = waiting.since.is_some_and(|since| self.now - since.0 >= LEND_AFTER);
         let is_short = waiting.is_flood() || waits_long && shared.is_quick(database, owner.to_u32());
         let kept = starts.kept_free(shared, database, owner);
-        let may_lend = self.lent.len() < kept && is_short && !shared.is_slot_wanted();
+        let is_trusted = !starts.bad_borrowers.contains_key(&owner.to_u32());
+        let may_lend = self.lent.len() < kept && is_short && is_trusted && !shared.is_slot_wanted();
         let next = match free_slots(shared) {
             free if free > kept => start(shared, database, owner, false, false, starts),
             free if free > 0 && may_lend => start(shared, database, owner, true, false, starts),
