@@ -182,7 +182,10 @@ fn check_numbers(definition: &Definition) -> Result<()> {
         ("retry_backoff", &definition.retry_backoff, 0),
         ("timeout", &definition.timeout, 1),
     ] {
-        if value.is_some() && span_of(value)? < least {
+        let span = span_of(value)?;
+        // Each part: some take months, days and hours one after the other, and of '1 year -400 days' the sum says little.
+        let is_negative = span.months < 0 || span.days < 0 || span.micros < 0;
+        if value.is_some() && (is_negative || schedule::span_micros(span) < least) {
             let hint = if least > 0 { "The interval must be positive." } else { "The interval must not be negative." };
             return Err(invalid(name, text(value)).hint(hint));
         }
@@ -194,9 +197,9 @@ fn text(value: &Option<String>) -> &str {
     value.as_deref().unwrap_or_default()
 }
 
-fn span_of(value: &Option<String>) -> Result<i64> {
+fn span_of(value: &Option<String>) -> Result<schedule::Span> {
     let alone = Definition { after: value.clone(), ..Definition::default() };
-    alone.timing().map(|timing| schedule::span_micros(timing.schedule.offset))
+    alone.timing().map(|timing| timing.schedule.offset)
 }
 
 fn check_words(definition: &Definition) -> Result<()> {

@@ -63,6 +63,7 @@ select refused_date($$'remind', end_column => 'ends_on', end_time => '24:00'$$);
 -- numbers and other intervals
 select refused_date($$'remind', catch_up_window => '367 days'$$);
 select refused_date($$'remind', catch_up_window => '-1 day'$$);
+select refused_date($$'remind', catch_up_window => '5000000 years -1800000000 days'$$);
 select refused_date($$'remind', existing_rows => '-1 day'$$);
 select refused_date($$'remind', retry_backoff => '-1 second'$$);
 select refused_date($$'remind', timeout => '0'$$);

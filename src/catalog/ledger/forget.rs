@@ -25,6 +25,9 @@ pub struct After {
 /// Blocks in a range of the records' BRIN indexes.
 const BLOCKS: i64 = 32;
 
+/// No catch_up_window is longer, whatever it says: what a task says is reckoned with here for all. Seconds.
+const LONGEST_WINDOW: f64 = 366.0 * 86_400.0;
+
 /// Records that are looked at in one statement: a key may be of a megabyte, and what stands for it is computed.
 const TOGETHER: i64 = 50;
 
@@ -60,7 +63,7 @@ fn records_before(cutoff: Instant, after: &After, most: i64) -> Gone {
             select s.place from seen s left join jittask.task t on t.id = s.task_id
             where (t.looks_from is null or t.dropped_at is not null)
                 and s.finished_at < least($1, clock_timestamp() - case when t.id is null then '0'
-                    else coalesce((t.definition ->> 'catch_up_window')::interval, '1 year') end)),
+                    else make_interval(secs => least(extract(epoch from coalesce((t.definition ->> 'catch_up_window')::interval, '1 year')), $7)) end)),
         gone as (
             delete from jittask.record where ctid = any (array(
                 select r.ctid from jittask.record r where r.ctid = any (array(select place from old)) for update skip locked))
@@ -76,6 +79,7 @@ fn records_before(cutoff: Instant, after: &After, most: i64) -> Gone {
         sql::arg(BLOCKS),
         sql::arg(after.task),
         sql::arg(after.identity.clone()),
+        sql::arg(LONGEST_WINDOW),
     ];
     let gone = user::as_extension_owner(|| sql::run_in_index_order(statement, &arguments));
     let rest = gone.at(0, 2).map(|nominal_at| After {
@@ -95,12 +99,13 @@ pub fn tasks_before(cutoff: Instant, after: i32, most: i64) -> Option<i32> {
             "with seen as (select t.id, t.definition from jittask.task t where t.id > $2 and t.dropped_at < $1 and t.triggers_go_at is null order by t.id limit $3),
                  ended as (
                      select s.id from seen s join jittask.task t on t.id = s.id
-                     where t.dropped_at < clock_timestamp() - coalesce((s.definition ->> 'catch_up_window')::interval, '1 year')
+                     where t.dropped_at < clock_timestamp()
+                         - make_interval(secs => least(extract(epoch from coalesce((s.definition ->> 'catch_up_window')::interval, '1 year')), $4))
                          and not exists (select 1 from jittask.agenda a where a.task_id = s.id)),
                  counts as (delete from jittask.tally y using ended e where y.task_id = e.id),
                  gone as (delete from jittask.task t using ended e where t.id = e.id)
              select max(id) from seen",
-            &[sql::at(cutoff), sql::arg(after), sql::arg(most)],
+            &[sql::at(cutoff), sql::arg(after), sql::arg(most), sql::arg(LONGEST_WINDOW)],
         );
         rows.get(0, 1)
     })
