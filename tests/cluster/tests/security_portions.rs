@@ -10,6 +10,32 @@ use cluster::postgres::Client;
 use cluster::{Cluster, Load};
 use fair::{MALLORY, NEVER, assert_in_time, fair, late, latest};
 
+/// A flood of batches has the last slots lent, and its rows heed no signal: who wants one does not wait for them.
+#[test]
+fn who_keeps_a_lent_slot_keeps_nobody_waiting() {
+    let (cluster, mut bob) = fair(&[("jittask.executor_idle", "500ms")]);
+    let control = latest(&cluster, &mut bob);
+    let mut mallory = session(&cluster, "mallory");
+    mallory.batch_execute(MALLORY).unwrap();
+    mallory
+        .batch_execute(
+            "create function mallory.deaf(mallory.t) returns void language plpgsql as $$ begin
+                 perform length(translate(repeat('x', 10000000 + ($1).id % 100), repeat('y', 1000) || 'x', ''));
+             end $$;
+             select jittask.create_date_task('deaf', 'mallory.t', 'due', 'mallory.deaf');
+             insert into mallory.t (id, due) select i, date_trunc('second', now()) + interval '2 s' from generate_series(1, 20000) i",
+        )
+        .unwrap();
+    let lent = "select count(*) > 1 from jittask.workers where kind = 'executor' and role = 'mallory'";
+    cluster.wait_for(attack::SOON, lent);
+    for _ in 0..4 {
+        // Until bob has no executor any more.
+        std::thread::sleep(Duration::from_secs(3));
+        let load = Load::watch();
+        load.assert_within(1.0 + 3.0 * control, late(&cluster, &mut bob), "behind lent slots that are not given back");
+    }
+}
+
 /// Functions of the server that look at no signal: whoever is told to end stays for hours, and takes nobody's place but his own.
 #[test]
 fn who_does_not_heed_a_signal_takes_nobody_elses_place() {
@@ -212,6 +238,35 @@ fn functions_of_one_name_are_not_read() {
     assert!(passed < 20_000, "{passed} entries were read for four looks at 20 tasks");
     mallory.batch_execute("create function mallory.f() returns void language sql as ''").unwrap();
     cluster.wait_for(attack::SOON, &format!("select ({broken}) = 0"));
+}
+
+/// One task that cannot be looked at is left out by itself: what others have lost and got back is seen.
+#[test]
+fn one_that_cannot_be_looked_at_keeps_no_others_from_it() {
+    let (cluster, mut bob) = fair(&[]);
+    // A name in the form of another setting, of a function that is gone.
+    session(&cluster, "mallory")
+        .batch_execute(
+            "begin; set local quote_all_identifiers = on;
+             select jittask.create_scheduled_task('p', now() + interval '10 days', body => 'null', name => 'poison');
+             drop function jittask_inner.poison(); commit",
+        )
+        .unwrap();
+    let mut admin = cluster.connect("postgres");
+    let name = "select count(*) from jittask.task where function_name = 'jittask_inner.poison()'";
+    assert_eq!(number(&mut admin, name), 1);
+    cluster.wait_for(attack::SOON, "select count(*) = 1 from jittask.tasks where state = 'broken'");
+    // And one that nobody can read as a name.
+    session(&cluster, "mallory")
+        .batch_execute("select jittask.create_scheduled_task('q', now() + interval '10 days', body => 'null')")
+        .unwrap();
+    cluster.sql("postgres", "update jittask.task set function_name = '\"q', function_oid = 0 where name = 'q'");
+    bob.batch_execute("drop function bob.run(bob.t)").unwrap();
+    let broken = "select state = 'broken' from jittask.tasks where name = 'victim'";
+    cluster.wait_for(attack::SOON, broken);
+    bob.batch_execute("create function bob.run(bob.t) returns void language sql as ''").unwrap();
+    cluster.wait_for(attack::SOON, "select state = 'active' from jittask.tasks where name = 'victim'");
+    late(&cluster, &mut bob);
 }
 
 /// A key may have a megabyte: a longer one is passed over, and the task says so.
