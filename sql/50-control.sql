@@ -62,7 +62,7 @@ comment on function jittask.status() is
 create function jittask.activate() returns void
 language c volatile as 'MODULE_PATHNAME', 'activate_wrapper';
 comment on function jittask.activate() is
-    'lets the tasks of a copied database (restored dump, template, other cluster) run there; for superusers, and its owner if he may act as all who have tasks';
+    'lets the tasks of a copied database (restored dump, template, other cluster) run there; for superusers, and its owner, if a member of all roles that have tasks';
 
 create function jittask.alter_task(task text, changes jsonb) returns void
 language c volatile as 'MODULE_PATHNAME', 'alter_task_wrapper';

@@ -30,7 +30,7 @@ fn alter(name: Option<String>, changes: Option<Value>) -> Result<()> {
     let task = task::find_own(name.as_deref())?;
     let changes = changes.ok_or_else(|| Error::new(Kind::Null, "changes must not be null"))?;
     let Value::Object(changes) = changes else {
-        return Err(Error::new(Kind::Invalid, format!("changes is no JSON object: {changes}"))
+        return Err(Error::new(Kind::Invalid, format!("changes must be a JSON object, not {changes}"))
             .hint("Give the parameters of create_… by their names, such as {\"at\": \"09:00\"}."));
     };
     let merged = merge(&task, changes)?;

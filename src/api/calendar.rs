@@ -173,8 +173,8 @@ fn load(
 fn fill(name: &str, weekend: &[i32], place: &Place, from: Option<i32>, until: Option<i32>) -> Result<i32> {
     let (first, last) = (holidays::first_year(), holidays::last_year());
     if let Some(year) = [from, until].into_iter().flatten().find(|year| !(first..=last).contains(year)) {
-        return Err(Error::new(Kind::Invalid, format!("no holidays are known of {year}"))
-            .hint(format!("The holiday data is of {first} to {last}.")));
+        return Err(Error::new(Kind::Invalid, format!("no holiday data for {year}"))
+            .hint(format!("Holiday data covers {first} to {last}.")));
     }
     let (from, until) = (from.unwrap_or(first), until.unwrap_or(last));
     if from > until {
@@ -183,17 +183,17 @@ fn fill(name: &str, weekend: &[i32], place: &Place, from: Option<i32>, until: Op
     }
     let known = place.known_until;
     if from > known {
-        return Err(Error::new(Kind::Invalid, format!("the holidays of {} are not known of {from}", label(place)))
-            .hint(format!("They are known until {known}.")));
+        return Err(Error::new(Kind::Invalid, format!("no holiday data of {} for {from}", label(place)))
+            .hint(format!("The data ends in {known}.")));
     }
     let covered = NaiveDate::from_ymd_opt(until.min(known), 12, 31)
-        .ok_or_else(|| Error::new(Kind::Invalid, format!("no holidays are known of {until}")))?;
+        .ok_or_else(|| Error::new(Kind::Invalid, format!("no holiday data for {until}")))?;
     let days = holidays::days(place, from, until);
     calendar::replace_loaded(name, place, covered, &days);
     if known < until {
         notice(
-            format!("the holidays of {} are known until {known}-12-31", label(place)),
-            "Beyond, only the calendar's weekend counts; load them again when a later version of jittask knows more.",
+            format!("holiday data of {} ends on {known}-12-31", label(place)),
+            "Later dates skip the calendar's weekend only. Load them again with a later version of jittask.",
         );
     }
     // Who gave another weekend than the usual one knows what it is.
@@ -279,7 +279,7 @@ fn drop(name: Option<String>) -> Result<()> {
         count => {
             let tasks = if count == 1 { "a task".to_string() } else { format!("{count} tasks") };
             return Err(Error::new(Kind::State, format!("calendar \"{name}\" is in use by {tasks}"))
-                .hint("Drop the tasks, or alter them to another calendar, before."));
+                .hint("Drop those tasks or move them to another calendar first."));
         }
     }
     calendar::delete(&name);

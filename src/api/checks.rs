@@ -159,7 +159,7 @@ pub fn notice_calendar(definition: &Definition) {
         if ends_before != Some(true)
             && (definition.repeat.as_deref() != Some("none") || definition.date_column.is_some())
         {
-            notice!("the holidays of calendar \"{name}\" are known until {until}; beyond, only its weekend is");
+            notice!("calendar \"{name}\" has holidays only until {until}; later dates skip weekends only");
         }
     }
 }
@@ -326,7 +326,7 @@ const DATE_FIELD_KEYS: &[&str] = &[
 pub fn check_key(kind: TaskKind, key: &str) -> Result<()> {
     if ["kind", "table_name"].contains(&key) {
         return Err(Error::new(Kind::Unsupported, format!("{key} of a task cannot change"))
-            .hint("Drop the task and create it anew."));
+            .hint("Drop the task and create it again."));
     }
     let own = if kind == TaskKind::Scheduled { SCHEDULED_KEYS } else { DATE_FIELD_KEYS };
     if COMMON_KEYS.contains(&key) || own.contains(&key) { Ok(()) } else { Err(unknown_key(kind, key)) }

@@ -74,7 +74,9 @@ pub(super) fn not_forgotten(definition: &Definition, since: Instant, now: Instan
     if settings::RECORD_RETENTION.get() == 0 || since >= kept {
         return Ok(since);
     }
-    notice!("what was due before jittask.record_retention may have run and be forgotten: it is left out");
+    notice!(
+        "rows due longer ago than jittask.record_retention are ignored, because their records may already have been removed"
+    );
     Ok(kept)
 }
 
@@ -83,7 +85,7 @@ fn make_up_micros(interval: pgrx::datum::Interval) -> Result<i64> {
     let micros = span.map(schedule::span_micros).filter(|micros| *micros >= 0);
     micros.ok_or_else(|| {
         Error::new(Kind::Invalid, "make_up must be finite and not negative")
-            .hint("It says how long ago what fell due in the pause may be to be run now.")
+            .hint("It is how far back runs that fell due during the pause are made up for.")
     })
 }
 

@@ -34,7 +34,7 @@ fn with_lock_limit<T>(body: impl FnOnce() -> T) -> T {
         settings.wait_at_most(1_000_000);
     }
     let result = boundary::with_lock_hint(
-        "Another transaction is at work on the same thing: try again when it has ended, or with a longer lock_timeout.",
+        "Another transaction is changing the same object. Try again when it has ended, or with a longer lock_timeout.",
         body,
     );
     settings.end();

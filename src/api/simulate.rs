@@ -1,5 +1,5 @@
 //! `simulate` and `explain_row`: what would be due, and why a row runs, ran or will not. For the owner alone, since they
-//! evaluate his filter. They read only, by the scheduler's own code.
+//! evaluate its filter. They read only, by the scheduler's own code.
 
 use super::preview::{RowKey, Upcoming, due_between, shown, timestamp};
 use crate::catalog::definition::TaskKind;
@@ -111,7 +111,7 @@ impl Explanation<'_> {
         let date = rows.text(0, 1);
         self.say("column", format!("{} is {}", resolved.column, date.as_deref().unwrap_or("null")));
         let Some((base, end)) = resolved.base_and_end(&rows, 0, 1) else {
-            return self.say("verdict", "a row without a date, or with one that is out of reach, is never due");
+            return self.say("verdict", "a row whose date is null or out of range is never due");
         };
         let zone = resolved.task.definition.time_zone.clone().unwrap_or_default();
         self.say("schedule", format!("{}, in {zone}", resolved.task.definition.line()));
@@ -156,13 +156,13 @@ impl Explanation<'_> {
         let (nominal, due) = (self.local_date(occurrence.nominal_at), self.local_date(occurrence.due_at));
         let holidays = self.resolved.timing.schedule.holidays.as_ref();
         if holidays.is_some_and(|holidays| nominal.is_some_and(|date| holidays.moved(date).is_none())) {
-            self.say("holiday", format!("{}: dropped", self.days_off(nominal, nominal)));
+            self.say("holiday", format!("{}; dropped", self.days_off(nominal, nominal)));
             return self.say("verdict", "does not run");
         }
         if occurrence.due_at != occurrence.nominal_at {
             let back = holidays.is_some_and(|holidays| holidays.shift == Shift::ModifiedFollowing) && due < nominal;
             let why = if back { ", and the next working day is in another month" } else { "" };
-            let moved = format!("{}{why}: moves to {}", self.days_off(nominal, due), self.local(occurrence.due_at));
+            let moved = format!("{}{why}; moved to {}", self.days_off(nominal, due), self.local(occurrence.due_at));
             self.say("holiday", moved);
         }
         let verdict = self.verdict(occurrence, now, is_met);
@@ -187,14 +187,14 @@ impl Explanation<'_> {
         let window = schedule::span_micros(self.resolved.timing.catch_up_window);
         match (occurrence.due_at < now, is_met) {
             (true, _) if occurrence.due_at < task.counts_from => {
-                format!("was due {due}, before the task counts: does not run")
+                format!("was due {due}, before the task took effect: does not run")
             }
             (true, _) if now.0 - occurrence.due_at.0 > window => {
                 format!("was due {due}, longer ago than catch_up_window: does not run")
             }
             (_, false) => format!("does not run {due} unless the filter is met then"),
             (true, true) => format!("was due {due}; it is found at the next scan"),
-            (false, true) => format!("runs {due}, if the row is still so"),
+            (false, true) => format!("runs {due}, if the row is unchanged then"),
         }
     }
 
@@ -207,7 +207,7 @@ impl Explanation<'_> {
         schedule::to_local(&self.resolved.timing.zone, at).map(|local| local.date())
     }
 
-    /// `2027-02-06 to 2027-02-07 (weekend) and 2027-02-08 (Carnival) are no working days`: all that lie between a nominal
+    /// `2027-02-06 to 2027-02-07 (weekend) and 2027-02-08 (Carnival) are not working days`: all that lie between a nominal
     /// date, itself included, and the date it moves to.
     fn days_off(&self, nominal: Option<NaiveDate>, due: Option<NaiveDate>) -> String {
         let (Some(nominal), Some(due)) = (nominal, due) else { return String::new() };
@@ -227,7 +227,7 @@ impl Explanation<'_> {
             false => format!("{from} to {to} ({name})"),
         });
         let days = shown.collect::<Vec<_>>().join(" and ");
-        format!("{days} {}", if first == last { "is no working day" } else { "are no working days" })
+        format!("{days} {}", if first == last { "is not a working day" } else { "are not working days" })
     }
 }
 

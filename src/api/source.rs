@@ -133,5 +133,5 @@ fn check_same(task: &Task, kind: TaskKind, relation: Option<Oid>) -> Result<()> 
         return Ok(());
     }
     Err(Error::new(Kind::Unsupported, format!("kind and table of task \"{}\" cannot change", task.name))
-        .hint("Drop the task and import it anew."))
+        .hint("Drop the task and import it again."))
 }

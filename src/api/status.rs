@@ -79,7 +79,7 @@ fn of_the_server() -> Vec<String> {
         problems.push("this server is a standby: tasks run on the primary".to_string());
     } else if !shared.launcher.is_alive() {
         problems.push(
-            "the launcher is not running; it starts again within a second unless max_worker_processes is used up"
+            "the launcher is not running; it starts again within a second unless all max_worker_processes slots are in use"
                 .to_string(),
         );
     }
@@ -91,7 +91,7 @@ fn of_the_server() -> Vec<String> {
     }
     problems.extend(shared.without_worker_since(clock::now().0).map(|since| {
         let since = status::in_words(Instant(since));
-        format!("no background worker is free for jittask since {since}: max_worker_processes is used up")
+        format!("no background worker is free for jittask since {since}: all max_worker_processes slots are in use")
     }));
     problems.extend(stuck(shared));
     problems.extend(deaf(shared));
@@ -146,9 +146,9 @@ fn activate_here() -> Result<()> {
     if !user::is_superuser()
         && let Some(owner) = activation::first_stranger(user::current())
     {
-        let message = format!("the database has tasks of role \"{owner}\", for whom you may not act");
+        let message = format!("the database has tasks of role \"{owner}\", of which you are not a member");
         return Err(Error::new(Kind::Denied, message)
-            .hint("Have a superuser activate them, or somebody who is a member of all roles that have tasks here."));
+            .hint("Have a superuser activate them, or a role that is a member of all roles that have tasks here."));
     }
     activation::move_here(clock::transaction_start());
     wake::launcher_at_commit();

@@ -18,7 +18,7 @@ pub fn command_end(tag: &str, is_drop: bool) {
     }
     if let Err(failure) = sql::session(|| xact::savepoint(renames::command_end)) {
         if failure.is_cancel() {
-            // His own wish, or his statement_timeout.
+            // Their own wish, or their statement_timeout.
             failure.raise();
         }
         failure.log("apply a renamed column to its tasks");

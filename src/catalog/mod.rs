@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | [`calendar`] | working days | the extension's owner |
 //! | [`definition`] | what a task says, as one type | – |
-//! | [`table`] | the user's table, function, filter and body that a task names | the caller, for what PostgreSQL is to check his rights for; else the extension's owner |
+//! | [`table`] | the user's table, function, filter and body that a task names | the caller, for what PostgreSQL is to check their rights for; else the extension's owner |
 //! | [`task`] | a task as stored, its triggers, and the statements on its table | the extension's owner; statements on the table as the task's owner |
 //! | [`ledger`] | agenda, records and counts, which are written together | the extension's owner |
 //! | [`agenda`] | what of the agenda is due, and how far it is planned | the extension's owner |

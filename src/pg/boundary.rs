@@ -85,7 +85,7 @@ fn link() {
 
 fn unlink() {
     // SAFETY: `arg` of our link is the chain as it was when the link was put in; whoever has left a frame of that since
-    // has put the chain back himself, and then the link is not in it.
+    // has put the chain back already, and then the link is not in it.
     LINK.with_borrow(|link| unsafe {
         if std::ptr::eq(pg_sys::error_context_stack, &raw const **link) {
             pg_sys::error_context_stack = link.arg.cast();

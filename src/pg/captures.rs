@@ -1,5 +1,5 @@
 //! Where in `jittask.capture` the rows of one task lie that nobody has planned yet: in shared memory, so that no planner
-//! reads what the triggers of others have written. Whoever captured tells it after his commit, with atomics alone.
+//! reads what the triggers of others have written. Whoever captured tells it after their commit, with atomics alone.
 
 use std::sync::atomic::{AtomicU64, Ordering::*};
 

@@ -87,7 +87,7 @@ pub fn pair(mark: u128, number: i64) -> u128 {
     PAIR.with(|(a, b)| half(a) << 64 | half(b))
 }
 
-/// 32 bits of a text, for locks: whoever makes two texts share them waits where he would not have to.
+/// 32 bits of a text, for locks: whoever makes two texts share them waits where they would not have to.
 pub fn lock_number(text: &[u8]) -> u32 {
     let digest = blake3::hash(text);
     let [a, b, c, d, ..] = *digest.as_bytes();

@@ -1,4 +1,4 @@
-//! Is a trigger that calls our function one that we made? Anybody may put the function into a trigger of his own, and
+//! Is a trigger that calls our function one that we made? Anybody may put the function into a trigger of their own, and
 //! what it writes is read by others' processes. In the user's own transaction: no privilege is needed, nothing is waited
 //! for, and a task's row is read as it is now, whatever the transaction's snapshot.
 
@@ -58,7 +58,7 @@ unsafe fn watches(relation: Oid, token: i64) -> bool {
     let (Some(tasks), Some(index)) = (lock::relation(c"task"), lock::relation(c"task_token_key")) else {
         return false;
     };
-    // An administrator rebuilds them: nobody waits for him, and he is no attacker.
+    // An administrator rebuilds them, who is not waited for, and is no attacker.
     if !lock::try_read(tasks) || !lock::try_read(index) {
         return true;
     }

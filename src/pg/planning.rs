@@ -147,6 +147,6 @@ pub struct Planner {
     pub(super) took: AtomicI64,
     /// By [`clock::monotonic`].
     pub(super) ended_at: AtomicI64,
-    /// Nothing of his is planned before this, by the same clock.
+    /// Nothing of the owner's is planned before this, by the same clock.
     pub(super) rests_until: AtomicI64,
 }

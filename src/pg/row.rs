@@ -56,7 +56,7 @@ pub fn forget_source() {
 }
 
 impl Row {
-    /// The row that fired the trigger. None where anybody has put the function into a trigger of his own.
+    /// The row that fired the trigger. None where anybody has put the function into a trigger of their own.
     ///
     /// # Safety
     /// `call` must be the call information of a function that is being called. The row must not outlive the call.

@@ -1,6 +1,6 @@
-//! Is a table of ours as our script made it? Whoever writes rows into it without a statement has to know: he looks at no
-//! constraint, fires no trigger, and keeps no index that he does not know. Asked of the server's own picture of the table, under
-//! the lock that the write takes; whoever adds an index waits for such locks between his steps, so no step is missed.
+//! Is a table of ours as our script made it? Whoever writes rows into it without a statement has to know: they look at no
+//! constraint, fire no trigger, and keep no index that they do not know. Asked of the server's own picture of the table, under
+//! the lock that the write takes; whoever adds an index waits for such locks between the steps, so no step is missed.
 
 use pgrx::pg_sys::{self, Oid};
 use std::ffi::CStr;
@@ -125,7 +125,10 @@ pub unsafe fn indexes_differ(target: *const pg_sys::ResultRelInfo, shape: &Shape
             let called = name(&(*(*relation).rd_rel).relname);
             let made = shape.indexes.iter().find(|made| made.name == called);
             if !made.is_some_and(|made| is_index(relation, *(*target).ri_IndexRelationInfo.add(i), made)) {
-                return Err(format!("it has an index \"{}\" of somebody's, or not ready", called.to_string_lossy()));
+                return Err(format!(
+                    "it has index \"{}\", which is not one of jittask's or is not ready",
+                    called.to_string_lossy()
+                ));
             }
         }
         if count != shape.indexes.len() {

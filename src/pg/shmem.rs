@@ -333,9 +333,9 @@ impl Shared {
     /// Does nothing of this owner's take long, as far as was seen lately?
     pub fn is_quick(&self, database: u32, owner: u32) -> bool {
         let (now, long_ago) = (clock::monotonic(), clock::now().0 - QUICK);
-        let his = self.executors_of(database).filter(|slot| slot.owner.load(Acquire) == owner);
+        let own = self.executors_of(database).filter(|slot| slot.owner.load(Acquire) == owner);
         let is_executing_long = |started_at: i64| started_at != 0 && started_at < long_ago;
-        !his.into_iter()
+        !own.into_iter()
             .any(|slot| slot.slow_until.load(Acquire) > now || is_executing_long(slot.started_at.load(Acquire)))
     }
 

@@ -50,7 +50,7 @@ pub struct Database {
     pub slot_wanted: AtomicBool,
     /// Since when the one waits who has waited longest for any slot; by [`super::clock::monotonic`], 0: nobody does.
     pub waits_since: AtomicI64,
-    /// An owner's work has been waiting for long behind the executors that he has.
+    /// An owner's work has been waiting for long behind the executors that it has.
     pub help_wanted: AtomicBool,
     /// No worker may connect before this (somebody drops, renames or copies the database). Microseconds since 1970.
     pub keep_out_until: AtomicI64,

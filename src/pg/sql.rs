@@ -233,7 +233,7 @@ fn prepare(sql: &str, args: &[Arg], options: c_int) -> pg_sys::SPIPlanPtr {
 /// SPI leaves its own memory context current; the caller's may be one that ends earlier.
 fn in_memory<T>(body: impl FnOnce() -> T) -> T {
     // SAFETY: the context was current when this was called, and what `body` calls ends no context of its caller's.
-    // After a panic whoever catches puts his own back.
+    // After a panic whoever catches puts their own back.
     unsafe {
         let before = pg_sys::CurrentMemoryContext;
         let value = body();

@@ -130,7 +130,7 @@ fn before_end() {
 }
 
 fn committed() {
-    // Before anybody is woken: he looks for it.
+    // Before anybody is woken, who looks for it.
     let entered = ENTERED.take();
     if !entered.is_empty()
         && let Some(database) = here()
@@ -168,8 +168,8 @@ fn leave_word() {
     others.into_iter().for_each(leave_word);
 }
 
-/// Whether the transaction has changed objects is not known any more at its COMMIT PREPARED: then somebody looks, and so he
-/// does at each later one, for this may not be the only one. Of the tasks that it has changed word is left, but where a DBA's
+/// Whether the transaction has changed objects is not known any more at its COMMIT PREPARED: then somebody looks, and so they
+/// do at each later one, for this may not be the only one. Of the tasks that it has changed word is left, but where a DBA's
 /// trigger refuses it: then all count as changed.
 fn prepared() {
     let Some(database) = here() else { return };

@@ -193,7 +193,7 @@ pub fn wait_until(until: Instant) {
     }
 }
 
-/// Sleeps so long whoever sets the latch, so that what many call for is dealt with once. Milliseconds, a few.
+/// Sleeps the full time even if the latch is set, so that a burst of wake-ups is served by one pass. A few milliseconds.
 pub fn rest(millis: i64) {
     wait_for(0, millis);
 }

@@ -15,13 +15,13 @@ use std::sync::atomic::Ordering::*;
 pub const EARLY: i64 = 200_000;
 /// A due entry that waits this long behind a busy executor gets another one.
 const HELP_AFTER: i64 = 30_000;
-/// And another owner's executor that is idle, and not his only one, leaves for it. One that waits this long, of an owner whose
+/// And another owner's executor that is idle, and not its only one, leaves for it. One that waits this long, of an owner whose
 /// rows are quick, may have the last slot, lent.
 const LEND_AFTER: i64 = 1_000_000;
 /// A row that has run for this long makes its owner slow, for so long.
 const LONG: i64 = 60_000_000;
 const SLOW_FOR: i64 = 3_600_000_000;
-/// A slow owner waits for so much longer than the others before it is his turn.
+/// A slow owner waits for so much longer than the others before it is its turn.
 const SLOW_WAITS: i64 = 60_000_000;
 /// How soon to look again where there was no slot.
 const SLOT_PAUSE: i64 = 100_000;
@@ -153,9 +153,9 @@ enum Next {
     Nothing,
     /// To look again then.
     At(i64),
-    /// He has no executor, and there is no slot.
+    /// The owner has no executor, and there is no slot.
     NoSlot,
-    /// He could use another one, and there is no slot.
+    /// The owner could use another one, and there is no slot.
     NoHelp,
 }
 
@@ -204,7 +204,7 @@ pub fn all(
     let is_newly_wanted = !slot.slot_wanted.swap(is_wanted, AcqRel) && is_wanted;
     let is_help_newly_wanted = !slot.help_wanted.swap(is_help_wanted, AcqRel) && is_help_wanted;
     if is_newly_wanted || is_help_newly_wanted {
-        // One that is idle leaves: for him who has none, or if its owner has another.
+        // One that is idle leaves: for one who has none, or if its owner has another.
         shared.executors.iter().filter(|slot| !slot.is_busy()).for_each(|slot| {
             slot.process.wake();
         });
@@ -230,8 +230,8 @@ struct Owner<'a> {
 
 fn one(shared: &Shared, slot: &Database, owner: Oid, look: bool, outlook: &Outlook, starts: &mut Starts) -> Next {
     let (database, now) = (slot.oid.load(Acquire), clock::now().0);
-    let his = shared.executors_of(database).filter(|slot| slot.owner.load(Acquire) == owner.to_u32());
-    let (lent, mine): (Vec<&Executor>, Vec<&Executor>) = his.partition(|executor| executor.is_lent());
+    let own = shared.executors_of(database).filter(|slot| slot.owner.load(Acquire) == owner.to_u32());
+    let (lent, mine): (Vec<&Executor>, Vec<&Executor>) = own.partition(|executor| executor.is_lent());
     for executor in mine.iter().filter(|executor| executor.was_connected()) {
         starts.clear(slot, owner, executor);
     }
@@ -334,7 +334,7 @@ impl Owner<'_> {
     }
 }
 
-/// Has another owner an idle executor that is not his only one?
+/// Has another owner an idle executor that is not its only one?
 fn has_spare(shared: &Shared, owner: Oid) -> bool {
     shared.alive_executors().filter(|slot| !slot.is_busy()).any(|slot| {
         let other = slot.owner.load(Acquire);
@@ -372,7 +372,7 @@ fn start(shared: &Shared, database: u32, owner: Oid, is_lent: bool, look: bool, 
         return Next::At(refusals.until);
     }
     if shared.executors_for(owner.to_u32()).any(|slot| slot.is_deaf()) {
-        // Or he would have one more every few seconds.
+        // Or it would have one more every few seconds.
         return Next::At(now + DEAF_PAUSE);
     }
     shared.executors.iter().for_each(|slot| slot.give_back_if_never_came(now - START_PATIENCE));

@@ -8,7 +8,7 @@ use pgrx::prelude::*;
 use schedule::Instant;
 use std::cell::{Cell, RefCell};
 
-/// After a try that found somebody committing his own. Microseconds.
+/// After a try that found somebody committing their own. Microseconds.
 const PAUSE: i64 = 400_000;
 /// So many wait at most; who listens has the records.
 const MOST: usize = 10_000;
@@ -66,7 +66,9 @@ pub fn tell_last() {
     tell_now();
     let lost = UNTOLD.take().len();
     if lost > 0 {
-        log!("jittask could not notify of {lost} ends of runs: somebody's COMMIT holds up all others' notifications");
+        log!(
+            "jittask could not notify of {lost} ends of runs: the COMMIT of another session is holding up all notifications"
+        );
     }
 }
 

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering::*;
 /// Without any event the databases are looked through this often.
 const LOOK_EVERY: i64 = 60_000_000;
 /// Where there are more databases than slots, one without the extension that had none is looked into this often. Whoever
-/// installs the extension there takes a slot himself.
+/// installs the extension there takes a slot itself.
 const TURN_EVERY: i64 = 600_000_000;
 /// How long a started scheduler may take to show itself.
 const START_PATIENCE: i64 = 10_000_000;
@@ -177,6 +177,6 @@ pub fn complain(shared: &Shared, now: i64) {
     shared.note_no_worker(now);
     if (now - COMPLAINED_AT.get()).abs() > 60_000_000 {
         COMPLAINED_AT.set(now);
-        log!("jittask could not start a worker: max_worker_processes is used up");
+        log!("jittask could not start a worker: all max_worker_processes slots are in use");
     }
 }

@@ -29,7 +29,7 @@ use std::sync::atomic::Ordering::*;
 const SLEEP_AFTER: i64 = 600_000_000;
 /// It comes once a day in any case: records grow old.
 const LONGEST_SLEEP: i64 = 86_400_000_000;
-/// From pass to pass at least: who writes often calls often. Milliseconds.
+/// Minimum time between passes, so that frequent commits share one. Milliseconds.
 const REST: i64 = 5;
 
 #[unsafe(no_mangle)]
@@ -230,7 +230,7 @@ fn look(shared: &Shared, slot: &Database, now: Instant, outlook: &mut Outlook, p
         pass.owners.push((owner, false));
         pass.next = pass.next.min(now.0 + 1_000_000);
         // It may lie behind where they look, for it was locked, or has come late.
-        let his = shared.executors_of(database).filter(|slot| slot.owner.load(Acquire) == owner.to_u32());
-        his.for_each(|slot| slot.due_from.tell(run_at));
+        let own = shared.executors_of(database).filter(|slot| slot.owner.load(Acquire) == owner.to_u32());
+        own.for_each(|slot| slot.due_from.tell(run_at));
     }
 }

@@ -27,7 +27,7 @@ thread_local! {
 }
 
 /// Leaves candidates of a token, from one table, in the transaction of whoever wrote the rows; without keys: all of the table
-/// is to be looked through. No failure is his: where it cannot be written, the task is planned anew after his commit, which
+/// is to be looked through. No failure is theirs: where it cannot be written, the task is planned anew after their commit, which
 /// finds the rows.
 pub fn note(token: i64, relation: Oid, is_dated: bool, keys: Option<Vec<String>>) {
     let Some(heap) = lock::relation(c"capture") else { return };

@@ -17,7 +17,7 @@ const STEPS: usize = 4000;
 const LEAST: usize = 100;
 /// Stretches of one owner's that are to be looked through, at a time.
 const STRETCHES: usize = 8;
-/// Between two looks from the front, in case that somebody has told nothing: a superuser who writes into the agenda himself.
+/// Between two looks from the front, in case that somebody has told nothing: a superuser who writes into the agenda by hand.
 /// Microseconds.
 const FULL_EVERY: i64 = 60_000_000;
 
@@ -30,7 +30,7 @@ pub struct Outlook {
 /// One of them.
 #[derive(Default)]
 struct Owner {
-    /// From a place up to another one, in ascending order: nothing of his waits but in these.
+    /// From a place up to another one, in ascending order: nothing of the owner's waits but in these.
     unseen: Vec<(Place, Place)>,
     /// Entries that were passed because they were in hand.
     in_hand: Vec<Place>,

@@ -19,7 +19,7 @@ pub enum LetGo {
     All,
     /// So far; there are more.
     Some,
-    /// Somebody is at one of them just now: nobody waits for him.
+    /// Somebody is at one of them just now, and is not waited for.
     Busy,
 }
 

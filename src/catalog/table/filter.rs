@@ -55,7 +55,7 @@ pub fn create(written: &str, target: &Target) -> Result<Filter> {
     if let Some(column) = condition.columns.iter().find(|column| **column < 0) {
         let column = expression::system_column(*column);
         return Err(Error::new(Kind::Unsupported, format!("filter reads the system column \"{column}\""))
-            .hint("A filter is about what a row says, not about where it lies."));
+            .hint("A filter can use the table's own columns only."));
     }
     let columns: Vec<Column> =
         target.columns().into_iter().filter(|column| condition.columns.contains(&column.number)).collect();
@@ -117,7 +117,7 @@ pub fn look_up(filter: &Filter, owner: Oid, target: &Target) -> Result<Condition
     let taken: Vec<Oid> = rows.get(0, 3).unwrap_or_default();
     let given = given(filter, target)?;
     if taken.len() != given.len() {
-        return Err(Error::new(Kind::WrongType, "the filter's function takes something else by now").hint(REMAKE));
+        return Err(Error::new(Kind::WrongType, "the filter's function has other arguments now").hint(REMAKE));
     }
     let arguments: Result<Vec<String>> =
         taken.iter().zip(&given).map(|(taken, given)| argument(*taken, given)).collect();

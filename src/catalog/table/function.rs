@@ -237,9 +237,9 @@ fn callable(oid: Oid, signature: &str, owner: Oid) -> std::result::Result<Callab
         )
     });
     match (rows.get::<Oid>(0, 1), rows.get::<Oid>(0, 2)) {
-        (Some(_), Some(now)) if now != owner => {
-            Err(format!("function {signature} has another owner than when the task was created (service_changed)"))
-        }
+        (Some(_), Some(now)) if now != owner => Err(format!(
+            "function {signature} is no longer owned by the role that owned it when the task was created (service_changed)"
+        )),
         (Some(oid), Some(_)) => Ok(Callable {
             oid,
             name: name::qualified(

@@ -1,5 +1,5 @@
-//! The search_path of a superuser's executor in a database whose owner is no superuser. He sets it for all sessions there
-//! (ALTER DATABASE … SET), and makes schemas, so he would lend functions and operators to all code that leaves names
+//! The search_path of a superuser's executor in a database whose owner is no superuser. The owner sets it for all sessions there
+//! (ALTER DATABASE … SET), and makes schemas, and so would lend functions and operators to all code that leaves names
 //! unqualified, in a session that nobody opened. In the executor, once it is connected.
 
 use crate::pg::{name, sql, user, worker};

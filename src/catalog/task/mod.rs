@@ -146,7 +146,7 @@ pub fn find_own(name: Option<&str>) -> Result<Task> {
     }
     let owner = user::name_of(task.owner).unwrap_or_default();
     Err(Error::new(Kind::Denied, format!("task \"{}\" belongs to role \"{owner}\"", task.name))
-        .hint("Only the owner himself may do this: SET ROLE to him first."))
+        .hint("Only the task's owner may do this. Run SET ROLE to that role first."))
 }
 
 /// A task by id, dropped or not.

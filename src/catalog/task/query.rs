@@ -49,7 +49,7 @@ impl Task {
         })?;
         let target = Target::open(relation)?;
         let filter = self.filter.as_ref().map(|filter| filter::look_up(filter, self.owner, &target)).transpose();
-        // First of all, for the sake of what is said: who may not be trusted, rather than what he has changed.
+        // First of all, for the sake of what is said: who may not be trusted, rather than what they have changed.
         let function = filter.as_ref().ok().and_then(|filter| filter.as_ref()).map(|filter| filter.function);
         self.check_superuser(Some(&target), function)?;
         let key = target.key(Some(&self.key_columns))?;

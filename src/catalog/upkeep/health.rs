@@ -17,7 +17,7 @@ pub struct Found {
     pub last: Option<i32>,
     /// Owners of tasks whose table is there again: executors of theirs give it back to them.
     pub to_adopt: Vec<Oid>,
-    /// A role or a time zone is missing, or somebody is changing a task. Nothing tells when it is back or he is done, so
+    /// A role or a time zone is missing, or somebody is changing a task. Nothing tells when it is back or they are done, so
     /// somebody has to look.
     pub wants_looks: bool,
 }
@@ -125,14 +125,14 @@ const PROBLEMS: &str = "with found as (
      select t.id, case
          when not exists (select 1 from pg_roles r where r.oid = t.owner::oid) then 'its owner does not exist any more'
          when (select r.rolname from pg_roles r where r.oid = t.owner::oid) <> t.owner_name
-             then format('its owner was called \"%s\" when the task was made or altered, and is \"%s\" now', t.owner_name,
+             then format('its owner has been renamed from \"%s\" to \"%s\" since the task was last altered', t.owner_name,
                  (select r.rolname from pg_roles r where r.oid = t.owner::oid))
          when not $1 and not (select r.rolcanlogin from pg_roles r where r.oid = t.owner::oid)
              then format('its owner \"%s\" cannot log in, so no background process can run it', t.owner)
          when t.kind = 'date_field' and c.oid is null then 'its table does not exist any more'
          when p.oid is null then format('function %s does not exist any more', t.function_name)
          when p.proowner <> t.function_owner::oid
-             then format('function %s has another owner than when the task was created (service_changed)', t.function_name)
+             then format('function %s is no longer owned by the role that owned it when the task was created (service_changed)', t.function_name)
          when missing.name is not null then format('column \"%s\" of %s does not exist any more', missing.name, t.relation)
          else ($3::text[])[array_position($2::int[], t.id)]
          end as problem, p.oid as function_oid, case when p.oid is not null then format('%I.%I(%s)', f.nspname, p.proname,
@@ -158,7 +158,7 @@ const PROBLEMS: &str = "with found as (
      or f.problem is null and (t.function_oid, t.function_name) is distinct from (f.function_oid, f.function_name)";
 
 /// `unsettled` are tasks of which nobody can say when they are due, and why. True if some were left out, which somebody is
-/// changing just now: nobody waits for him, for he may take hours.
+/// changing just now: they are not waited for, and may take hours.
 fn mark_and_heal(ids: &[i32], unsettled: Vec<i32>, why: Vec<String>) -> bool {
     let changed = sql::run(
         PROBLEMS,

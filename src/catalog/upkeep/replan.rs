@@ -1,6 +1,6 @@
 //! What was planned for the future is taken back and planned anew from now: after a task was changed, in the transaction of
 //! whoever did; and after its calendar was, in the scheduler, once that is committed. So nobody who is about to change a
-//! calendar, and takes his time, keeps the tasks that use it from running. Nothing past becomes due by it.
+//! calendar, and takes long about it, keeps the tasks that use it from running. Nothing past becomes due by it.
 
 use crate::catalog::agenda::{arrears, candidates, series};
 use crate::catalog::calendar;

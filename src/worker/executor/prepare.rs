@@ -129,7 +129,7 @@ impl Plan {
         if !callable.fits(task.function.takes, resolved.map(|resolved| &resolved.target)) {
             return Err(Error::new(
                 Kind::NoFunction,
-                format!("function {} does not take what it did when the task was made", task.function.signature),
+                format!("function {} has other arguments than when the task was created", task.function.signature),
             ));
         }
         let key_columns = resolved.iter().flat_map(|resolved| resolved.key.iter().map(|column| column.name.clone()));
@@ -150,7 +150,7 @@ fn check_owner(task: &Task) -> Result<()> {
         Some(name) => Err(Error::new(
             Kind::State,
             format!(
-                "its owner was called \"{}\" when the task was made or altered, and is \"{name}\" now",
+                "its owner has been renamed from \"{}\" to \"{name}\" since the task was last altered",
                 task.owner_name
             ),
         )),

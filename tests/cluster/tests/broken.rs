@@ -102,7 +102,7 @@ fn a_function_that_is_anothers_now() {
     due_now(&cluster, 1);
     caught_up(&cluster, "other", "1");
     cluster.sql("postgres", "create role stranger login; alter function lost(contract) owner to stranger");
-    wait_for_broken(&cluster, &[("other", "has another owner")]);
+    wait_for_broken(&cluster, &[("other", "is no longer owned by")]);
     due_now(&cluster, 2);
     cluster.sql("postgres", "alter function lost(contract) owner to app");
     caught_up(&cluster, "other", "1 2");
@@ -112,7 +112,7 @@ fn a_function_that_is_anothers_now() {
          create function lost(contract) returns void language sql as $$ select pg_notify('stolen', current_user) $$;
          alter function lost(contract) owner to stranger",
     );
-    wait_for_broken(&cluster, &[("other", "has another owner")]);
+    wait_for_broken(&cluster, &[("other", "is no longer owned by")]);
     due_now(&cluster, 3);
     // Altered: the task takes what its owner names now.
     cluster.app_sql(r#"select jittask.alter_task('other', '{"service_function": "run"}')"#);
@@ -299,7 +299,7 @@ fn an_owner_of_another_name() {
     cluster.sql("postgres", "alter role mover rename to moved");
     cluster.wait_for(
         SOON,
-        r#"select problem like 'its owner was called "mover" when % and is "moved" now' and state = 'broken' from jittask.tasks where name = 'moving'"#,
+        r#"select problem like 'its owner has been renamed from "mover" to "moved" since %' and state = 'broken' from jittask.tasks where name = 'moving'"#,
     );
     let count = "select completed from jittask.tasks where name = 'moving'";
     let mut superuser = cluster.connect("postgres");

@@ -127,7 +127,7 @@ fn what_ran_does_not_run_again_when_its_calendar_changes() {
     let wanted: Vec<String> = all(
         &mut session,
         "select format('%s%s %s', what, to_char(due_at + days * interval '1 day', 'YYYY-MM-DD HH24:MI:SS'), rest) from bill, (values
-             ('holiday: ' || current_date || ' (Today) and ' || current_date + 1 || ' (Tomorrow) are no working days: moves to ', 2, ''),
+             ('holiday: ' || current_date || ' (Today) and ' || current_date + 1 || ' (Tomorrow) are not working days; moved to ', 2, ''),
              ('verdict: ran for ', 2, 'and never runs again for it (record ID)')) step (what, days, rest) where id = 1",
     );
     let wanted: Vec<&str> = wanted.iter().map(|line| line.trim_end()).collect();

@@ -56,7 +56,7 @@ pub fn all(me: &Me, was_idle: bool) -> bool {
     let begun = clock::now().0;
     let sweep_until = if was_idle || begun >= me.sweep_after.get() { begun + SWEEP } else { 0 };
     for task in tasks {
-        // The rest comes in the next round, when what is due has had its turn, and whoever waits for this slot his.
+        // The rest comes in the next round, when what is due has had its turn, and whoever waits for this slot theirs.
         if clock::now().0 - begun > ROUND {
             me.slot.look.store(true, Release);
             break;
@@ -276,7 +276,7 @@ fn look_back(
 
 /// Writes what was found, if the task is what it was.
 fn close(prepared: &Prepared, ledger: Ledger, is_whole: bool, done: &mut Done) {
-    // What was planned by an older definition would not be withdrawn by whoever changes it just now. From here on he waits.
+    // What was planned by an older definition would not be withdrawn by whoever changes it just now. From here on they wait.
     if !prepare::hold(prepared) {
         Failure::changed("the task was changed while it was planned").raise();
     }

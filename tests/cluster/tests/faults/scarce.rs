@@ -96,7 +96,7 @@ fn take_worker_slot(cluster: &Cluster) -> i32 {
 }
 
 fn complaints(cluster: &Cluster) -> usize {
-    cluster.log().lines().filter(|line| line.contains("max_worker_processes is used up")).count()
+    cluster.log().lines().filter(|line| line.contains("all max_worker_processes slots are in use")).count()
 }
 
 /// A server with two worker slots beside its own launcher's and ours; as soon as `workers` of ours are there, launcher
