@@ -40,7 +40,7 @@ fn running() -> TableIterator<
         .map(|slot| {
             (
                 slot.entry.load(Acquire),
-                slot.position.load(Acquire),
+                slot.part.load().code(),
                 slot.process.pid.load(Acquire),
                 timestamp(slot.started_at.load(Acquire)),
                 slot.total.load(Acquire),

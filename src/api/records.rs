@@ -5,6 +5,7 @@ use crate::catalog::ledger::record::{self, Outcome, Record};
 use crate::catalog::ledger::{Ledger, Writer, entries, owed};
 use crate::catalog::task;
 use crate::error::{Error, Kind, OrRaise, Result};
+use crate::pg::part::Part;
 use crate::pg::shmem::{self, Interruption};
 use crate::pg::{clock, lock, sql, user, wake, worker};
 use pgrx::prelude::*;
@@ -54,7 +55,7 @@ fn interrupt(entry: i64, position: usize) -> bool {
     let Some(shared) = shmem::shared() else { return false };
     let mut executors = shared.executors_of(here);
     executors.any(|slot| {
-        slot.entry.load(Acquire) == entry && slot.interrupt(entry, position as i32 + 1, Interruption::Cancelled)
+        slot.entry.load(Acquire) == entry && slot.interrupt(entry, Part::Row(position), Interruption::Cancelled)
     })
 }
 

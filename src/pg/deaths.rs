@@ -1,6 +1,7 @@
 //! Runs whose process died, in shared memory, until the scheduler of their database has counted the attempt.
 
-use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, Ordering::*};
+use super::part::AtomicPart;
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering::*};
 
 /// How a process that was executing came to its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,8 +22,8 @@ pub struct DeathSlot {
     pub entry: AtomicI64,
     /// The database.
     pub database: AtomicU32,
-    /// 1-based position in the entry; 0: all of it.
-    pub position: AtomicI32,
+    /// Which of its rows.
+    pub part: AtomicPart,
     /// When it started; microseconds since 1970.
     pub started_at: AtomicI64,
     /// When the process died; microseconds since 1970.

@@ -1,6 +1,7 @@
 //! An executor's slot in shared memory: where it is in its life, what it is executing, and how it is interrupted. All zeros is a
 //! free one; only atomics, so no lock is ever held across anything that can raise.
 
+use super::part::{AtomicPart, Part};
 use super::process::Process;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU32, Ordering::*};
 
@@ -43,8 +44,8 @@ pub struct Executor {
     pub entry: AtomicI64,
     /// Entries, 0 for none, whose failed attempt it could not note: others leave them alone as they do the claimed one.
     pub unnoted: [AtomicI64; UNNOTED],
-    /// 1-based position in the entry of the row now executing; 0: the whole entry.
-    pub position: AtomicI32,
+    /// Which of its rows is executing.
+    pub part: AtomicPart,
     /// Keys in the entry.
     pub total: AtomicI32,
     /// When the row (or batch) started; 0 = nothing executing. Microseconds since 1970.
@@ -58,7 +59,7 @@ pub struct Executor {
     /// Why it was interrupted: an [`Interruption`], and which row was meant.
     interruption: AtomicU32,
     meant_entry: AtomicI64,
-    meant_position: AtomicI32,
+    meant_part: AtomicPart,
 }
 
 /// Why a run was interrupted by one of us.
@@ -176,8 +177,8 @@ impl Executor {
 
     /// … → ToldToEnd: it did not heed its interruption.
     pub fn terminate(&self, why: Interruption) {
-        let (entry, position) = self.under_way();
-        self.mean(entry, position, why);
+        let (entry, part) = self.under_way();
+        self.mean(entry, part, why);
         self.end();
     }
 
@@ -235,21 +236,21 @@ impl Executor {
 }
 
 impl Executor {
-    /// Interrupts what it executes, if that is still `entry` at `position`, or all of the entry in one call.
-    pub fn interrupt(&self, entry: i64, position: i32, why: Interruption) -> bool {
+    /// Interrupts what it executes, if that is still this part of `entry`, or all of it in one call.
+    pub fn interrupt(&self, entry: i64, part: Part, why: Interruption) -> bool {
         let is_there = self.entry.load(Acquire) == entry
-            && [0, position].contains(&self.position.load(Acquire))
+            && [Part::All, part].contains(&self.part.load())
             && self.started_at.load(Acquire) != 0;
         if is_there {
-            self.mean(entry, position, why);
+            self.mean(entry, part, why);
             self.process.signal(2);
         }
         is_there
     }
 
-    pub(super) fn mean(&self, entry: i64, position: i32, why: Interruption) {
+    pub(super) fn mean(&self, entry: i64, part: Part, why: Interruption) {
         self.meant_entry.store(entry, Release);
-        self.meant_position.store(position, Release);
+        self.meant_part.store(part);
         self.interruption.store(why as u32, Release);
     }
 
@@ -259,17 +260,16 @@ impl Executor {
     }
 
     /// The row for whose sake a call with all of this entry was interrupted by cancel_record; asked once.
-    pub fn take_cancelled(&self, entry: i64) -> Option<i32> {
-        let is_meant = self.meant_entry.load(Acquire) == entry && self.meant_position.load(Acquire) > 0;
+    pub fn take_cancelled(&self, entry: i64) -> Option<usize> {
+        let meant = self.meant_part.load().row().filter(|_| self.meant_entry.load(Acquire) == entry);
         let cancelled = Interruption::Cancelled as u32;
-        let is_taken = is_meant && self.interruption.compare_exchange(cancelled, 0, AcqRel, Acquire).is_ok();
-        is_taken.then(|| self.meant_position.load(Acquire))
+        meant.filter(|_| self.interruption.compare_exchange(cancelled, 0, AcqRel, Acquire).is_ok())
     }
 
     /// Why the run of this row was interrupted; asked once.
-    pub fn take_interruption(&self, entry: i64, position: i32) -> Interruption {
+    pub fn take_interruption(&self, entry: i64, part: Part) -> Interruption {
         let why = self.interruption.swap(0, AcqRel);
-        let is_meant = self.meant_entry.load(Acquire) == entry && self.meant_position.load(Acquire) == position;
+        let is_meant = self.meant_entry.load(Acquire) == entry && self.meant_part.load() == part;
         match (why, is_meant) {
             (0, _) => Interruption::None,
             (_, false) => Interruption::Another,
@@ -282,8 +282,8 @@ impl Executor {
     pub fn rest(&self) {
         self.started_at.store(0, Release);
         self.deadline.store(0, Release);
-        self.position.store(0, Release);
+        self.part.store(Part::All);
         self.step.end();
-        super::flight::note(0, 0, 0);
+        super::flight::note(0, Part::All, 0);
     }
 }

@@ -2,6 +2,7 @@
 //! outlives a crash that takes shared memory away. A bystander that the postmaster ends because another process
 //! crashed marks itself; one without a mark was the one that crashed.
 
+use super::part::{AtomicPart, Part};
 use crate::settings::EXECUTOR_SLOTS;
 use pgrx::pg_sys;
 use std::os::fd::AsRawFd;
@@ -11,8 +12,8 @@ use std::sync::atomic::{AtomicI32, AtomicI64, AtomicPtr, AtomicU32, Ordering::*}
 #[repr(C)]
 pub struct Flight {
     database: AtomicU32,
-    /// 1-based position in the entry; 0: the entry as a whole.
-    pub position: AtomicI32,
+    /// Which of its rows.
+    pub part: AtomicPart,
     /// The agenda entry, 0: nothing is executing.
     pub entry: AtomicI64,
     /// When it started; microseconds since 1970.
@@ -31,8 +32,8 @@ pub struct Ended {
     pub database: u32,
     /// The agenda entry.
     pub entry: i64,
-    /// 1-based position; 0: the entry as a whole.
-    pub position: i32,
+    /// Which of its rows.
+    pub part: Part,
     /// Microseconds since 1970.
     pub started_at: i64,
 }
@@ -93,10 +94,10 @@ pub fn enter(index: usize, database: u32) {
 }
 
 /// Notes what executes from now on; entry 0: nothing.
-pub fn note(entry: i64, position: i32, started_at: i64) {
+pub fn note(entry: i64, part: Part, started_at: i64) {
     // SAFETY: null, or one of `all`, which are there as long as the process.
     if let Some(flight) = unsafe { MINE.load(Acquire).as_ref() } {
-        flight.position.store(position, Release);
+        flight.part.store(part);
         flight.started_at.store(started_at, Release);
         flight.entry.store(entry, Release);
     }
@@ -124,7 +125,7 @@ pub fn take_crashes(is_running: impl Fn(usize) -> bool) -> Vec<Ended> {
         (entry != 0 && ours).then(|| Ended {
             database: flight.database.load(Acquire),
             entry,
-            position: flight.position.load(Acquire),
+            part: flight.part.load(),
             started_at: flight.started_at.load(Acquire),
         })
     };

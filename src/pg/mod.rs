@@ -39,6 +39,7 @@ pub mod memory;
 pub mod name;
 pub mod notify;
 pub mod object;
+pub mod part;
 mod planners;
 pub mod planning;
 mod prepared;

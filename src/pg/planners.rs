@@ -2,6 +2,7 @@
 //! shared memory knows of it (`pg::planning`). In executors and schedulers; atomics alone.
 
 use super::clock;
+use super::part::Part;
 use super::planning::{Planner, scan_interval};
 use super::shmem::{Executor, Interruption, Limit, Shared};
 use std::sync::atomic::Ordering::*;
@@ -36,26 +37,26 @@ impl Executor {
         }
         match self.step.since.load(Acquire) {
             0 => {
-                self.interrupt(self.entry.load(Acquire), self.position.load(Acquire), Interruption::Timeout);
+                self.interrupt(self.entry.load(Acquire), self.part.load(), Interruption::Timeout);
             }
             since => {
-                self.mean(-since, 0, Interruption::Timeout);
+                self.mean(-since, Part::All, Interruption::Timeout);
                 self.process.signal(2);
             }
         }
     }
 
-    /// What is under way: a row by its entry and position, or a step by the negative of its beginning.
-    pub(super) fn under_way(&self) -> (i64, i32) {
+    /// What is under way: a part of an entry, or a step by the negative of its beginning.
+    pub(super) fn under_way(&self) -> (i64, Part) {
         match self.step.since.load(Acquire) {
-            0 => (self.entry.load(Acquire), self.position.load(Acquire)),
-            since => (-since, 0),
+            0 => (self.entry.load(Acquire), self.part.load()),
+            since => (-since, Part::All),
         }
     }
 
     /// Was the step under way interrupted because its time was up? Asked once.
     pub fn take_time_up(&self) -> bool {
-        self.take_interruption(-self.step.since.load(Acquire), 0) == Interruption::Timeout
+        self.take_interruption(-self.step.since.load(Acquire), Part::All) == Interruption::Timeout
     }
 
     /// Has it been at something for longer than a moment, so that nobody knows when it is free?

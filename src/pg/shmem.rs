@@ -168,7 +168,7 @@ impl Shared {
         if let Some(slot) = self.deaths.iter().find(|slot| slot.entry.compare_exchange(0, -1, AcqRel, Acquire).is_ok())
         {
             slot.database.store(run.database, Release);
-            slot.position.store(run.position, Release);
+            slot.part.store(run.part);
             slot.started_at.store(run.started_at, Release);
             slot.noted_at.store(super::clock::now().0, Release);
             slot.death.store(death as u32, Release);

@@ -7,6 +7,7 @@ use crate::catalog::ledger::record::{self, Outcome, Record};
 use crate::catalog::ledger::{Ledger, Writer, owed};
 use crate::catalog::task;
 use crate::pg::boundary::Failure;
+use crate::pg::part::Part;
 use crate::pg::shmem::{Death, Interruption};
 use crate::pg::{clock, xact};
 use schedule::Instant;
@@ -125,18 +126,17 @@ pub fn pay(entry: &Entry, writer: Writer) {
 
 /// An attempt whose process died. The others of its entry did nothing: they run alone from now on, so that a next
 /// death tells which.
-pub fn died(entry_id: i64, position: i32, started_at: Instant, death: Death) {
+pub fn died(entry_id: i64, part: Part, started_at: Instant, death: Death) {
     let Some(entry) = entries::hold(entry_id) else { return };
     let count = entry.keys.len();
     if count > 1 {
         entries::put_aside(&entry, &(0..count).collect::<Vec<_>>());
     }
     // A batch that was given as an array does not say which row it was.
-    if position == 0 && count > 1 {
+    if part == Part::All && count > 1 {
         return;
     }
-    let index = i64::from(position.max(1) - 1);
-    if let Some(single) = entries::hold(entry_id + index) {
+    if let Some(single) = entries::hold(entry_id + part.row().unwrap_or_default() as i64) {
         failed(&single, &failure_of(death), started_at, Writer::Scheduler);
     }
 }

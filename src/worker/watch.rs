@@ -131,11 +131,11 @@ fn look_at_some(after: i32) -> Option<health::Found> {
 pub fn count_deaths(shared: &Shared, database: u32, now: Instant) -> Vec<i64> {
     let mut counted = Vec::new();
     for died in shared.deaths.iter().filter(|died| died.database.load(Acquire) == database) {
-        let (entry, position, death) = (died.entry.load(Acquire), died.position.load(Acquire), died.death());
+        let (entry, part, death) = (died.entry.load(Acquire), died.part.load(), died.death());
         if entry > 0 && (death == Death::Crash || now.0 - died.noted_at.load(Acquire) > SHUTDOWN_MICROS) {
             let started_at = Instant(died.started_at.load(Acquire));
             // Under a savepoint: what one of them brings about must not end everybody's pass.
-            match xact::savepoint(|| attempt::died(entry, position, started_at, death)) {
+            match xact::savepoint(|| attempt::died(entry, part, started_at, death)) {
                 Ok(()) => counted.push(entry),
                 Err(failure) => failure.log("count the attempt of a run whose process died"),
             }

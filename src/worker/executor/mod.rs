@@ -11,6 +11,7 @@ mod strays;
 
 use crate::catalog::agenda::due;
 use crate::catalog::table::path;
+use crate::pg::part::Part;
 use crate::pg::shmem::{self, Death, Executor, Interruption, Shared};
 use crate::pg::{clock, flight, invalidation, sql, user, worker, xact};
 use crate::settings;
@@ -77,17 +78,17 @@ extern "C-unwind" fn leave(_code: i32, argument: pgrx::pg_sys::Datum) {
 
 /// What it ran is an attempt, which the scheduler counts. Where rows were read ahead nobody knows by which row it ended.
 fn note_death(shared: &Shared, slot: &Executor) {
-    let (entry, position) = (slot.entry.load(Acquire), slot.position.load(Acquire));
+    let (entry, part) = (slot.entry.load(Acquire), slot.part.load());
     let (started_at, reads_ahead) = (slot.started_at.load(Acquire), slot.step.took().is_some() && entry > 0);
     if started_at == 0 && !reads_ahead {
         return;
     }
-    let timed_out = slot.take_interruption(entry, position) == Interruption::Timeout;
+    let timed_out = slot.take_interruption(entry, part) == Interruption::Timeout;
     let death = if timed_out { Death::Timeout } else { Death::Terminated };
     let run = flight::Ended {
         database: slot.database.load(Acquire),
         entry,
-        position: if reads_ahead { 0 } else { position },
+        part: if reads_ahead { Part::All } else { part },
         started_at: if started_at == 0 { clock::now().0 } else { started_at },
     };
     shared.note_death(run, death);

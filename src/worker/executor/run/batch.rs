@@ -10,6 +10,7 @@ use crate::catalog::task::{self, Task};
 use crate::catalog::upkeep::health;
 use crate::pg::boundary::Failure;
 use crate::pg::bulk::Order;
+use crate::pg::part::Part;
 use crate::pg::{clock, lock, user, worker, xact};
 use crate::worker::events;
 use crate::worker::executor::prepare::Prepared;
@@ -264,7 +265,7 @@ impl Batch<'_> {
                 let under_savepoint = self.rung.is_apart();
                 self.me.read_ahead(self.timeout, || call.read_ahead(&self.entry.keys, position, under_savepoint));
             }
-            let started_at = self.show(position + 1);
+            let started_at = self.show(Part::Row(position));
             if !self.rung.is_single() && position > 0 && started_at.0 - begun.0 > BATCH_MICROS {
                 return position;
             }
@@ -295,7 +296,7 @@ impl Batch<'_> {
 
     /// The whole entry in one call.
     fn together(&mut self, call: &mut Call, done: &[bool]) {
-        let started_at = self.show(0);
+        let started_at = self.show(Part::All);
         let judged = call.rows(&self.entry.keys, |position| done[position]);
         let ended_at = clock::now();
         for (position, judged) in judged {
@@ -307,10 +308,9 @@ impl Batch<'_> {
         }
     }
 
-    /// A row is executing, counted from 1, or with 0 all of them.
-    fn show(&self, position: usize) -> Instant {
+    fn show(&self, part: Part) -> Instant {
         let deadline = clock::monotonic().saturating_add(self.timeout);
-        let now = self.me.execution.begin_row(self.entry.id, position, deadline);
+        let now = self.me.execution.begin_row(self.entry.id, part, deadline);
         self.me.wake_scheduler_for(deadline);
         now
     }

@@ -175,7 +175,7 @@ fn put_aside_before(me: &Me, entry: &Entry, rung: Rung) -> bool {
         Err(failure) if failure.is_cancel() => failure.raise(),
         Err(failure) => {
             events::forget_from(mark);
-            let interruption = me.execution.take_interruption(entry.id, me.execution.position());
+            let interruption = me.execution.take_interruption(entry.id, me.execution.part());
             if rung == Rung::AsideSharing && !sqlstate::is_own(&failure.sqlstate) && interruption == Interruption::None
             {
                 // If it is the others' company that it does not bear, it is not put to it again at once.

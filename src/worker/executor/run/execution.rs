@@ -9,6 +9,7 @@
 //! A rollback changes none of it: what failed is known until it is dealt with, and others leave it alone.
 
 use crate::catalog::ledger::entries::Entry;
+use crate::pg::part::Part;
 use crate::pg::shmem::{Executor, Interruption};
 use crate::pg::{clock, current_run, flight};
 use schedule::Instant;
@@ -67,14 +68,13 @@ impl Execution {
         self.has_run.set(false);
     }
 
-    /// A row, counted from 1, or with 0 all of the entry in one call, is executing from now on, until its time is up: visible to
-    /// others without a write.
-    pub fn begin_row(&self, entry: i64, position: usize, deadline: i64) -> Instant {
+    /// A row, or all of the entry in one call, is executing from now on, until its time is up: visible to others without a write.
+    pub fn begin_row(&self, entry: i64, part: Part, deadline: i64) -> Instant {
         let now = clock::now();
         self.started_at.set(now);
         self.has_run.set(true);
-        flight::note(entry, position as i32, now.0);
-        self.slot.position.store(position as i32, Release);
+        flight::note(entry, part, now.0);
+        self.slot.part.store(part);
         self.slot.started_at.store(now.0, Release);
         self.slot.deadline.store(deadline, SeqCst);
         now
@@ -99,9 +99,9 @@ impl Execution {
         self.in_hand.borrow().clone()
     }
 
-    /// The row that is executing, or was when it failed, counted from 1; 0: all of them.
-    pub fn position(&self) -> i32 {
-        self.slot.position.load(Acquire)
+    /// What is executing, or was when it failed.
+    pub fn part(&self) -> Part {
+        self.slot.part.load()
     }
 
     /// When it started.
@@ -120,8 +120,8 @@ impl Execution {
     }
 
     /// Why the run of a row was interrupted, and that it is not executing any more; asked once.
-    pub fn take_interruption(&self, entry: i64, position: i32) -> Interruption {
-        let why = self.slot.take_interruption(entry, position);
+    pub fn take_interruption(&self, entry: i64, part: Part) -> Interruption {
+        let why = self.slot.take_interruption(entry, part);
         self.end_row();
         why
     }

@@ -11,6 +11,7 @@
 use crate::catalog::ledger::entries::{self, Entry};
 use crate::catalog::ledger::{Writer, owed, record};
 use crate::pg::boundary::Failure;
+use crate::pg::part::Part;
 use crate::pg::shmem::Interruption;
 use crate::pg::xact;
 use crate::worker::executor::run::batch;
@@ -28,8 +29,8 @@ enum Fault {
     Unrun,
     /// The only row.
     Only(Interruption),
-    /// These rows of several, counted from 0: the others run by themselves.
-    Rows(Range<i32>, Interruption),
+    /// These rows of several: the others run by themselves.
+    Rows(Range<usize>, Interruption),
 }
 
 impl Fault {
@@ -48,11 +49,10 @@ pub fn climb(me: &Me, entry: Entry, failure: Failure) {
     me.execution.begin_transaction();
     if together > 1 && !failure.is_cancel() && !me.slot.is_meant(entry.id) {
         me.most.set(together / 2);
-        me.execution.take_interruption(entry.id, 0);
+        me.execution.take_interruption(entry.id, Part::All);
         return;
     }
-    let position = usize::try_from(me.execution.position()).unwrap_or_default();
-    let locked = position.checked_sub(1).filter(|_| failure.is_lock());
+    let locked = me.execution.part().row().filter(|_| failure.is_lock());
     let started_at = me.execution.started_at();
     let mut fault = at_fault(me, &entry, &failure);
     let done = match fault {
@@ -83,20 +83,20 @@ fn run_apart(me: &Me, entry: &Entry, locked: Option<usize>) -> Result<(), Failur
 
 /// Whose failure it is: of one that ran alone, or the one that was interrupted.
 fn at_fault(me: &Me, entry: &Entry, failure: &Failure) -> Fault {
-    let position = me.execution.position();
-    if position == 0 && failure.is_cancel() && entry.keys.len() > 1 && !entry.is_isolated() {
+    let part = me.execution.part();
+    if part == Part::All && failure.is_cancel() && entry.keys.len() > 1 && !entry.is_isolated() {
         return at_fault_in_call(me, entry);
     }
-    let interruption = me.execution.take_interruption(entry.id, position);
+    let interruption = me.execution.take_interruption(entry.id, part);
     if is_refused_unrun(me, failure) {
         return Fault::Unrun;
     }
     if entry.is_isolated() || entry.keys.len() == 1 {
         return Fault::Only(interruption);
     }
-    match failure.is_cancel() || interruption == Interruption::Cancelled {
-        true if position > 0 => Fault::Rows(position - 1..position, interruption),
-        _ => Fault::Unclear,
+    match part.row().filter(|_| failure.is_cancel() || interruption == Interruption::Cancelled) {
+        Some(row) => Fault::Rows(row..row + 1, interruption),
+        None => Fault::Unclear,
     }
 }
 
@@ -104,10 +104,10 @@ fn at_fault(me: &Me, entry: &Entry, failure: &Failure) -> Fault {
 /// pg_cancel_backend: it was an attempt of each. Because it took too long: the rows are tried one by one, as after an error.
 fn at_fault_in_call(me: &Me, entry: &Entry) -> Fault {
     let cancelled = me.slot.take_cancelled(entry.id);
-    let interruption = me.execution.take_interruption(entry.id, 0);
+    let interruption = me.execution.take_interruption(entry.id, Part::All);
     match (cancelled, interruption) {
-        (Some(position), _) => Fault::Rows(position - 1..position, Interruption::Cancelled),
-        (None, Interruption::None) => Fault::Rows(0..entry.keys.len() as i32, Interruption::None),
+        (Some(row), _) => Fault::Rows(row..row + 1, Interruption::Cancelled),
+        (None, Interruption::None) => Fault::Rows(0..entry.keys.len(), Interruption::None),
         _ => Fault::Unclear,
     }
 }
@@ -120,7 +120,7 @@ fn note_fault(me: &Me, entry: &Entry, failure: &Failure, fault: &Fault) -> Resul
         Fault::Unclear => entries::put_all_aside(entry.id),
         Fault::Rows(rows, why) => {
             entries::put_all_aside(entry.id);
-            rows.clone().for_each(|row| note(me, entry.id + i64::from(row), failure, *why));
+            rows.clone().for_each(|row| note(me, entry.id + row as i64, failure, *why));
         }
     })
 }
