@@ -19,6 +19,8 @@ pub struct Place {
 impl Place {
     /// The front of the index.
     pub const FRONT: Place = Place { at: i64::MIN, id: i64::MIN };
+    /// Behind all entries.
+    pub const LAST: Place = Place { at: i64::MAX, id: i64::MAX };
     /// Before all entries whose instant is infinity.
     pub const END: Place = Place { at: i64::MAX, id: i64::MIN };
 }
@@ -208,12 +210,7 @@ impl Walk {
                     }
                     if raw_fetch(scan, self.slot) {
                         raw_deform_slot(self.slot, last.into());
-                        let value = |number: i16| {
-                            let place = number as usize - 1;
-                            let is_null = *(*self.slot).tts_isnull.add(place);
-                            (!is_null).then(|| *(*self.slot).tts_values.add(place))
-                        };
-                        if !(see.borrow_mut())(numbers.map(value)) {
+                        if !(see.borrow_mut())(numbers.map(|number| value_of(self.slot, number))) {
                             break;
                         }
                     }
@@ -223,6 +220,81 @@ impl Walk {
             pg_sys::index_endscan(scan);
         }
         Some(is_whole.get())
+    }
+
+    /// Shows `see` the entries of a role below a place and down to an instant, the latest first, by these columns, until it has
+    /// seen enough and says false, or so many entries of the index were passed. Below which place there may be more; None: it came
+    /// to the end.
+    pub fn down<const N: usize>(
+        &self,
+        (role, below, least): (Oid, Place, i64),
+        columns: [&CStr; N],
+        steps: usize,
+        mut see: impl FnMut(Place, [Option<Datum>; N]) -> bool,
+    ) -> Option<Place> {
+        let role = key(1, pg_sys::BTEqualStrategyNumber, pg_sys::F_OIDEQ, Datum::from(role));
+        let at = |strategy: u32, function: u32, at: i64| key(2, strategy, function, Datum::from(at));
+        // What is left of the instant, then the earlier ones.
+        let rest = vec![
+            role,
+            at(pg_sys::BTEqualStrategyNumber, pg_sys::F_TIMESTAMPTZ_EQ, below.at),
+            key(3, pg_sys::BTLessStrategyNumber, pg_sys::F_INT8LT, Datum::from(below.id)),
+        ];
+        let earlier = vec![
+            role,
+            at(pg_sys::BTLessStrategyNumber, pg_sys::F_TIMESTAMPTZ_LT, below.at),
+            at(pg_sys::BTGreaterEqualStrategyNumber, pg_sys::F_TIMESTAMPTZ_GE, least),
+        ];
+        let (mut left, mut last) = (steps, None);
+        for keys in [rest, earlier] {
+            let mut is_enough = left == 0;
+            let stopped = self.backward(&keys, columns, |place, values| {
+                // Not between two versions of one entry: the later may be the one that is seen.
+                if is_enough && last != Some(place) {
+                    return false;
+                }
+                last = Some(place);
+                left = left.saturating_sub(1);
+                is_enough |= left == 0 || values.is_some_and(|values| !see(place, values));
+                true
+            });
+            if stopped {
+                return last;
+            }
+        }
+        None
+    }
+
+    /// Shows `see` each entry of the index that these keys allow, the last first, and its row if the snapshot sees it, until it says
+    /// false. Did it?
+    fn backward<const N: usize>(
+        &self,
+        keys: &[pg_sys::ScanKeyData],
+        columns: [&CStr; N],
+        see: impl FnMut(Place, Option<[Option<Datum>; N]>) -> bool,
+    ) -> bool {
+        let (see, is_stopped) = (RefCell::new(see), Cell::new(false));
+        // SAFETY: as in `scan`, and of the row as in `back`; a column that is not there reads as NULL.
+        unsafe {
+            let numbers = columns.map(|column| pg_sys::get_attnum((*self.table).rd_id, column.as_ptr()));
+            let last = numbers.iter().copied().max().unwrap_or_default();
+            let scan = self.begin(keys);
+            let seen = boundary::catch(|| {
+                while !raw_next(scan, pg_sys::ScanDirection::BackwardScanDirection).is_null() {
+                    let place = place_of(scan);
+                    let values = raw_fetch(scan, self.slot).then(|| {
+                        raw_deform_slot(self.slot, last.into());
+                        numbers.map(|number| value_of(self.slot, number))
+                    });
+                    if !(see.borrow_mut())(place, values) {
+                        return is_stopped.set(true);
+                    }
+                }
+            });
+            seen.unwrap_or_else(|failure| failure.raise());
+            pg_sys::index_endscan(scan);
+        }
+        is_stopped.get()
     }
 
     /// # Safety
@@ -242,6 +314,16 @@ impl Walk {
             scan
         }
     }
+}
+
+/// A column's value, by its number; None: NULL, or no column.
+///
+/// # Safety
+/// The slot must be filled up to that column.
+unsafe fn value_of(slot: *mut pg_sys::TupleTableSlot, number: i16) -> Option<Datum> {
+    let place = usize::try_from(number - 1).ok()?;
+    // SAFETY: the caller's promise.
+    unsafe { (!*(*slot).tts_isnull.add(place)).then(|| *(*slot).tts_values.add(place)) }
 }
 
 /// Where the entry lies that a scan has just come to.

@@ -6,7 +6,8 @@ use crate::catalog::table::key;
 use crate::catalog::task::Task;
 use crate::error::cut;
 use crate::pg::boundary::Failure;
-use crate::pg::{clock, memory, sql, user, walk};
+use crate::pg::walk::{self, Place};
+use crate::pg::{clock, memory, sql, user};
 use schedule::{Instant, Occurrence};
 use std::collections::HashSet;
 use std::ffi::c_long;
@@ -22,6 +23,8 @@ const PORTION: c_long = 1000;
 const PORTION_KEYS: i32 = 1000;
 /// Keys that are taken back at a time have about so many bytes, as they are stored.
 const WITHDRAWN_BYTES: i64 = 8 << 20;
+/// And so many entries of the index are passed for them.
+const PASSED: usize = 10_000;
 
 /// What [`entry`] reads.
 pub const COLUMNS: &str = "id, task_id, nominal_at, due_at, attempt::int, origin, keys, places, owes is not null";
@@ -299,22 +302,46 @@ pub(super) fn withdraw(task: i32, from: Instant) -> i64 {
     })
 }
 
-/// The same of what is nominally due up to an instant, so many entries at most, about so many bytes of them, and the latest first:
-/// how many occurrences, and the nominal instant of the earliest; None: these were all.
-pub(super) fn withdraw_some(task: i32, from: Instant, until: Instant, most: i64) -> (i64, Option<Instant>) {
+/// The same of what lies below a place, down from which it is taken: so many entries at most, about so many bytes of them, and so
+/// many entries of the index, all of the owner's, are passed. How many occurrences were taken back, and below which place there
+/// may be more.
+pub(super) fn withdraw_some(task: &Task, from: Instant, below: Place, most: usize) -> (i64, Option<Place>) {
+    let (mut found, from_pg) = (Vec::new(), clock::to_pg(from));
+    let columns = [c"task_id", c"due_at", c"attempt", c"origin"];
+    let looked = walk::along(c"agenda", (c"agenda_claim", 3), |walk| {
+        walk.down((task.owner, below, from_pg), columns, PASSED, |place, [id, due_at, attempt, origin]| {
+            let is_of_task = id.is_some_and(|id| id.value() as i32 == task.id);
+            let is_due_then = due_at.is_some_and(|due_at| due_at.value() as i64 >= from_pg);
+            let is_first_try = attempt.is_some_and(|attempt| attempt.value() as i16 == 0);
+            let origin = origin.and_then(|origin| Origin::of(origin.value() as i8));
+            if is_of_task && is_due_then && is_first_try && origin.is_some_and(|origin| !origin.is_manual()) {
+                found.push(place);
+            }
+            found.len() < most
+        })
+    });
+    // Somebody has dropped the index.
+    let Some(rest) = looked else { return (withdraw(task.id, from), None) };
+    let (count, taken) = take_back(found.iter().map(|place| place.id).collect());
+    let cut = taken.checked_sub(1).filter(|_| taken < found.len()).and_then(|last| found.get(last).copied());
+    (count, cut.or(rest))
+}
+
+/// Takes the first of these entries out of the agenda, about so many bytes of them, but for those that somebody holds: how many
+/// occurrences that were, and how many entries were looked at.
+fn take_back(ids: Vec<i64>) -> (i64, usize) {
     user::as_extension_owner(|| {
         let rows = sql::run(
-            "with latest as (select id, nominal_at, pg_column_size(keys) as size from jittask.agenda
-                     where task_id = $1 and due_at >= $2 and nominal_at <= $3 and attempt = 0 and origin <> 'm' order by nominal_at desc limit $4),
-                 chosen as (select id, nominal_at, count(*) over so_far as number, sum(size) over so_far as size from latest
-                     window so_far as (order by nominal_at desc, id)),
-                 free as (select id from jittask.agenda where id in (select id from chosen where number = 1 or size <= $5) for update skip locked),
+            "with chosen as (select a.id, u.number, sum(pg_column_size(a.keys)) over (order by u.number) as size
+                     from unnest($1::bigint[]) with ordinality u (id, number) join jittask.agenda a on a.id = u.id),
+                 free as (select id from jittask.agenda where id in (select id from chosen where number = 1 or size <= $2) for update skip locked),
                  gone as (delete from jittask.agenda a using free where a.id = free.id returning a.key_count as count)
-             select (select coalesce(sum(count), 0)::bigint from gone), min(nominal_at) filter (where number = 1 or size <= $5), max(size) > $5 or count(*) = $4
-             from chosen",
-            &[sql::arg(task), sql::at(from), sql::at(until), sql::arg(most), sql::arg(WITHDRAWN_BYTES)],
+             select (select coalesce(sum(count), 0)::bigint from gone),
+                 coalesce(max(number) filter (where number = 1 or size <= $2), cardinality($1)) from chosen",
+            &[sql::arg(ids), sql::arg(WITHDRAWN_BYTES)],
         );
-        (rows.get(0, 1).unwrap_or_default(), rows.at(0, 2).filter(|_| rows.get(0, 3) == Some(true)))
+        let taken: i64 = rows.get(0, 2).unwrap_or_default();
+        (rows.get(0, 1).unwrap_or_default(), usize::try_from(taken).unwrap_or_default())
     })
 }
 

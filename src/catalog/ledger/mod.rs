@@ -34,6 +34,7 @@ use self::record::{Ended, Record};
 use self::tally::Counts;
 use crate::catalog::task::Task;
 use crate::pg::bulk::Order;
+use crate::pg::walk::Place;
 use pgrx::pg_sys::Oid;
 use schedule::{Instant, Occurrence};
 
@@ -133,12 +134,11 @@ impl Ledger {
         self.counts.entered -= entries::withdraw(self.task, from);
     }
 
-    /// The same of what is nominally due by `until`, so many entries at most, the latest first. If there is more, the earliest
-    /// that was taken back.
-    pub fn withdraw_some(&mut self, from: Instant, until: Instant, most: i64) -> Option<Instant> {
-        let (count, earliest) = entries::withdraw_some(self.task, from, until, most);
+    /// The same of what lies below a place in the agenda, so many entries at most, the latest first. Below which there may be more.
+    pub fn withdraw_some(&mut self, task: &Task, from: Instant, below: Place, most: usize) -> Option<Place> {
+        let (count, rest) = entries::withdraw_some(task, from, below, most);
         self.counts.entered -= count;
-        earliest
+        rest
     }
 
     /// So many were pending although they have ended: they came in twice. Their entries are the caller's to remove.

@@ -273,13 +273,6 @@ pub fn wait_for_quota(owner: Oid) {
     }
 }
 
-/// From now on counts from `at`.
-pub fn set_counts_from(id: i32, at: Instant) {
-    user::as_extension_owner(|| {
-        sql::run("update jittask.task set counts_from = $2 where id = $1", &[sql::arg(id), sql::at(at)])
-    });
-}
-
 /// All that was due from `from` on has been looked through. If somebody changes the task just now, it is so once more.
 pub fn set_looked_through(id: i32, from: Instant) {
     user::as_extension_owner(|| {

@@ -8,6 +8,7 @@ use crate::catalog::definition::{Definition, TaskKind, Timing};
 use crate::catalog::ledger::{Ledger, New, Writer};
 use crate::catalog::task::{self, Task};
 use crate::error::Result;
+use crate::pg::walk::Place;
 use crate::pg::{clock, shmem, sql, user};
 use schedule::{Base, Instant};
 use std::cell::Cell;
@@ -74,15 +75,16 @@ pub enum Replanned {
 }
 
 /// Entries that are taken back at a time, so that the scheduler's pass goes on.
-const PORTION: i64 = 5000;
+const PORTION: usize = 5000;
 
 thread_local! {
-    /// Of which task what is nominally due after which instant was taken back, and committed or undone with all else.
-    static TAKEN_BACK: Cell<Option<(i32, Instant)>> = const { Cell::new(None) };
+    /// Of which task what lies in the agenda from which place on was taken back, and committed or undone with all else.
+    static TAKEN_BACK: Cell<Option<(i32, Place)>> = const { Cell::new(None) };
 }
 
 /// Plans a task anew by its calendar as it is now. What was planned by the old one is taken back before, portion by portion,
-/// the latest first: what runs meanwhile is judged by the new one as it is.
+/// the latest first: what runs meanwhile is judged by the new one as it is. It counts from the first portion on: what is taken back
+/// and falls due before the last one is planned again, and runs late.
 pub fn by_calendar(id: i32) -> Replanned {
     if !task::try_lock(id) {
         return Replanned::Later;
@@ -100,24 +102,33 @@ pub fn by_calendar(id: i32) -> Replanned {
         return Replanned::Later;
     }
     let now: Instant = clock::transaction_start();
-    let until = TAKEN_BACK.take().filter(|(of, _)| *of == id).map_or(Instant::MAX, |(_, until)| until);
+    let since = begin(id, now);
+    let below = TAKEN_BACK.take().filter(|(of, _)| *of == id).map_or(Place::LAST, |(_, below)| below);
     let mut ledger = Ledger::open(id, Writer::Scheduler);
-    let earliest = ledger.withdraw_some(now, until, PORTION);
+    let rest = ledger.withdraw_some(&stored, now, below, PORTION);
     ledger.close();
-    if let Some(earliest) = earliest {
-        TAKEN_BACK.set(Some((id, earliest)));
+    if let Some(rest) = rest {
+        TAKEN_BACK.set(Some((id, rest)));
         return Replanned::Partly;
     }
-    task::set_counts_from(id, now);
     note_calendar(id, seen);
     // One that is behind goes on from where it is: what was due stays due, and its future comes with it.
-    if stored.kind == TaskKind::Scheduled && series::get(id).is_none_or(|planned| planned.due_at >= now) {
+    if stored.kind == TaskKind::Scheduled && series::get(id).is_none_or(|planned| planned.due_at >= since) {
         let mut ledger = Ledger::open(id, Writer::Scheduler);
-        plan_series(&stored, &timing, now, &mut ledger);
+        plan_series(&stored, &timing, since, &mut ledger);
         ledger.close();
     }
     candidates::plan_anew_at_commit(stored.token);
     Replanned::Done
+}
+
+/// From when on it counts: from now, unless some of it is taken back already.
+fn begin(id: i32, now: Instant) -> Instant {
+    user::as_extension_owner(|| {
+        let statement = "with begun as (update jittask.task set counts_from = $2, is_taken_back = true where id = $1 and not is_taken_back)
+             select case when is_taken_back then counts_from else $2 end from jittask.task where id = $1";
+        sql::run(statement, &[sql::arg(id), sql::at(now)]).at(0, 1).unwrap_or(now)
+    })
 }
 
 /// Is its past being looked through? What it has still to find there would not count any more; what it runs meanwhile is judged
@@ -130,7 +141,7 @@ fn is_swept(token: i64) -> bool {
 pub fn note_calendar(id: i32, seen: Option<Instant>) {
     if seen.is_some() {
         user::as_extension_owner(|| {
-            let statement = "update jittask.task set calendar_at = $2 where id = $1";
+            let statement = "update jittask.task set calendar_at = $2, is_taken_back = false where id = $1";
             sql::run(statement, &[sql::arg(id), sql::maybe_at(seen)])
         });
     }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use cluster::postgres::Client;
-use cluster::{Cluster, all, one};
+use cluster::{Cluster, all, nothing_unaccounted, one};
 
 const TABLE: &str = include_str!("../../../crates/schedule/tests/data/working_days.txt");
 const SOON: Duration = Duration::from_secs(30);
@@ -177,4 +177,38 @@ fn what_ran_early_does_not_run_on_its_own_day() {
 
 fn wait_for_records(cluster: &Cluster, session: &mut Client, wanted: &[&str]) {
     cluster.wait_until(&format!("{wanted:?}"), SOON, || (all::<String>(session, RECORDS) == wanted).then_some(()));
+}
+
+/// A changed calendar has much taken back, portion by portion, while the next rows fall due: none of them is lost. Holidays put
+/// the order of dates and that of due times apart.
+#[test]
+fn what_falls_due_while_much_is_taken_back_runs() {
+    let cluster = Cluster::ready(&[]);
+    let mut session = cluster.app();
+    // A zone in which it is about noon: all of this is on one day there.
+    let hour: i32 = one(&mut session, "select extract(hour from now() at time zone 'UTC')::int - 12");
+    let zone = format!("Etc/GMT{}{}", if hour < 0 { '-' } else { '+' }, hour.abs());
+    session
+        .batch_execute(&format!(
+            "select jittask.create_calendar('mine', weekend => '{{}}');
+             select jittask.add_holiday('mine', (now() at time zone '{zone}')::date - 1, 'yesterday');
+             create table moved (id serial primary key, due timestamptz); create index on moved (due);
+             create function run(moved) returns void language sql as '';
+             select jittask.create_date_task('moved', 'moved', 'due', 'run', skip_holidays => true, calendar => 'mine',
+                 time_zone => '{zone}', catch_up => 'all', existing_rows => '3 days');
+             insert into moved (due) select now() - interval '1 day' + interval '25 min' + i * interval '1 ms' from generate_series(1, 20000) i"
+        ))
+        .unwrap();
+    cluster.wait_for(SOON, "select count(*) >= 20000 from jittask.agenda");
+    session
+        .batch_execute(
+            "insert into moved (due) select clock_timestamp() + interval '3 s' + i * interval '25 ms' from generate_series(1, 200) i",
+        )
+        .unwrap();
+    cluster.wait_for(SOON, "select count(*) >= 20200 from jittask.agenda");
+    cluster.wait_for(SOON, "select exists (select from jittask.records where status = 'completed')");
+    session.batch_execute("select jittask.add_holiday('mine', '2034-01-01', 'far away')").unwrap();
+    cluster.wait_for(SOON, "select count(*) = 200 from jittask.records where status = 'completed'");
+    cluster.wait_for(SOON, "select count(*) = 20000 from jittask.agenda");
+    nothing_unaccounted(&mut session);
 }
