@@ -8,7 +8,7 @@ SERVER = $(or $(PG_CONFIG),auto)
 SYSTEM_PG_CONFIG = $(or $(PG_CONFIG),$(shell command -v pg_config || ls -v /usr/lib/postgresql/*/bin/pg_config 2>/dev/null | tail -n 1))
 
 .DEFAULT_GOAL := help
-.PHONY: help build install test test-pg15 test-pg18 soak lint format bench bench-quick bench-crate demo demo-stop clean
+.PHONY: help build install test test-pg15 test-pg18 check-16 soak lint format bench bench-quick bench-crate demo demo-stop clean
 
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -43,6 +43,9 @@ bench-quick: ## the two-minute form of CI: fails when a ratio falls by 30 %
 
 bench-crate: ## micro-benchmarks of crates/schedule
 	@cargo bench --package schedule
+
+check-16: ## compiles the library for PostgreSQL 16, of which there is no test
+	@tools/with-server 16 cargo check --release --package jittask --no-default-features --features pg16
 
 lint: ## formatting, clippy, and the project's own rules
 	@tools/lint
