@@ -105,8 +105,11 @@ pub fn join_key(values: &[String]) -> String {
 
 /// Appends a row to one of our heaps that has no index and no trigger. Needs no privilege, no snapshot and no
 /// search_path, which is why a user's transaction may do it at any moment. The block where it lies now. None, and nothing done,
-/// if somebody has given it an index, a trigger or what else it was not made with.
+/// if somebody has given it an index, a trigger or what else it was not made with, or if a value that it requires is missing.
 pub fn append(relation: Oid, made: &Shape, values: &[Option<Datum>]) -> Option<u32> {
+    if made.columns.iter().zip(values).any(|(column, value)| column.is_required && value.is_none()) {
+        return None;
+    }
     // SAFETY: RowExclusiveLock is taken here and kept until the transaction ends, so the table stays as it was found.
     // It has the columns of `made`, for each of which callers give a value of its type. The tuple is ours until it is
     // freed.

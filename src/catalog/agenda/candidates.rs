@@ -3,7 +3,7 @@
 use crate::catalog::shape;
 use crate::pg::{clock, lock, sql, tuple, user, wake, xact};
 use pgrx::IntoDatum;
-use pgrx::pg_sys::{Oid, TEXTARRAYOID};
+use pgrx::pg_sys::{Datum, OIDOID, Oid, TEXTARRAYOID};
 use std::cell::Cell;
 
 /// Candidates of one task.
@@ -32,7 +32,9 @@ thread_local! {
 pub fn note(token: i64, relation: Oid, is_dated: bool, keys: Option<Vec<String>>) {
     let Some(heap) = lock::relation(c"capture") else { return };
     let keys = keys.and_then(IntoDatum::into_datum);
-    let values = [token.into_datum(), relation.into_datum(), is_dated.into_datum(), keys];
+    // As a datum of an OID, no table's would be NULL.
+    let relation = Some(Datum::from(relation.to_u32()));
+    let values = [token.into_datum(), relation, is_dated.into_datum(), keys];
     if let Some(block) = tuple::append(heap, &shape::CAPTURE, &values) {
         return wake::captured_at_commit(token, Some(block));
     }
@@ -42,7 +44,12 @@ pub fn note(token: i64, relation: Oid, is_dated: bool, keys: Option<Vec<String>>
             user::as_extension_owner(|| {
                 sql::run(
                     "insert into jittask.capture (token, relation, is_dated, keys) values ($1, $2, $3, $4)",
-                    &[sql::arg(token), sql::arg(relation), sql::arg(is_dated), sql::datum(TEXTARRAYOID, keys)],
+                    &[
+                        sql::arg(token),
+                        sql::datum(OIDOID, relation),
+                        sql::arg(is_dated),
+                        sql::datum(TEXTARRAYOID, keys),
+                    ],
                 )
                 .len()
             })

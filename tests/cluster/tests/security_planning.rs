@@ -195,6 +195,20 @@ fn prepared_changes_of_one_have_no_others_planned_anew() {
     cluster.wait_for(IN_THE_END, "select count(*) = 12 from mallory.ran where id = 40");
     assert_eq!(number(&mut bob, LOOKS), before);
     cluster.wait_for(IN_THE_END, "select count(*) = 0 from jittask.capture");
+    // The word that is left of those says that it is of no table: they are planned anew, not only looked through.
+    cluster.turn("jittask.enabled", "off");
+    cluster.wait_for(IN_THE_END, "select count(*) = 0 from jittask.workers where kind = 'executor'");
+    for statements in [
+        "begin; select jittask.alter_task(name, '{\"before\": \"41 hours\"}') from jittask.tasks where name like 'more%';
+         prepare transaction 'own'",
+        "commit prepared 'own'",
+    ] {
+        mallory.batch_execute(statements).unwrap();
+    }
+    let words = "select count(*) from jittask.capture where relation = 0 and keys is null";
+    assert_eq!(number(&mut cluster.connect("postgres"), words), 4);
+    cluster.turn("jittask.enabled", "on");
+    cluster.wait_for(IN_THE_END, "select count(*) = 0 from jittask.capture");
 }
 
 /// So many copies of mallory's task, each of a role of its own or of some that share them; with tokens by this expression of
