@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 /// Records that are looked at in one transaction, or dropped tasks.
 const PORTION: i64 = 2000;
-/// And so long they take, about. Microseconds.
+/// And so long they take, about: microseconds of the processor's time.
 const TIME: i64 = 20_000;
 /// Pause between two portions. Microseconds.
 const NEXT_PORTION: i64 = 200_000;

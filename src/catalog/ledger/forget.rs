@@ -29,25 +29,7 @@ const BLOCKS: i64 = 32;
 const LONGEST_WINDOW: f64 = 366.0 * 86_400.0;
 
 /// Records that are looked at in one statement: a key may be of a megabyte, and what stands for it is computed.
-const TOGETHER: i64 = 50;
-
-/// The same for about `micros`.
-pub fn records_for(cutoff: Instant, mut after: After, most: i64, micros: i64) -> Gone {
-    let until = clock::monotonic() + micros;
-    let mut ranges = Vec::new();
-    for _ in 0..(most / TOGETHER).max(1) {
-        let gone = records_before(cutoff, &after, TOGETHER);
-        ranges.extend(gone.ranges);
-        match gone.rest {
-            None => return Gone { ranges, rest: None },
-            Some(rest) => after = rest,
-        }
-        if clock::monotonic() > until {
-            break;
-        }
-    }
-    Gone { ranges, rest: Some(after) }
-}
+const TOGETHER: i64 = 100;
 
 /// Looks at up to `most` records nominally due before `cutoff`, the oldest first, and removes those that ended before `cutoff`
 /// and longer ago than their task's catch_up_window. A portion is what is looked at, not what goes: very much may have to stay,
@@ -90,6 +72,24 @@ fn records_before(cutoff: Instant, after: &After, most: i64) -> Gone {
     Gone { ranges: gone.get(0, 1).unwrap_or_default(), rest }
 }
 
+/// The same, a few at a time, for about `micros` of the processor's time: by the clock a busy machine would hardly get anywhere.
+pub fn records_for(cutoff: Instant, mut after: After, most: i64, micros: i64) -> Gone {
+    let until = clock::processor() + micros;
+    let mut ranges = Vec::new();
+    for _ in 0..(most / TOGETHER).max(1) {
+        let gone = records_before(cutoff, &after, TOGETHER);
+        ranges.extend(gone.ranges);
+        match gone.rest {
+            None => return Gone { ranges, rest: None },
+            Some(rest) => after = rest,
+        }
+        if clock::processor() > until {
+            break;
+        }
+    }
+    Gone { ranges, rest: Some(after) }
+}
+
 /// Removes what is left of dropped tasks, of which nothing runs any more: of up to `most` with ids greater than `after`, once
 /// all records from before `cutoff` were looked through. A record that is left even so goes without its task. The last id that
 /// was looked at; None: there is none.
@@ -111,7 +111,7 @@ pub fn tasks_before(cutoff: Instant, after: i32, most: i64) -> Option<i32> {
     })
 }
 
-/// Sums up these ranges anew, without what has gone, for about `micros`; what is left of them is still to be summed up. Else what
+/// Sums up these ranges anew, without what has gone, for about `micros` of the processor's time; what is left of them is still to be summed up. Else what
 /// is written there next would leave each range with both the oldest and the newest, and in the end no search by time or id could
 /// leave one out. False where somebody else works on the table, VACUUM for one: nobody waits for this, nor this for anybody.
 pub fn sum_up(ranges: &mut BTreeSet<i64>, micros: i64) -> bool {
@@ -119,7 +119,7 @@ pub fn sum_up(ranges: &mut BTreeSet<i64>, micros: i64) -> bool {
     if !lock::relation(c"record").is_some_and(is_free) {
         return false;
     }
-    let until = clock::monotonic() + micros;
+    let until = clock::processor() + micros;
     while let Some(range) = ranges.pop_first() {
         user::as_extension_owner(|| {
             sql::run(
@@ -129,7 +129,7 @@ pub fn sum_up(ranges: &mut BTreeSet<i64>, micros: i64) -> bool {
                 &[sql::arg(range * BLOCKS)],
             )
         });
-        if clock::monotonic() > until {
+        if clock::processor() > until {
             break;
         }
     }
