@@ -89,9 +89,10 @@ fn ten_thousand_failed_records_are_retried_in_one_statement() {
 fn a_row_that_is_cancelled_as_its_batch_ceases_to_wait() {
     let (cluster, _gate) = ten_rows_of_which_the_fifth_waits();
     let waits = "select pid from pg_stat_activity where wait_event = 'advisory' and backend_type like 'jittask%'";
-    cluster.wait_for(SOON, &format!("select exists ({waits})"));
     let mut session = cluster.app();
-    let executor: i32 = one(&mut session, waits);
+    // It waits for 100 ms only: whoever sees it stops it.
+    let waiting = || session.query_opt(waits, &[]).unwrap().map(|row| row.get(0));
+    let executor: i32 = cluster.wait_until("an executor that waits", SOON, waiting);
     cluster.stand_still(executor, true);
     cluster.wait_past(now() + 0.3);
     let id = id_of(&mut session, 5);
