@@ -77,7 +77,7 @@ impl<'a> Windows<'a> {
         let holidays = schedule.holidays.as_ref()?;
         let width = schedule.spacing()?.saturating_mul(IN_WINDOW).min(DAY_MICROS);
         let schedule = schedule.with_count_as_until(base, zone).map_or(Cow::Borrowed(schedule), Cow::Owned);
-        let periods = Periods::of_schedule(&schedule, base, zone);
+        let periods = Periods::kept(&schedule, base, zone);
         let mut walk = Windows {
             schedule,
             holidays,

@@ -48,8 +48,8 @@ impl<'a> Members<'a> {
         match kind {
             Some(Kind::Recur(recur)) => {
                 let Some(low) = member_low(schedule, zone, from.max(Instant::MIN)) else { return Members::Empty };
-                let based = Rc::new(recur.based_on(start.local));
-                Members::Recur(Box::new(RecurMembers::new(Periods::of(based), schedule.moves(), zone, start, low)))
+                let periods = Periods::once(recur, &start);
+                Members::Recur(Box::new(RecurMembers::new(periods, schedule.moves(), zone, start, low)))
             }
             Some(Kind::Cron(cron)) => {
                 let Ok(first) = start.at else { return Members::Empty };
@@ -108,7 +108,7 @@ impl Schedule {
         let count = recur.limits.count?;
         let start = Start::new(self.moves(), base, zone)?;
         let low = start.local;
-        let periods = Periods::of(Rc::new(recur.based_on(low)));
+        let periods = Periods::once(recur, &start);
         let mut members = RecurMembers::new(periods, self.moves(), zone, start, low);
         let until = members.nth_local(i64::from(count) - 1).map(Until::Local);
         let kind = Kind::Recur(Box::new(Recur { limits: Limits { count: None, until }, ..(**recur).clone() }));
@@ -116,11 +116,11 @@ impl Schedule {
     }
 }
 
-/// A rule on its base, and the last of its periods that were asked for: a year is worked out day by day.
+/// A rule on its base, and for many searches the last of its periods that were asked for: a year is worked out day by day.
 #[derive(Clone)]
 pub(crate) struct Periods {
     based: Rc<Based>,
-    kept: Rc<RefCell<Kept>>,
+    kept: Option<Rc<RefCell<Kept>>>,
 }
 
 /// The last first, with their numbers.
@@ -130,24 +130,26 @@ type Kept = VecDeque<(i64, Rc<Period>)>;
 const MOST_KEPT: usize = 16;
 
 impl Periods {
-    pub(crate) fn of(based: Rc<Based>) -> Periods {
-        Periods { based, kept: Rc::default() }
+    /// For one search, which asks for each of them once.
+    fn once(recur: &Recur, start: &Start) -> Periods {
+        Periods { based: Rc::new(recur.based_on(start.local)), kept: None }
     }
 
-    /// Those of a schedule's rule on this base; `None`: it has none of that kind.
-    pub(crate) fn of_schedule(schedule: &Schedule, base: Base, zone: &dyn Zone) -> Option<Periods> {
+    /// Those of a schedule's rule on this base, kept; `None`: it has none of that kind.
+    pub(crate) fn kept(schedule: &Schedule, base: Base, zone: &dyn Zone) -> Option<Periods> {
         let Some(Kind::Recur(recur)) = schedule.rule.as_ref().map(|rule| &rule.kind) else { return None };
         let start = Start::new(schedule.moves(), base, zone)?;
-        Some(Periods::of(Rc::new(recur.based_on(start.local))))
+        Some(Periods { kept: Some(Rc::default()), ..Periods::once(recur, &start) })
     }
 
     fn get(&self, number: i64) -> Option<Rc<Period>> {
-        let known = |kept: &Kept| kept.iter().find(|(known, _)| *known == number).map(|(_, period)| period.clone());
-        if let Some(period) = known(&self.kept.borrow()) {
-            return Some(period);
+        let new = || self.based.period(number).map(Rc::new);
+        let Some(kept) = &self.kept else { return new() };
+        let mut kept = kept.borrow_mut();
+        if let Some((_, period)) = kept.iter().find(|(known, _)| *known == number) {
+            return Some(period.clone());
         }
-        let period = Rc::new(self.based.period(number)?);
-        let mut kept = self.kept.borrow_mut();
+        let period = new()?;
         kept.truncate(MOST_KEPT - 1);
         kept.push_front((number, period.clone()));
         Some(period)
