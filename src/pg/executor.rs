@@ -100,17 +100,14 @@ impl Executor {
     /// The state.
     pub fn state(&self) -> State {
         let pid = self.process.pid.load(Acquire);
-        let told_at = self.told_to_end_at.load(Acquire);
         let patience = if self.is_lent() { LENT_DEAF_AFTER } else { DEAF_AFTER };
-        let is_deaf = || super::clock::monotonic() - told_at > patience;
-        let is_connected = || self.connected.load(Acquire);
-        match pid {
-            0 => State::Free,
-            -1 => State::Reserved,
-            _ if told_at != 0 && is_deaf() => State::Deaf,
-            _ if told_at != 0 => State::ToldToEnd,
-            _ if !is_connected() => State::Starting,
-            _ if self.busy.load(Acquire) => State::Busy,
+        match (pid, self.told_to_end_for()) {
+            (0, _) => State::Free,
+            (-1, _) => State::Reserved,
+            (_, Some(time)) if time > patience => State::Deaf,
+            (_, Some(_)) => State::ToldToEnd,
+            _ if !self.was_connected() => State::Starting,
+            _ if self.is_busy() => State::Busy,
             _ => State::Idle,
         }
     }

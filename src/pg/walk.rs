@@ -181,45 +181,24 @@ impl Walk {
     }
 
     /// Shows `see` the rows of `task` before the instant `until`, the latest first, by these columns, until it has seen enough and
-    /// says false. After so many entries of the index, seen or not, it stops. True if it came to the end; None: the table has no
-    /// such columns.
+    /// says false. After so many entries of the index, seen or not, it stops. True if it came to the end.
     pub fn back<const N: usize>(
         &self,
         task: i32,
         until: i64,
         columns: [&CStr; N],
         steps: usize,
-        see: impl FnMut([Option<Datum>; N]) -> bool,
-    ) -> Option<bool> {
+        mut see: impl FnMut([Option<Datum>; N]) -> bool,
+    ) -> bool {
         let keys = [
             key(1, pg_sys::BTEqualStrategyNumber, pg_sys::F_INT4EQ, Datum::from(task)),
             key(2, pg_sys::BTLessStrategyNumber, pg_sys::F_TIMESTAMPTZ_LT, Datum::from(until)),
         ];
-        let (see, is_whole) = (RefCell::new(see), Cell::new(false));
-        // SAFETY: as in `scan`. Of a row that was fetched the slot is filled up to the last of columns that the table has; of a row
-        // of ours that raises nothing that is not a broken file, and there it is caught.
-        unsafe {
-            let numbers = columns.map(|column| pg_sys::get_attnum((*self.table).rd_id, column.as_ptr()));
-            let last = numbers.iter().copied().max().filter(|_| numbers.iter().all(|number| *number > 0))?;
-            let scan = self.begin(&keys);
-            let seen = boundary::catch(|| {
-                for _ in 0..steps {
-                    is_whole.set(raw_next(scan, pg_sys::ScanDirection::BackwardScanDirection).is_null());
-                    if is_whole.get() {
-                        break;
-                    }
-                    if raw_fetch(scan, self.slot) {
-                        raw_deform_slot(self.slot, last.into());
-                        if !(see.borrow_mut())(numbers.map(|number| value_of(self.slot, number))) {
-                            break;
-                        }
-                    }
-                }
-            });
-            seen.unwrap_or_else(|failure| failure.raise());
-            pg_sys::index_endscan(scan);
-        }
-        Some(is_whole.get())
+        let mut left = steps;
+        !self.backward(&keys, columns, |_, values| {
+            left = left.saturating_sub(1);
+            values.is_none_or(&mut see) && left > 0
+        })
     }
 
     /// Shows `see` the entries of a role below a place and down to an instant, the latest first, by these columns, until it has
@@ -274,7 +253,8 @@ impl Walk {
         see: impl FnMut(Place, Option<[Option<Datum>; N]>) -> bool,
     ) -> bool {
         let (see, is_stopped) = (RefCell::new(see), Cell::new(false));
-        // SAFETY: as in `scan`, and of the row as in `back`; a column that is not there reads as NULL.
+        // SAFETY: as in `scan`. Of a row that was fetched the slot is filled up to the last of columns that the table has; of a row
+        // of ours that raises nothing that is not a broken file, and there it is caught.
         unsafe {
             let numbers = columns.map(|column| pg_sys::get_attnum((*self.table).rd_id, column.as_ptr()));
             let last = numbers.iter().copied().max().unwrap_or_default();
@@ -329,7 +309,8 @@ unsafe fn value_of(slot: *mut pg_sys::TupleTableSlot, number: i16) -> Option<Dat
 /// Where the entry lies that a scan has just come to.
 ///
 /// # Safety
-/// The scan must have been asked for index tuples, of an index as `is_usable` wants it, and have come to one.
+/// The scan must have been asked for index tuples, of an index as `is_usable` wants it, and have come to one. Of one by two columns
+/// the id is 0.
 unsafe fn place_of(scan: pg_sys::IndexScanDesc) -> Place {
     let mut values = [Datum::from(0); pg_sys::INDEX_MAX_KEYS as usize];
     let mut nulls = [false; pg_sys::INDEX_MAX_KEYS as usize];

@@ -36,5 +36,5 @@ fn are_more(task: i32, before: Instant, than: i64) -> Option<bool> {
             count <= than
         })
     });
-    (count > than || is_whole.flatten()?).then_some(count > than)
+    (count > than || is_whole?).then_some(count > than)
 }

@@ -78,15 +78,15 @@ fn insert_singles(owner: Oid, task: i32, singles: &[&New]) {
     moves::run(
         "",
         "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, keys, origin)
-         select nextval('jittask.occurrence_id'), $1, $2, u.due, u.due, u.nominal, array[u.key], case when u.is_requested then 'q' else 'p' end
-         from unnest($3::timestamptz[], $4::timestamptz[], $5::text[], $6::bool[]) u (due, nominal, key, is_requested)",
+         select nextval('jittask.occurrence_id'), $1, $2, u.due, u.due, u.nominal, array[u.key], u.origin
+         from unnest($3::timestamptz[], $4::timestamptz[], $5::text[], $6::\"char\"[]) u (due, nominal, key, origin)",
         &[
             sql::datum(REGROLEOID, Some(owner.into())),
             sql::arg(task),
             sql::ats(singles.iter().map(|new| new.occurrence.due_at)),
             sql::ats(singles.iter().map(|new| new.occurrence.nominal_at)),
             sql::arg(singles.iter().map(|new| &*new.key).collect::<Vec<_>>()),
-            sql::arg(singles.iter().map(|new| new.origin == Origin::Requested).collect::<Vec<_>>()),
+            sql::arg(singles.iter().map(|new| new.origin.letter()).collect::<Vec<_>>()),
         ],
     );
 }

@@ -89,8 +89,8 @@ pub fn pending(task: i32, from: Instant, until: Instant) -> HashSet<key::Occurre
 /// Entries of the index among which the last one before another is looked for.
 const NEAR: usize = 100;
 
-/// Holidays move an occurrence away from its nominal instant, which the index knows it by, by so much at most. Microseconds.
-pub const LONGEST_MOVE: i64 = 400 * 86_400_000_000;
+/// Holidays move an occurrence by so much at most. Microseconds.
+const LONGEST_MOVE: i64 = 400 * 86_400_000_000;
 
 /// The last instant before `until` at which a task has an entry that was not asked for by run_task.
 pub fn last_due_before(task: &Task, until: Instant) -> Option<Instant> {
@@ -101,7 +101,8 @@ pub fn last_due_before(task: &Task, until: Instant) -> Option<Instant> {
     })
 }
 
-fn moved(task: &Task) -> i64 {
+/// By how much an occurrence may be due before or after its nominal instant, which the index knows it by. Microseconds.
+pub fn moved(task: &Task) -> i64 {
     if task.definition.holidays_of().is_some() { LONGEST_MOVE } else { 0 }
 }
 
@@ -195,7 +196,7 @@ fn earlier_in_index(entry: &Entry) -> Option<Option<Instant>> {
             found.is_none()
         })
     });
-    looked.flatten().map(|_| found)
+    looked.map(|_| found)
 }
 
 fn earlier_anywhere(entry: &Entry) -> Option<Instant> {
@@ -230,7 +231,7 @@ pub fn keep_rest(entry: &Entry, first: usize) {
 /// Puts single keys of a claimed entry aside: each becomes an entry of its own, under its record id.
 pub fn put_aside(entry: &Entry, positions: &[usize]) {
     let positions: Vec<i64> = positions.iter().map(|position| *position as i64).collect();
-    let origin = if entry.origin.is_manual() { Origin::Manual } else { Origin::PutAside }.letter();
+    let origin = entry.origin.put_aside().letter();
     user::as_extension_owner(|| {
         // The entry's own id is that of its first key, so it goes first.
         moves::run(

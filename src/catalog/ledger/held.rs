@@ -77,7 +77,7 @@ fn held_back(owner: Oid, after: i64) -> (Vec<i64>, Option<i64>) {
         walk.go(&walk::Task {
             role: owner,
             from: Place { at: i64::MAX, id: after.saturating_add(1) },
-            until: Place { at: i64::MAX, id: i64::MAX },
+            until: Place::LAST,
             except: &[],
             count: PORTION,
             steps: STEPS,

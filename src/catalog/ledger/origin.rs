@@ -36,11 +36,16 @@ impl Origin {
         self == Origin::Manual
     }
 
+    /// What a failed attempt, or being put aside, makes of it.
+    pub fn put_aside(self) -> Origin {
+        if self == Origin::Planned { Origin::PutAside } else { self }
+    }
+
     /// Does its row run by itself, under a savepoint?
     pub fn is_isolated(self) -> bool {
         !matches!(self, Origin::Planned | Origin::Manual)
     }
 }
 
-/// What a failed attempt makes of it, in SQL.
+/// [`Origin::put_aside`], in SQL.
 pub(super) const PUT_ASIDE: &str = "origin = case when origin = 'p' then 'a' else origin end";

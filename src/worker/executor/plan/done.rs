@@ -24,8 +24,6 @@ pub struct Done {
     pub limit: Option<u64>,
     /// The window was, up to there: whom the scan's snapshot saw as running, and when it began.
     pub scan: Option<(u64, Instant)>,
-    /// The length of the longest key that was too long; 0: none was.
-    pub too_long: usize,
     /// How far the window goes.
     pub until: i64,
     /// The change counters that all of it was looked through with.

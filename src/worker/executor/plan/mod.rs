@@ -219,14 +219,14 @@ fn one(me: &Me, task: &Watched, sweep_until: i64) -> Done {
     scan.rows(&candidates.dated, Seen::Dated);
     scan.rows(&candidates.others, Seen::Changed);
     let is_whole = look_back(&mut scan, need, limit, (now, sweep_until), &mut done);
-    done.too_long = scan.too_long;
+    let too_long = scan.too_long;
     let ledger = scan.finish();
     settings.end();
     if candidates.rest.is_some() {
         me.slot.look.store(true, Release);
     }
     close(&prepared, ledger, is_whole, &mut done);
-    tell_problem(&prepared.task, need, done.too_long);
+    tell_problem(&prepared.task, need, too_long);
     if matches!(need, Need::Everything | Need::Window) {
         done.scan = Some((xmin, now));
         done.signature = signature.filter(|_| need == Need::Everything && is_fresh);

@@ -157,7 +157,7 @@ impl<'a> Scan<'a> {
     /// Reads what the agenda has of the task, for a scan that may meet all of it.
     fn know_all(&mut self) {
         // Holidays move occurrences away from their nominal instants, which are what they are known by.
-        let moved = if self.resolved.timing.schedule.holidays.is_some() { entries::LONGEST_MOVE } else { 0 };
+        let moved = entries::moved(&self.resolved.task);
         let earliest = Instant(self.floor.0.min(self.captured_floor.0) - moved);
         self.know(earliest, Instant(self.until.0 + moved));
     }
