@@ -33,6 +33,8 @@ pub mod invalidation;
 pub mod invoke;
 pub mod json;
 pub mod keyword;
+pub mod limit;
+mod limits;
 pub mod lock;
 pub mod meaning;
 pub mod memory;

@@ -4,7 +4,7 @@
 use super::clock;
 use super::part::Part;
 use super::planning::{Planner, scan_interval};
-use super::shmem::{Executor, Interruption, Limit, Shared};
+use super::shmem::{Executor, Interruption, Shared};
 use std::sync::atomic::Ordering::*;
 
 /// While another owner finds no executor, planning goes on for this long at least, and for twice as long the next time, up to
@@ -75,11 +75,9 @@ impl Shared {
         let (is_up, is_reclaimed) = (slot.take_time_up(), slot.is_reclaimed());
         let (is_ended, given) = (is_up || is_reclaimed, slot.step.given());
         // One that was made anew since is planned at once: somebody may have mended what took so long.
-        let is_same = |limit: &&Limit| limit.serial() == slot.step.limit.load(Acquire);
-        if let Some(limit) = self.limit(slot.step.token.load(Acquire)).filter(is_same) {
+        self.change_limit(slot.step.token.load(Acquire), slot.step.limit.load(Acquire), |limit| {
             let pause = if is_ended { took.max(scan_interval()) } else { limit.pace.pause_after_failure() };
-            limit.retry_at.store(clock::now().0 + pause, Release);
-            limit.scanned_at.store(0, Release);
+            limit.put_off(pause);
             if is_up {
                 limit.pace.ran_over(given);
             }
@@ -87,7 +85,7 @@ impl Shared {
                 limit.pace.for_others.store(is_reclaimed, Release);
                 limit.pace.untold.store(if is_reclaimed { took } else { given }, Release);
             }
-        }
+        });
         if is_reclaimed || is_up && self.is_slot_wanted() {
             self.let_rest(slot.database.load(Acquire), slot.owner.load(Acquire), took);
         }

@@ -1,26 +1,22 @@
 //! Shared memory: wake flags, planning limits and slots. Nothing in it is a fact: after a crash it starts empty and
 //! is filled again from the tables. Only atomics, so no lock is ever held across anything that can raise.
 
+use super::clock;
 pub use super::deaths::{Death, DeathSlot};
 pub use super::executor::{Executor, Interruption, State};
+pub use super::limit::Limit;
 use super::planning::{OWNERS, Planner};
 use super::prepared::{self, CHANGES, Change};
 pub use super::process::Process;
-use super::slots::RESERVED;
-pub use super::slots::{Database, DatabaseState, Limit};
-use super::{clock, worker};
+pub use super::slots::{Database, DatabaseState};
 use crate::settings::EXECUTOR_SLOTS;
 use pgrx::pg_sys;
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, AtomicPtr, AtomicU64, Ordering::*};
 
 /// Databases that can have a scheduler at the same time.
 pub const DATABASE_SLOTS: usize = 128;
 /// Date-field tasks whose planning limit is shared; further ones are planned without it, at each scan.
 pub const LIMIT_SLOTS: usize = 16_384;
-/// How far a token may lie from its home slot.
-const PROBES: usize = 64;
 /// Whoever finds no background worker tries again within this. Microseconds.
 const NO_WORKER_FOR: i64 = 2_000_000;
 /// What takes longer is not quick. Microseconds.
@@ -42,12 +38,12 @@ pub struct Shared {
     pub deaths: [DeathSlot; EXECUTOR_SLOTS],
     pub(super) planners: [Planner; OWNERS],
     pub(super) changes: [Change; CHANGES],
-    limits: [Limit; LIMIT_SLOTS],
+    pub(super) limits: [Limit; LIMIT_SLOTS],
     /// How many limits were made.
-    limits_made: AtomicU64,
+    pub(super) limits_made: AtomicU64,
     /// By which tokens find their home slots: tokens are in triggers, where everybody reads them, and nobody is to crowd round
     /// another's.
-    secret: AtomicU64,
+    pub(super) secret: AtomicU64,
 }
 
 static SHARED: AtomicPtr<Shared> = AtomicPtr::new(std::ptr::null_mut());
@@ -176,106 +172,6 @@ impl Shared {
         }
     }
 
-    /// The limit slot of a date-field task's token.
-    pub fn limit(&self, token: i64) -> Option<&Limit> {
-        self.probes(token).find(|slot| slot.is_of(token))
-    }
-
-    /// The same, made if need be; None when there is no room.
-    pub fn limit_or_new(&self, token: i64, owner: u32) -> Option<&Limit> {
-        if let Some(known) = self.limit(token) {
-            return Some(known);
-        }
-        let free = |slot: &&Limit| {
-            [0, 1].iter().any(|free| slot.token.compare_exchange(*free, RESERVED, AcqRel, Acquire).is_ok())
-        };
-        let slot = self.probes(token).find(free).or_else(|| self.evict(token, owner))?;
-        slot.clear();
-        slot.database.store(worker::database().to_u32(), Release);
-        slot.owner.store(owner, Release);
-        slot.serial.store(self.limits_made.fetch_add(1, AcqRel) + 1, Release);
-        slot.token.store(token as u64, Release);
-        // Another process may have made one in the same moment: the first counts.
-        let first = self.limit(token)?;
-        if !std::ptr::eq(first, slot) {
-            slot.free();
-        }
-        Some(first)
-    }
-
-    /// Takes a slot from an owner who has more of them than this one, and the most: nobody has all. Reserved.
-    fn evict(&self, token: i64, owner: u32) -> Option<&Limit> {
-        with_shares(&self.limits, |shares| {
-            let share = |owner: u32| shares.get(&owner).copied().unwrap_or_default();
-            let slot = self.probes(token).max_by_key(|slot| share(slot.owner.load(Acquire)))?;
-            let (held, loser) = (slot.token.load(Acquire), slot.owner.load(Acquire));
-            if share(loser) <= share(owner) + 1
-                || held <= RESERVED
-                || slot.token.compare_exchange(held, RESERVED, AcqRel, Acquire).is_err()
-            {
-                return None;
-            }
-            // Or the two would take their slots from each other until they are counted again.
-            *shares.entry(loser).or_default() -= 1;
-            *shares.entry(owner).or_default() += 1;
-            self.leave_captures(slot);
-            Some(slot)
-        })
-    }
-
-    /// Where a token may lie.
-    fn probes(&self, token: i64) -> impl Iterator<Item = &Limit> {
-        let home = (token as u64).wrapping_mul(self.secret.load(Acquire)) >> (u64::BITS - LIMIT_SLOTS.ilog2());
-        (0..PROBES).map(move |step| &self.limits[(home as usize + step) % LIMIT_SLOTS])
-    }
-
-    /// Gives back the slots of a database that is gone.
-    pub fn forget_limits_of(&self, database: u32) {
-        let is_of = |slot: &&Limit| slot.token.load(Acquire) > RESERVED && slot.database.load(Acquire) == database;
-        self.limits.iter().filter(is_of).for_each(|slot| self.forget(slot));
-    }
-
-    /// Nothing is known any more of how far a task is planned, but what was captured.
-    pub fn renew_limit(&self, token: i64, owner: u32) -> Option<&Limit> {
-        let old = self.limit(token);
-        let captured = old.and_then(|old| old.captures.waiting());
-        let failures = old.map_or(0, |old| old.pace.failures());
-        if let (Some(old), Some(captured)) = (old, captured) {
-            old.captures.taken(captured, None);
-        }
-        self.forget_limit(token);
-        let new = self.limit_or_new(token, owner);
-        match (new, captured.and_then(|captured| captured.blocks())) {
-            (Some(new), Some(blocks)) => new.captures.note(blocks),
-            (None, Some(_)) => self.survey_again(worker::database().to_u32()),
-            _ => {}
-        }
-        new.inspect(|new| new.pace.set_failures(failures))
-    }
-
-    fn survey_again(&self, database: u32) {
-        let home = self.databases.iter().find(|home| home.oid.load(Acquire) == database);
-        home.into_iter().for_each(|home| home.has_unknown_captures.store(true, Release));
-    }
-
-    /// Frees a slot.
-    fn forget(&self, slot: &Limit) {
-        self.leave_captures(slot);
-        slot.free();
-    }
-
-    /// What a slot knew to be captured is in its table still: the scheduler looks where.
-    fn leave_captures(&self, slot: &Limit) {
-        if slot.captures.waiting().is_some() {
-            self.survey_again(slot.database.load(Acquire));
-        }
-    }
-
-    /// Gives a token's slot back; rows written afterwards count as unknown, that is, as perhaps due.
-    pub fn forget_limit(&self, token: i64) {
-        self.probes(token).filter(|slot| slot.is_of(token)).for_each(|slot| self.forget(slot));
-    }
-
     /// The calling transaction, which is about to be prepared, has changed these tasks; gives back those that there is no room
     /// for.
     pub(super) fn prepare_changes(&self, tokens: &[i64]) -> Vec<i64> {
@@ -350,23 +246,4 @@ impl Shared {
         let died = self.deaths.iter().filter(|died| died.database.load(Acquire) == database);
         claimed.chain(died.map(|died| died.entry.load(Acquire))).filter(|entry| *entry > 0).collect()
     }
-}
-
-/// With how many slots each owner has, counted within the last second.
-fn with_shares<T>(limits: &[Limit], body: impl FnOnce(&mut HashMap<u32, usize>) -> T) -> T {
-    let now = clock::monotonic();
-    SHARES.with_borrow_mut(|(at, counts)| {
-        if now - *at > 1_000_000 {
-            *at = now;
-            counts.clear();
-            for slot in limits.iter().filter(|slot| slot.is_used()) {
-                *counts.entry(slot.owner.load(Acquire)).or_default() += 1;
-            }
-        }
-        body(counts)
-    })
-}
-
-thread_local! {
-    static SHARES: RefCell<(i64, HashMap<u32, usize>)> = RefCell::new((i64::MIN / 2, HashMap::new()));
 }

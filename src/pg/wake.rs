@@ -142,11 +142,8 @@ fn committed() {
         shared().into_iter().for_each(|shared| shared.forget_limit(token));
     }
     for (token, blocks) in CAPTURED.take() {
-        let noted = shared()
-            .and_then(|shared| shared.limit(token))
-            .zip(blocks)
-            .map(|(limit, blocks)| limit.captures.note(blocks));
-        if let (None, Some(database)) = (noted, here()) {
+        let is_noted = shared().zip(blocks).is_some_and(|(shared, blocks)| shared.note_captured(token, blocks));
+        if let (false, Some(database)) = (is_noted, here()) {
             database.has_unknown_captures.store(true, Release);
         }
     }

@@ -22,10 +22,11 @@ pub fn go_on(shared: &Shared, database: u32) -> bool {
     let Some(from) = NEXT.get() else { return false };
     let surveyed = candidates::survey(from);
     let is_found = !surveyed.waiting.is_empty();
-    for (token, blocks) in surveyed.waiting {
-        // A task for which there is no room finds its rows when it looks through its table.
-        if let Some(limit) = shared.limit(token) {
-            limit.captures.note(blocks);
+    for (token, owner, blocks) in surveyed.waiting {
+        // Its first rows may have come with the task itself, just now, when nobody has made a limit for it yet. A task for which
+        // there is no room reads what was captured without being told where.
+        if shared.limit_or_new(token, owner.to_u32()).is_some() {
+            shared.note_captured(token, blocks);
         }
     }
     // Dropped by a prepared transaction, perhaps: nobody else gives the room back.

@@ -155,8 +155,8 @@ fn take_bare(arguments: &[sql::Arg]) -> (i64, bool) {
 
 /// What a portion of a survey has found.
 pub struct Surveyed {
-    /// Tokens of tasks at work, and the first and the last block of the portion where candidates of theirs lie.
-    pub waiting: Vec<(i64, (u32, u32))>,
+    /// Tokens of tasks at work, their owners, and the first and the last block of the portion where candidates of theirs lie.
+    pub waiting: Vec<(i64, Oid, (u32, u32))>,
     /// Tokens of others.
     pub gone: Vec<i64>,
     /// Where the next portion begins; None: it was the last one.
@@ -171,7 +171,7 @@ pub fn survey(from: u32) -> Surveyed {
         let [low, high] = bounds(Some(blocks));
         let rows = sql::run(
             &format!(
-                "select c.token, min(c.block), max(c.block), bool_or(t.id is not null)
+                "select c.token, min(c.block), max(c.block), bool_or(t.id is not null), max(t.owner::oid)
                  from (select token, split_part(trim('(' from ctid::text), ',', 1)::bigint as block from jittask.capture where {IN_BLOCKS} offset 0) c
                  left join jittask.task t on t.token = c.token and t.dropped_at is null and t.enabled group by c.token"
             ),
@@ -182,7 +182,9 @@ pub fn survey(from: u32) -> Surveyed {
         let block = |row: usize, column: usize| rows.get::<i64>(row, column).unwrap_or_default() as u32;
         let gone = (0..rows.len()).filter(|row| !is_at_work(*row)).filter_map(|row| rows.get(row, 1)).collect();
         let waiting = (0..rows.len()).filter(|row| is_at_work(*row));
-        let waiting = waiting.filter_map(|row| Some((rows.get(row, 1)?, (block(row, 2), block(row, 3))))).collect();
+        let waiting = waiting
+            .filter_map(|row| Some((rows.get(row, 1)?, rows.get(row, 5)?, (block(row, 2), block(row, 3)))))
+            .collect();
         let next = if is_clean { blocks.1.saturating_add(1) } else { from };
         let size = sql::run("select pg_relation_size('jittask.capture') / current_setting('block_size')::bigint", &[]);
         let is_last = size.get::<i64>(0, 1).is_none_or(|size| i64::from(next) >= size);

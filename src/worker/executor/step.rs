@@ -54,12 +54,13 @@ impl Me {
 
     fn note_overrun(&self, task: &Watched, limit: Option<u64>, given: i64, took: i64) {
         // One that was made anew since is planned at once: somebody may have mended what took so long.
-        let limit = self.shared.limit(task.token).filter(|now| Some(now.serial()) == limit);
-        if let Some(limit) = limit {
-            limit.pace.ran_over(given);
-            limit.retry_at.store(clock::now().0 + took.max(need::scan_interval()), Release);
-            limit.scanned_at.store(0, Release);
-        }
+        let limit = limit.filter(|serial| {
+            self.shared.change_limit(task.token, *serial, |limit| {
+                limit.pace.ran_over(given);
+                limit.put_off(took.max(need::scan_interval()));
+            })
+        });
+        let limit = limit.and_then(|_| self.shared.limit(task.token));
         if self.shared.is_slot_wanted() {
             self.shared.let_rest(self.database, self.owner.to_u32(), took);
         }

@@ -2,6 +2,7 @@
 //! transaction, a key that changes its type, very many occurrences.
 
 use cluster::{Cluster, SOON, nothing_unaccounted, now, one};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 const OUTBOX: &str = "create table outbox (id text);";
 
@@ -229,4 +230,47 @@ fn a_task_that_is_mended_while_it_cannot_be_planned() {
     cluster.ended(1);
     let problems: i64 = one(&mut cluster.app(), "select count(*) from jittask.tasks where problem is not null");
     assert_eq!(problems, 0);
+}
+
+#[test]
+fn what_is_written_with_a_new_task_while_the_scheduler_looks() {
+    let cluster = Cluster::ready(&[("jittask.scan_interval", "60s")]);
+    cluster.app_sql(OUTBOX);
+    cluster.app_sql(
+        "create table busy (id int generated always as identity primary key, due timestamptz);
+         create function run(busy) returns void language sql as '';
+         select jittask.create_date_task('busy', 'busy', 'due', 'run', filter => 'false')",
+    );
+    let (mut writer, mut other, is_over) = (cluster.app(), cluster.app(), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        // It looks all the time.
+        scope.spawn(|| {
+            while !is_over.load(Relaxed) {
+                other.batch_execute("insert into busy (due) values (now())").unwrap();
+            }
+        });
+        let is_over = Over(&is_over);
+        for task in 1..=100 {
+            // Before it counts: only its capture tells of it, and there is no limit yet that could say where.
+            writer
+                .batch_execute(&format!(
+                    "begin; create table t{task} (id int primary key, due timestamptz);
+                     create function run(t{task}) returns void language sql as 'insert into public.outbox values ({task})';
+                     select jittask.create_date_task('t{task}', 't{task}', 'due', 'run');
+                     insert into t{task} values (1, now() - interval '1 hour'); commit"
+                ))
+                .unwrap();
+            cluster.ended(task);
+        }
+        drop(is_over);
+    });
+}
+
+/// Says so also to a panic's other threads.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Relaxed);
+    }
 }

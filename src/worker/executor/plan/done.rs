@@ -39,8 +39,15 @@ pub struct Done {
 impl Done {
     /// After the commit.
     pub fn note(self, me: &Me, token: i64) {
-        let is_same = |limit: &&Limit| Some(limit.serial()) == self.limit;
-        let Some(limit) = me.shared.limit(token).filter(is_same) else { return };
+        let Some(serial) = self.limit else { return };
+        let is_same = me.shared.change_limit(token, serial, |limit| self.write(limit));
+        if is_same && self.is_anew {
+            me.shared.renew_limit(token, me.owner.to_u32());
+            me.slot.look.store(true, Release);
+        }
+    }
+
+    fn write(&self, limit: &Limit) {
         if let Some((captured, rest)) = self.captured {
             limit.captures.taken(captured, rest);
         }
@@ -48,7 +55,7 @@ impl Done {
             limit.behind_to.store(from, Release);
             limit.swept_since.store(from + need::span_of_recent(), Release);
         }
-        if let Some(swept) = self.swept {
+        if let Some(swept) = &self.swept {
             limit.step.store(swept.step, Release);
             limit.is_swept.fetch_or(swept.is_whole, AcqRel);
             limit.behind_to.store(swept.to, Release);
@@ -70,10 +77,6 @@ impl Done {
         }
         if let Some((xmin, now)) = self.scan {
             note_scan(limit, xmin, now, self.until, self.signature);
-        }
-        if self.is_anew {
-            me.shared.renew_limit(token, me.owner.to_u32());
-            me.slot.look.store(true, Release);
         }
     }
 }

@@ -125,10 +125,9 @@ fn give_up(me: &Me, task: &Watched, limit: Option<u64>, failure: &Failure) {
         // Among them may have been word of another definition.
         me.shared.renew_limit(task.token, me.owner.to_u32());
     }
-    match me.shared.limit(task.token) {
-        Some(limit) => {
-            limit.retry_at.store(clock::now().0 + need::scan_interval(), Release);
-            limit.scanned_at.store(0, Release);
+    match me.shared.limit(task.token).map(Limit::serial) {
+        Some(serial) => {
+            me.shared.change_limit(task.token, serial, |limit| limit.put_off(need::scan_interval()));
         }
         None => me.note_unlimited(task.token),
     }
@@ -203,8 +202,8 @@ fn one(me: &Me, task: &Watched, sweep_until: i64) -> Done {
         Err(_) if rebind::table(task.id, task.relation).or_raise() => return Done::default(),
         resolved => resolved.or_raise(),
     };
-    if let Some(limit) = limit {
-        publish(limit, resolved, now);
+    if let Some(serial) = done.limit {
+        me.shared.change_limit(task.token, serial, |limit| publish(limit, resolved, now));
     }
     let settings = user::Settings::begin();
     // A partition may be locked although its table is not.
@@ -326,8 +325,7 @@ fn is_behind(floor: Instant, now: Instant) -> bool {
 
 /// Moves the horizon on, in shared memory, where the triggers read it.
 fn publish(limit: &Limit, resolved: &Resolved, now: Instant) {
-    // Somebody may have taken the slot for another task.
-    if !limit.is_of(resolved.task.token) || !need::must_extend(limit, now) {
+    if !need::must_extend(limit, now) {
         return;
     }
     let until = Instant(now.0 + need::horizon());
