@@ -70,11 +70,12 @@ impl Kept {
     }
 }
 
-/// Is the task still as it was looked up? Then it stays so until the transaction ends. Where nothing was written by it, it
-/// does not matter, and a lock would cost a transaction id.
+/// Is the task still as it was looked up? Then it stays so until the transaction ends. Where nothing was written by it a look is
+/// enough, for a lock would cost a transaction id: what it has told in shared memory is forgotten by whoever changes the task
+/// after that.
 pub fn hold(prepared: &Prepared) -> bool {
     let id = prepared.task.id;
-    !xact::has_written() || task::hold(id) && task::version(id).as_ref() == Some(&prepared.version)
+    (!xact::has_written() || task::hold(id)) && task::version(id).as_ref() == Some(&prepared.version)
 }
 
 impl Prepared {
