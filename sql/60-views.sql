@@ -46,7 +46,7 @@ select t.name, t.title, t.description, t.kind, pg_get_userbyid(t.owner) as owner
             when t.kind = 'scheduled' and s.due_at is null and n.count = 0 then 'finished'
             when t.kind = 'date_field' and (t.definition ->> 'end_at')::timestamptz < now() and n.count = 0 then 'finished'
             else 'active' end as state,
-       coalesce(t.problem, t.plan_problem, case when not t.enabled then t.note end,
+       coalesce(nullif(concat_ws('; ', t.problem, t.plan_problem), ''), case when not t.enabled then t.note end,
            case when t.definition ->> 'skip_holidays' = 'true' and l.covered_until <= current_date + 60
                 and coalesce((t.definition ->> 'end_at')::timestamptz > l.covered_until + 1, true)
                 and (t.kind = 'date_field' or t.definition ->> 'repeat' is distinct from 'none' or s.due_at > l.covered_until)

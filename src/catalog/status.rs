@@ -45,7 +45,7 @@ pub fn read(role: Oid, all: bool) -> Counts {
                      coalesce((select sum(running) from waiting), 0)::bigint,
                      (select count(*) from jittask.record r join mine on mine.id = r.task_id where r.status = 'failed' and r.finished_at > clock_timestamp() - interval '1 hour'),
                      ((select open from ends) - coalesce((select sum(count + running) from waiting), 0))::bigint,
-                     array(select format('task \"%s\" is broken: %s', name, coalesce(problem, plan_problem)) from mine where coalesce(problem, plan_problem) is not null and dropped_at is null order by name)
+                     array(select format('task \"%s\" is broken: %s', name, concat_ws('; ', problem, plan_problem)) from mine where coalesce(problem, plan_problem) is not null and dropped_at is null order by name)
                          || array(select format('task \"%s\": %s occurrences were seen too late and passed over', m.name, sum(y.passed_over))
                                   from mine m join jittask.tally y on y.task_id = m.id where y.passed_over_at > clock_timestamp() - interval '1 day'
                                   group by m.name order by m.name)

@@ -12,13 +12,15 @@ use pgrx::pg_sys::Oid;
 use std::collections::HashSet;
 
 /// From a table and a filter's function to all that they lead to: parts, what a view reads, indexes, checks, defaults and
-/// generated columns, statistics, partition keys, and the functions, types and operators in them. What a function calls is
-/// its owner's affair, but for the filter's own, whose body is somebody's text. Policies and triggers are left out: a
-/// superuser passes policies by, and nothing of ours writes into a user's table.
+/// generated columns, statistics, partition keys, and the functions, types and operators in them; and the types of the table's
+/// columns, for a filter's literals are read as such. What a function calls is its owner's affair, but for the filter's own,
+/// whose body is somebody's text. Policies and triggers are left out: a superuser passes policies by, and nothing of ours writes
+/// into a user's table.
 const REACHED: &str = "
     with recursive reached (class, object) as (
         select 'pg_class'::regclass::oid, $1::oid where $1 <> 0
         union select 'pg_proc'::regclass::oid, $2::oid where $2 <> 0
+        union select 'pg_type'::regclass::oid, a.atttypid from pg_attribute a where a.attrelid = $3 and a.attnum > 0 and not a.attisdropped
         union
         select n.class, n.object from reached r cross join lateral (
             select 'pg_class'::regclass::oid as class, i.inhrelid as object from pg_inherits i
@@ -41,6 +43,8 @@ const REACHED: &str = "
             where r.class = 'pg_type'::regclass and t.oid = r.object and t.typbasetype <> 0
             union all select 'pg_type'::regclass, g.rngsubtype from pg_range g
             where r.class = 'pg_type'::regclass and r.object in (g.rngtypid, g.rngmultitypid)
+            union all select 'pg_proc'::regclass, p.oid from pg_range g cross join unnest(array[g.rngcanonical, g.rngsubdiff]::oid[]) p (oid)
+            where r.class = 'pg_type'::regclass and r.object in (g.rngtypid, g.rngmultitypid) and p.oid <> 0
             union all select 'pg_type'::regclass, t.typelem from pg_type t
             where r.class = 'pg_type'::regclass and t.oid = r.object and t.typelem <> 0
             union all select 'pg_type'::regclass, a.atttypid from pg_type t join pg_attribute a on a.attrelid = t.typrelid
@@ -56,12 +60,12 @@ const REACHED: &str = "
                    or r.class = 'pg_class'::regclass and exists (select 1 from pg_class c where c.oid = r.object and c.relkind in ('i', 'I')))
               and (d.refclassid in ('pg_proc'::regclass, 'pg_type'::regclass, 'pg_operator'::regclass)
                    or d.refclassid = 'pg_class'::regclass and (r.class = 'pg_rewrite'::regclass or r.class = 'pg_proc'::regclass))
-            -- Of a table itself only what its partition key calls: a column's type is evaluated by nobody who reads it.
+            -- Of any other table only what its partition key calls: a column's type is evaluated by nobody who reads it.
             union all select d.refclassid, d.refobjid from pg_depend d
             where r.class = 'pg_class'::regclass and d.classid = r.class and d.objid = r.object
               and d.refclassid in ('pg_proc'::regclass, 'pg_operator'::regclass)) n)";
 
-/// The first of them, if any, that is not a superuser's.
+/// The first of them, if any, that is neither a superuser's nor this role's.
 const FOREIGN: &str = "
     select pg_describe_object(r.class, r.object, 0)
     from reached r cross join lateral (
@@ -70,13 +74,13 @@ const FOREIGN: &str = "
         union all select t.typowner from pg_type t where r.class = 'pg_type'::regclass and t.oid = r.object
         union all select p.oprowner from pg_operator p where r.class = 'pg_operator'::regclass and p.oid = r.object
         union all select s.srvowner from pg_foreign_server s where r.class = 'pg_foreign_server'::regclass and s.oid = r.object) o
-    where not exists (select 1 from pg_roles a where a.oid = o.owner and a.rolsuper)
+    where o.owner is distinct from $4 and not exists (select 1 from pg_roles a where a.oid = o.owner and a.rolsuper)
     order by r.class <> 'pg_class'::regclass, r.object limit 1";
 
 /// What of it, and the task's function, can be given away by itself. What the server came with, nobody has a lock on; and
 /// functions in our own schemas go with their task, which may be altered or dropped while it runs.
 const HELD: &str = "
-    select r.class, r.object from (select class, object from reached union select 'pg_proc'::regclass, $3) r
+    select r.class, r.object from (select class, object from reached union select 'pg_proc'::regclass, $4) r
     where r.object >= 16384 and (
         r.class in ('pg_type'::regclass, 'pg_operator'::regclass, 'pg_foreign_server'::regclass)
         or r.class = 'pg_class'::regclass and exists (select 1 from pg_class c where c.oid = r.object and c.relkind not in ('i', 'I'))
@@ -98,16 +102,19 @@ pub struct Roots {
 impl Roots {
     /// What of all that they lead to is to be held.
     fn held(self) -> impl Iterator<Item = Object> {
-        let arguments = [sql::arg(self.relation), sql::arg(self.filter), sql::arg(self.function)];
-        let rows = user::with_pinned_path(|| sql::run(&format!("{REACHED} {HELD}"), &arguments));
+        let rows = reached(HELD, [self.relation, self.filter, self.relation, self.function]);
         (0..rows.len()).filter_map(move |row| rows.get(row, 1).zip(rows.get(row, 2)))
     }
 
     /// The first, if any, that is not a superuser's.
     fn foreign(self) -> Option<String> {
-        let arguments = [sql::arg(self.relation), sql::arg(self.filter)];
-        user::with_pinned_path(|| sql::run(&format!("{REACHED} {FOREIGN}"), &arguments)).get(0, 1)
+        reached(FOREIGN, [self.relation, self.filter, self.relation, Oid::INVALID]).get(0, 1)
     }
+}
+
+/// Asks for some of what is reached: from a table, a filter's function and the types of a table's columns.
+fn reached(what: &str, arguments: [Oid; 4]) -> sql::Rows {
+    user::with_pinned_path(|| sql::run(&format!("{REACHED} {what}"), &arguments.map(sql::arg)))
 }
 
 /// Holds all that they lead to as a reader does, until the transaction ends, and gives it. None: somebody is changing some of
@@ -138,6 +145,22 @@ pub fn check(function: &Function, target: Option<&Target>, filter: Option<Oid>) 
     match roots.foreign() {
         None => Ok(()),
         Some(object) => Err(denied(&object)),
+    }
+}
+
+/// 42501 where a literal that is read as one of the table's columns would run what is neither this role's nor a superuser's.
+pub fn check_types(target: &Target, owner: Oid) -> Result<()> {
+    let invalid = Oid::INVALID;
+    match reached(FOREIGN, [invalid, invalid, target.relation, owner]).get::<String>(0, 1) {
+        None => Ok(()),
+        Some(object) => {
+            let message = format!(
+                "table \"{}\" is another one now, and {object} in it is another role's: what was written for the old one is not read anew",
+                target.name
+            );
+            Err(Error::new(Kind::Denied, message)
+                .hint("See what the new table is, then drop the task and create it again."))
+        }
     }
 }
 

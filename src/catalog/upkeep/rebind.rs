@@ -6,7 +6,7 @@ use crate::catalog::agenda::candidates;
 use crate::catalog::ledger::held;
 use crate::catalog::table::function::Function;
 use crate::catalog::table::target::Target;
-use crate::catalog::table::{body, filter};
+use crate::catalog::table::{body, filter, trust};
 use crate::catalog::task::replacement::REPLACEMENT;
 use crate::catalog::task::store::{self, NewTask};
 use crate::catalog::task::triggers::{self, Watched};
@@ -40,7 +40,9 @@ fn take(task: &Task, relation: Oid) -> Result<()> {
     let filter = match (&task.filter, &definition.filter) {
         (Some(kept), Some(written)) if filter::look_up(kept, task.owner, &target).is_err() => {
             // Not by this process's search_path: what its names meant was settled when the task was made. What only that path
-            // would find keeps the task broken.
+            // would find keeps the task broken; and so does a type that somebody has put into the new table, whose checks the
+            // filter's literals would run.
+            trust::check_types(&target, task.owner)?;
             Some(user::with_pinned_path(|| filter::create(written, &target))?)
         }
         (kept, _) => kept.clone(),
@@ -81,6 +83,10 @@ fn function(task: &Task, target: &Target) -> Result<Function> {
     match (task.function.callable(), &task.definition.body) {
         (Err(_), Some(body)) => {
             let language = task.definition.language.as_deref().unwrap_or("plpgsql");
+            if language == "sql" {
+                // Its literals are read now.
+                trust::check_types(target, task.owner)?;
+            }
             body::create(&task.name, body, language, Some(target))
         }
         (Ok(callable), _) => Ok(Function { oid: callable.oid, ..task.function.clone() }),

@@ -251,3 +251,94 @@ fn a_superusers_own_parts_are_taken() {
     cluster.sql("postgres", CREATE);
     cluster.wait_for(SOON, "select completed = 2 from jittask.tasks");
 }
+
+/// A filter's literals are read while it is analysed, as the types of the table's columns.
+#[test]
+fn a_superusers_filter_over_a_column_of_anothers_type_is_refused() {
+    let cluster = cluster(&[]);
+    prepare(&cluster, "create table own.t (id int primary key, due timestamptz)");
+    session(&cluster, "mallory")
+        .batch_execute(
+            "create domain mallory.checked as text check (mallory.evil(1));
+             create type mallory.pair as (a mallory.checked);
+             grant usage on schema mallory to public",
+        )
+        .unwrap();
+    let mut admin = cluster.connect("postgres");
+    for (column, filter) in [
+        ("mallory.checked[]", "tags <> '{closed}'"),
+        ("mallory.checked[]", "t is not null and tags <> '{closed}'"),
+        ("mallory.pair", "tags <> '(closed)'"),
+        ("own.span", "not tags && '[a,b)'"),
+    ] {
+        admin
+            .batch_execute(&format!(
+                "drop table own.t cascade; create type own.span as range (subtype = mallory.checked);
+                 create table own.t (id int primary key, due timestamptz, tags {column})"
+            ))
+            .unwrap();
+        cluster.sql("postgres", "delete from public.loot");
+        let made =
+            format!("select jittask.create_date_task('t', 'own.t', 'due', body => 'null', filter => $${filter}$$)");
+        assert_eq!(code(admin.batch_execute(&made)), "42501", "{column}: {filter}");
+        assert!(caught(&cluster, "postgres").is_empty(), "{column}: {:?}", caught(&cluster, "postgres"));
+        // What was a superuser's when the task was made, is made again.
+        admin
+            .batch_execute(&format!(
+                "drop table own.t cascade; create table own.t (id int primary key, due timestamptz, tags text[]);
+                 select jittask.create_date_task('t', 'own.t', 'due', body => 'null', filter => $$t is not null and tags <> '{{closed}}'$$);
+                 drop table own.t cascade; create table own.t (id int primary key, due timestamptz, tags {column});
+                 insert into own.t values (1, now())"
+            ))
+            .unwrap();
+        cluster.wait_for(SOON, "select coalesce(problem like '%not owned by a superuser%', false) from jittask.tasks");
+        assert!(caught(&cluster, "postgres").is_empty(), "{column}: {:?}", caught(&cluster, "postgres"));
+        admin
+            .batch_execute(
+                "select jittask.drop_task('t'); drop table own.t; drop type own.span; create table own.t (id int primary key)",
+            )
+            .unwrap();
+    }
+}
+
+/// A table that its owner makes again with types of his own: what the task's owner has written is not read by them.
+#[test]
+fn a_filter_is_not_made_anew_over_types_of_others() {
+    let cluster = cluster(&[]);
+    prepare(&cluster, "create table own.t (id int primary key, due timestamptz)");
+    let mut mallory = session(&cluster, "mallory");
+    mallory
+        .batch_execute(
+            "grant usage on schema mallory to public; create domain mallory.checked as text check (mallory.evil(1))",
+        )
+        .unwrap();
+    let table = |kind: &str| {
+        format!(
+            "create table mallory.t (id int primary key, due timestamptz, tags {kind}); grant select, trigger on mallory.t to bob"
+        )
+    };
+    let mut bob = session(&cluster, "bob");
+    for made in [
+        "body => 'null', filter => $$t is not null and tags <> '{closed}'$$",
+        "body => $$select $1.tags <> '{closed}'$$, language => 'sql'",
+    ] {
+        mallory.batch_execute(&table("text[]")).unwrap();
+        bob.batch_execute(&format!("select jittask.create_date_task('t', 'mallory.t', 'due', {made})")).unwrap();
+        mallory.batch_execute("drop table mallory.t cascade").unwrap();
+        mallory.batch_execute(&table("mallory.checked[]")).unwrap();
+        cluster.sql("postgres", "delete from public.loot");
+        cluster.wait_for(SOON, "select coalesce(problem like '%is another role''s%', false) from jittask.tasks");
+        assert!(caught(&cluster, "postgres").is_empty(), "{made}: {:?}", caught(&cluster, "postgres"));
+        bob.batch_execute("select jittask.drop_task('t')").unwrap();
+        mallory.batch_execute("drop table mallory.t cascade").unwrap();
+        // Types of his own, and the server's, are no reason.
+        mallory.batch_execute(&table("text[]")).unwrap();
+        bob.batch_execute(&format!("select jittask.create_date_task('t', 'mallory.t', 'due', {made})")).unwrap();
+        mallory.batch_execute("drop table mallory.t cascade").unwrap();
+        mallory.batch_execute(&table("text[]")).unwrap();
+        mallory.batch_execute("insert into mallory.t values (1, now(), '{}')").unwrap();
+        cluster.wait_for(SOON, "select coalesce(max(completed), 0) = 1 from jittask.tasks");
+        bob.batch_execute("select jittask.drop_task('t')").unwrap();
+        mallory.batch_execute("drop table mallory.t cascade").unwrap();
+    }
+}
