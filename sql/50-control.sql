@@ -88,6 +88,12 @@ language c volatile as 'MODULE_PATHNAME', 'simulate_wrapper';
 comment on function jittask.simulate(text, timestamptz, timestamptz) is
     'what would be due from from_at on and before until_at, on the rows as they are; for the owner alone';
 
+create function jittask.audit(task text default null, from_at timestamptz default null, until_at timestamptz default null)
+returns table (task text, row_key jsonb, nominal_at timestamptz, due_at timestamptz, finding text, detail text)
+language c volatile as 'MODULE_PATHNAME', 'audit_wrapper';
+comment on function jittask.audit(text, timestamptz, timestamptz) is
+    'what was due from from_at on and before until_at (null: since the task''s floor, until a minute ago) and is missing, unexpected or there twice, by the rows alone; of all own tasks if task is null; for the owner alone';
+
 create function jittask.explain_row(task text, row_key jsonb) returns table (step text, detail text)
 language c volatile as 'MODULE_PATHNAME', 'explain_row_wrapper';
 comment on function jittask.explain_row(text, jsonb) is

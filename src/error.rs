@@ -65,6 +65,11 @@ impl Error {
         self
     }
 
+    /// Is it that there is no such table?
+    pub fn is_no_table(&self) -> bool {
+        matches!(self.kind, Kind::NoTable)
+    }
+
     /// What is wrong.
     pub fn message(&self) -> &str {
         &self.message

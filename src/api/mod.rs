@@ -2,6 +2,7 @@
 //! Their SQL declarations, defaults and comments are in `sql/`.
 
 mod alter;
+mod audit;
 mod calendar;
 mod checks;
 mod control;

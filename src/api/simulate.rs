@@ -45,7 +45,7 @@ fn simulate(
     )
 }
 
-fn instant(at: Option<TimestampWithTimeZone>) -> Option<Instant> {
+pub(super) fn instant(at: Option<TimestampWithTimeZone>) -> Option<Instant> {
     at.and_then(IntoDatum::into_datum).map(|datum| clock::from_pg(datum.value() as i64))
 }
 

@@ -96,7 +96,7 @@ select jittask.create_date_task('orphan', 'contract', 'due_on', 'remind');
 begin;
 drop table contract cascade;
 select refused($$select jittask.run_task('orphan', '{"id": 1}')$$);
-select regexp_replace(refused($$select * from jittask.preview('orphan')$$), '\d+$', '…');
+select refused($$select * from jittask.preview('orphan')$$);
 select jittask.drop_task('orphan');
 rollback;
 select jittask.drop_task('orphan');

@@ -149,6 +149,17 @@ pub fn find_own(name: Option<&str>) -> Result<Task> {
         .hint("Only the task's owner may do this. Run SET ROLE to that role first."))
 }
 
+/// The caller's own tasks, by name.
+pub fn all_own() -> Vec<Task> {
+    let caller = user::current();
+    let rows = user::as_extension_owner(|| {
+        let statement =
+            format!("select {COLUMNS} from jittask.task t where t.owner = $1 and t.dropped_at is null order by t.name");
+        sql::run(&statement, &[sql::datum(REGROLEOID, Some(caller.into()))])
+    });
+    (0..rows.len()).filter_map(|row| from_row(&rows, row).ok()).collect()
+}
+
 /// A task by id, dropped or not.
 pub fn by_id(id: i32) -> Option<Task> {
     let rows = user::as_extension_owner(|| {

@@ -44,10 +44,8 @@ impl Task {
     /// With the table as it is now: 42P01, 42703 … when something is gone.
     pub fn resolve(self) -> Result<Resolved> {
         let timing = self.timing()?;
-        let relation = self.relation.ok_or_else(|| {
-            Error::new(Kind::NoTable, format!("the table of task \"{}\" does not exist any more", self.name))
-        })?;
-        let target = Target::open(relation)?;
+        // An OID that is none is no table's.
+        let target = Target::open(self.relation.unwrap_or(Oid::INVALID)).map_err(|error| self.gone(error))?;
         let filter = self.filter.as_ref().map(|filter| filter::look_up(filter, self.owner, &target)).transpose();
         // First of all, for the sake of what is said: who may not be trusted, rather than what they have changed.
         let function = filter.as_ref().ok().and_then(|filter| filter.as_ref()).map(|filter| filter.function);
@@ -66,6 +64,12 @@ impl Task {
         let filter = filter?;
         let end = self.definition.end_column.clone().map(|name| dated(&name).map(|kind| (name, kind))).transpose()?;
         Ok(Resolved { timing, target, key, column, column_kind, end, filter, task: self })
+    }
+
+    /// Its table has no name any more by which it could be told of.
+    fn gone(&self, error: Error) -> Error {
+        let message = format!("the table of task \"{}\" does not exist any more", self.name);
+        if error.is_no_table() { Error::new(Kind::NoTable, message) } else { error }
     }
 
     /// All that it calls and reads, where it is a superuser's: nobody changes it any more until the transaction ends.

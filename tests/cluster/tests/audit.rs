@@ -1,0 +1,141 @@
+//! The audit finds what is missing, unexpected or there twice, and nothing where all is well.
+
+use cluster::{Cluster, SOON, all, nothing_unaccounted};
+use postgres::Client;
+
+/// Rows and tasks of all kinds, some of them with much past.
+const TASKS: &str = "
+    create table outbox (id text);
+    create table contract (id int primary key, due timestamptz, day date, ends date, amount int);
+    create index on contract (due);
+    create view open_contract as select * from contract where amount > 10;
+    create table seat (tenant text, id int, due timestamp, primary key (tenant, id)) partition by list (tenant);
+    create table seat_a partition of seat for values in ('a');
+    create table seat_b partition of seat default;
+    create function run(contract) returns void language sql as $$ insert into public.outbox values ('row ' || $1.id) $$;
+    create function run(open_contract) returns void language sql as '';
+    create function fail(contract) returns void language plpgsql as $$ begin raise 'no'; end $$;
+    create function tick() returns void language sql as '';
+    select jittask.create_calendar('feast');
+    select jittask.create_date_task('single', 'contract', 'due', 'run', filter => 'amount % 2 = 0');
+    select jittask.create_date_task('early', 'contract', 'due', 'run', before => '1 hour', existing_rows => '1 day');
+    select jittask.create_date_task('daily', 'contract', 'due', 'run', repeat => 'daily', catch_up => 'all', catch_up_window => '7 days');
+    select jittask.create_date_task('last', 'contract', 'due', 'run', rule => 'every 10 minutes', catch_up => 'last');
+    select jittask.create_date_task('none', 'contract', 'due', 'fail', repeat => 'hourly', catch_up => 'none', max_attempts => 1);
+    select jittask.create_date_task('working', 'contract', 'day', 'run', at => '00:00', repeat => 'daily', end_column => 'ends',
+        skip_holidays => true, calendar => 'feast', catch_up_window => '7 days', time_zone => 'Asia/Shanghai');
+    select jittask.create_date_task('late', 'contract', 'due', 'run', filter => 'due < now() and random() > 2');
+    select jittask.create_date_task('view', 'open_contract', 'due', 'run', key_columns => '{id}', capture => 'scan');
+    select jittask.create_date_task('seats', 'seat', 'due', body => 'null;', time_zone => 'Pacific/Auckland');
+    select jittask.create_scheduled_task('ticks', now() + '1 second', 'tick', rule => 'every 1 second');
+    select jittask.create_scheduled_task('paused', now() + '1 second', 'tick', rule => 'every 1 second');
+    insert into contract select id, now() - id * interval '7 minutes', current_date - id % 9, case when id % 3 = 0 then current_date - 2 end, id
+        from generate_series(1, 150) id;
+    insert into seat select case id % 2 when 0 then 'a' else 'b' end, id, (now() at time zone 'Pacific/Auckland') - id * interval '1 second'
+        from generate_series(0, 300) id;";
+
+/// As if the tasks had been there before: else nothing counts that was due before.
+const OLD: &str = "update jittask.task set counts_from = now() - interval '8 days' where name <> 'early'";
+
+fn findings(session: &mut Client, arguments: &str) -> Vec<String> {
+    all(session, &format!("select concat_ws(' ', task, row_key, finding) from jittask.audit({arguments})"))
+}
+
+/// Until nothing waits that is due.
+fn settled(cluster: &Cluster) {
+    let waits = "select not exists (select from jittask.records where status in ('pending', 'executing', 'overdue') and due_at < now() - interval '2 seconds')
+                 and not exists (select from jittask.capture) and not exists (select from jittask.arrears)";
+    cluster.wait_for(SOON, waits);
+}
+
+#[test]
+fn nothing_where_all_is_well() {
+    let cluster = Cluster::ready(&[("jittask.scan_interval", "500ms")]);
+    cluster.app_sql(TASKS);
+    cluster.sql("postgres", OLD);
+    cluster.wait_for(SOON, "select count(*) > 3000 from jittask.records where finished_at is not null");
+    cluster.app_sql("select jittask.pause_task('paused')");
+    settled(&cluster);
+    let mut session = cluster.app();
+    // Up to now: what was due a moment ago is waited for.
+    assert_eq!(findings(&mut session, "until_at => now()"), Vec::<String>::new());
+    // Changed, deleted and moved rows have records that say so, or are due no more.
+    cluster.app_sql(
+        "update contract set due = due + interval '1 minute' where id % 5 = 0; delete from contract where id % 7 = 0;
+         update contract set amount = amount + 1 where id % 11 = 0; update seat set id = id + 1000 where id % 13 = 0;
+         select jittask.alter_task('daily', '{\"repeat\": \"hourly\"}'); select jittask.add_holiday('feast', current_date - 1, 'x')",
+    );
+    settled(&cluster);
+    assert_eq!(findings(&mut session, "until_at => now()"), Vec::<String>::new());
+    nothing_unaccounted(&mut session);
+}
+
+#[test]
+fn what_is_missing_unexpected_or_there_twice() {
+    let cluster = Cluster::ready(&[("jittask.scan_interval", "1h")]);
+    cluster.app_sql(TASKS);
+    cluster.sql("postgres", OLD);
+    cluster.wait_for(SOON, "select count(*) > 3000 from jittask.records where finished_at is not null");
+    settled(&cluster);
+    let mut session = cluster.app();
+    // As only a superuser can: records and entries vanish, come twice, or tell of what nobody asked for.
+    let of = |task: &str| format!("task_id = (select id from jittask.task where name = '{task}')");
+    let (single, seats, ticks) = (of("single"), of("seats"), of("ticks"));
+    cluster.sql(
+        "postgres",
+        &format!(
+            "delete from jittask.record where {single} and key in ('2', '4');
+             delete from jittask.record where {seats} and key::jsonb ->> 1 = '7';
+             delete from jittask.record where {ticks} and nominal_at = (select min(nominal_at) from jittask.record where {ticks});
+             insert into jittask.record (id, nominal_at, started_at, finished_at, task_id, key)
+                 select id + 100000000, nominal_at - interval '1 minute', started_at, finished_at, task_id, key
+                 from jittask.record where {single} and key = '6';
+             insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, keys)
+                 select 200000000 + 1024 * (10 * i + key::int), 'app', task_id, 'infinity', nominal_at, nominal_at, array[key]
+                 from jittask.record cross join generate_series(1, 2) i where {single} and (key = '8' and i = 1 or key = '10');
+             delete from jittask.record where {single} and key = '10'"
+        ),
+    );
+    let mut expected = vec![
+        "seats {\"id\": 7, \"tenant\": \"b\"} missing",
+        "single {\"id\": 10} duplicate",
+        "single {\"id\": 2} missing",
+        "single {\"id\": 4} missing",
+        "single {\"id\": 6} unexpected",
+        "single {\"id\": 8} duplicate",
+        "ticks missing",
+    ];
+    let mut found = findings(&mut session, "until_at => now()");
+    found.sort();
+    assert_eq!(found, expected);
+    // Of one task, and of a part of the time.
+    expected.retain(|line| line.starts_with("single"));
+    let mut found = findings(&mut session, "'single', '-infinity', 'infinity'");
+    found.sort();
+    assert_eq!(found, expected);
+    let near = "'single', (select due from contract where id = 4), (select due from contract where id = 2)";
+    assert_eq!(findings(&mut session, near), ["single {\"id\": 4} missing"]);
+}
+
+/// What nobody tells jittask of, and no scan has found yet.
+#[test]
+fn what_no_trigger_saw_and_no_scan() {
+    let cluster = Cluster::ready(&[("jittask.scan_interval", "1h")]);
+    cluster.app_sql(
+        "create table contract (id int primary key, due timestamptz);
+         create function run(contract) returns void language sql as '';
+         select jittask.create_date_task('single', 'contract', 'due', 'run');
+         insert into contract values (1, now())",
+    );
+    cluster.ended(1);
+    cluster.sql(
+        "postgres",
+        "set session_replication_role = replica; insert into contract select id, now() from generate_series(2, 4) id",
+    );
+    let mut session = cluster.app();
+    let found = findings(&mut session, "until_at => now() + interval '1 hour'");
+    assert_eq!(found, ["single {\"id\": 2} missing", "single {\"id\": 3} missing", "single {\"id\": 4} missing"]);
+    cluster.turn("jittask.scan_interval", "200ms");
+    cluster.ended(4);
+    assert_eq!(findings(&mut session, "until_at => now()"), Vec::<String>::new());
+}
