@@ -143,6 +143,18 @@ create table jittask.arrears (
 );
 create index arrears_task on jittask.arrears (task_id);
 
+-- How far the audit of each task has come, and what it has found (src/catalog/upkeep/audited.rs). Not in task: whoever changes a
+-- task's row has it planned anew.
+create table jittask.audited (
+    task_id     int primary key,
+    next_at     timestamptz not null,             -- when it goes on, or the next one begins
+    from_at     timestamptz,                      -- what was due from here on
+    until_at    timestamptz,                      -- and before this is looked at; null: none is under way
+    block       bigint not null default 0,        -- in rows from this block on
+    repaired    bigint not null default 0,        -- occurrences that were missing, and run since
+    repaired_at timestamptz
+);
+
 -- So that a publication of all tables stops nothing: what has no primary key could not be deleted.
 alter table jittask.record replica identity full;
 alter table jittask.capture replica identity full;
@@ -170,5 +182,6 @@ comment on table jittask.agenda is 'internal: occurrences that are due soon; rea
 comment on table jittask.record is 'internal: ended occurrences; read jittask.records';
 comment on table jittask.capture is 'internal: rows that may have become due soon';
 comment on table jittask.arrears is 'internal: rows whose past enters the agenda as it is worked off';
+comment on table jittask.audited is 'internal: how far audits have come';
 comment on table jittask.tally is 'internal: counts; read jittask.tasks';
 comment on sequence jittask.occurrence_id is 'internal: ids of occurrences';

@@ -56,9 +56,10 @@ select t.name, t.title, t.description, t.kind, pg_get_userbyid(t.owner) as owner
        t.schedule, t.definition ->> 'time_zone' as time_zone, n.due_at as next_due_at,
        greatest(c.last_started_at, n.started_at) as last_started_at, c.last_status, coalesce(c.completed, 0) as completed, coalesce(c.failed, 0) as failed,
        coalesce(c.skipped, 0) as skipped, coalesce(c.cancelled, 0) as cancelled,
-       coalesce(c.passed_over, 0) as passed_over, t.definition
+       coalesce(c.passed_over, 0) as passed_over, coalesce(i.repaired, 0) as repaired, t.definition
 from jittask.task t
 left join jittask.series s on s.task_id = t.id
+left join jittask.audited i on i.task_id = t.id
 left join jittask.calendar_load l on l.calendar = coalesce(t.definition ->> 'calendar', 'default')
 left join lateral (
     -- But for what executes now: of a batch there may be more to come.

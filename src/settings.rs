@@ -14,6 +14,8 @@ pub static MAX_EXECUTORS: GucSetting<i32> = GucSetting::<i32>::new(4);
 pub static PLANNING_HORIZON: GucSetting<i32> = GucSetting::<i32>::new(3600);
 /// Milliseconds.
 pub static SCAN_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(60_000);
+/// Seconds; 0: never.
+pub static AUDIT_INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(86_400);
 /// Milliseconds; read by the view `jittask.records`.
 static OVERDUE_AFTER: GucSetting<i32> = GucSetting::<i32>::new(60_000);
 /// Milliseconds.
@@ -109,6 +111,13 @@ fn intervals() {
         &SCAN_INTERVAL,
         (100, 86_400_000),
         GucFlags::UNIT_MS,
+    );
+    interval(
+        c"jittask.audit_interval",
+        c"How often each task is audited, for rows that were due and have not run; 0 turns that off.",
+        &AUDIT_INTERVAL,
+        (0, i32::MAX),
+        GucFlags::UNIT_S,
     );
     interval(
         c"jittask.overdue_after",

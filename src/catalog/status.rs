@@ -49,6 +49,10 @@ pub fn read(role: Oid, all: bool) -> Counts {
                          || array(select format('task \"%s\": %s occurrences were seen too late and passed over', m.name, sum(y.passed_over))
                                   from mine m join jittask.tally y on y.task_id = m.id where y.passed_over_at > clock_timestamp() - interval '1 day'
                                   group by m.name order by m.name)
+                         || array(select format('task \"%s\": the audit found occurrences that had neither run nor waited, %s in all, the last at %s; they have been put to run',
+                                      m.name, i.repaired, date_trunc('second', i.repaired_at))
+                                  from mine m join jittask.audited i on i.task_id = m.id
+                                  where m.dropped_at is null and i.repaired_at > clock_timestamp() - interval '1 day' order by m.name)
                          || array(select format('task \"%s\": the record of %s cannot be written: %s', m.name,
                                       case sum(a.key_count) when 1 then 'an occurrence' else format('%s occurrences', sum(a.key_count)) end, max(a.record_error))
                                   from mine m join jittask.agenda a on a.task_id = m.id where a.record_error is not null group by m.id, m.name order by m.name)

@@ -1,6 +1,7 @@
 //! The background processes: launcher → schedulers → executors.
 
 mod attempt;
+mod audits;
 mod compaction;
 mod dispatch;
 mod events;

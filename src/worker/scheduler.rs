@@ -3,6 +3,7 @@
 //! occurrences are arithmetic; sends executors to the owners that have work; and sleeps until the next due instant. A pass
 //! is several transactions, each of which leaves a state that is right by itself.
 
+use super::audits;
 use super::compaction::Compaction;
 use super::dispatch::{self, EARLY, Starts};
 use super::events;
@@ -205,6 +206,7 @@ fn find_work(shared: &Shared, slot: &Database, now: Instant, outlook: &mut Outlo
     look(shared, slot, now, outlook, pass);
     watched::find_planning(shared, now, pass);
     strays::find(slot, now, pass);
+    audits::find(now, pass);
     pass.task_owners = at_work::owners();
     // Limits are there by now, to note in them what is found.
     if survey::go_on(shared, database) {

@@ -140,6 +140,12 @@ pub fn take(token: i64, table: Oid, blocks: Option<(u32, u32)>) -> Candidates {
     found
 }
 
+/// Are there candidates of a token, wherever they lie?
+pub fn are_there(token: i64) -> bool {
+    let statement = "select exists (select from jittask.capture where token = $1)";
+    user::as_extension_owner(|| sql::run(statement, &[sql::arg(token)])).get(0, 1).unwrap_or(false)
+}
+
 /// How many, and whether one is of a prepared transaction that has changed the task.
 fn take_bare(arguments: &[sql::Arg]) -> (i64, bool) {
     user::as_extension_owner(|| {

@@ -103,6 +103,7 @@ pub fn tasks_before(cutoff: Instant, after: i32, most: i64) -> Option<i32> {
                          - make_interval(secs => least(extract(epoch from coalesce((s.definition ->> 'catch_up_window')::interval, '1 year')), $4))
                          and not exists (select 1 from jittask.agenda a where a.task_id = s.id)),
                  counts as (delete from jittask.tally y using ended e where y.task_id = e.id),
+                 audits as (delete from jittask.audited a using ended e where a.task_id = e.id),
                  gone as (delete from jittask.task t using ended e where t.id = e.id)
              select max(id) from seen",
             &[sql::at(cutoff), sql::arg(after), sql::arg(most), sql::arg(LONGEST_WINDOW)],

@@ -22,8 +22,9 @@ const PATIENCE: i64 = 2_000_000;
 const LOOK_AGAIN: f64 = 0.1;
 /// Rows read, and occurrences compared, at a time.
 const PORTION: usize = 1000;
-/// Most findings of one task.
+/// Most findings of one task, and bytes of their keys.
 const MOST: usize = 100_000;
+const MOST_BYTES: usize = 16 << 20;
 
 /// What is wrong with an occurrence.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -70,7 +71,7 @@ pub struct Span {
 
 impl Span {
     /// Nothing counts that was due before the task's floor, nor what is not due yet.
-    fn of(self, task: &Task, now: Instant) -> Result<(Instant, Instant)> {
+    pub fn of(self, task: &Task, now: Instant) -> Result<(Instant, Instant)> {
         let window = schedule::span_micros(task.timing()?.catch_up_window);
         let floor = task.counts_from.max(Instant(now.0 - window));
         let until = self.until.unwrap_or(Instant(now.0 - GRACE)).min(now);
@@ -84,11 +85,8 @@ pub fn of(task: Task, span: Span) -> Result<(Option<Resolved>, Vec<Finding>)> {
     if !task.enabled || from >= until {
         return Ok((None, Vec::new()));
     }
-    let mut audit =
-        Audit { task: task.id, from, until, entered: HashSet::new(), missing: Vec::new(), found: Vec::new() };
-    let moved = entries::moved(&task);
-    let nominal = (Instant(from.0.saturating_sub(moved)), Instant(until.0.saturating_add(moved)));
-    audit.entered = entries::pending(task.id, nominal.0, nominal.1);
+    let mut audit = Audit::begin(&task, (from, until));
+    let nominal = audit.nominal;
     let resolved = match task.kind {
         TaskKind::Scheduled => {
             audit.series(&task)?;
@@ -96,34 +94,66 @@ pub fn of(task: Task, span: Span) -> Result<(Option<Resolved>, Vec<Finding>)> {
         }
         TaskKind::DateField => {
             let resolved = task.resolve()?;
-            audit.rows(&resolved);
+            audit.rows(&resolved, None);
             audit.ran_unasked(&resolved, nominal);
             Some(resolved)
         }
     };
     audit.entered_twice(nominal);
-    audit.settle_missing();
+    audit.settle_missing(PATIENCE);
+    audit.tell_missing();
     audit.found.sort_by(|a, b| (a.occurrence.due_at, &a.key).cmp(&(b.occurrence.due_at, &b.key)));
     Ok((resolved, audit.found))
 }
+
+/// What is missing of the rows in these blocks, or of all, whose dates say that they were due in the span; as it is now.
+pub fn missing_of_rows(resolved: &Resolved, span: (Instant, Instant), blocks: Option<(i64, i64)>) -> Vec<Missing> {
+    let mut audit = Audit::begin(&resolved.task, span);
+    audit.rows(resolved, blocks);
+    audit.settle_missing(0);
+    audit.missing
+}
+
+/// What is missing of a scheduled task.
+pub fn missing_of_series(task: &Task, span: (Instant, Instant)) -> Result<Vec<Missing>> {
+    let mut audit = Audit::begin(task, span);
+    audit.series(task)?;
+    audit.settle_missing(0);
+    Ok(audit.missing)
+}
+
+/// The key in the stored form, and when it was due.
+pub type Missing = (Rc<str>, Occurrence);
 
 struct Audit {
     task: i32,
     from: Instant,
     until: Instant,
+    /// In which nominal instants what is due in that lies.
+    nominal: (Instant, Instant),
     /// What was in the agenda before anything else was read: what leaves it meanwhile has a record by then.
     entered: HashSet<key::Occurrence>,
     /// Neither entered nor recorded, as it seems.
-    missing: Vec<(Rc<str>, Occurrence)>,
+    missing: Vec<Missing>,
     found: Vec<Finding>,
+    /// Bytes of the keys in both.
+    bytes: usize,
 }
 
 impl Audit {
+    fn begin(task: &Task, (from, until): (Instant, Instant)) -> Audit {
+        let moved = entries::moved(task);
+        let nominal = (Instant(from.0.saturating_sub(moved)), Instant(until.0.saturating_add(moved)));
+        let entered = entries::pending(task.id, nominal.0, nominal.1);
+        Audit { task: task.id, from, until, nominal, entered, missing: Vec::new(), found: Vec::new(), bytes: 0 }
+    }
+
     fn is_full(&self) -> bool {
-        self.missing.len() + self.found.len() >= MOST
+        self.missing.len() + self.found.len() >= MOST || self.bytes >= MOST_BYTES
     }
 
     fn find(&mut self, key: Rc<str>, occurrence: Occurrence, wrong: Wrong, detail: String) {
+        self.bytes += key.len();
         self.found.push(Finding { key, occurrence, wrong, detail });
     }
 
@@ -136,14 +166,22 @@ impl Audit {
         Ok(())
     }
 
-    /// Every row there is.
-    fn rows(&mut self, resolved: &Resolved) {
+    /// Every row there is, or those in some blocks of the table and of each of its parts.
+    fn rows(&mut self, resolved: &Resolved, blocks: Option<(i64, i64)>) {
         let (schedule, zone) = (&resolved.timing.schedule, &resolved.timing.zone);
         let is_late = resolved.task.filter.as_ref().is_some_and(|filter| filter.runs_late);
         // A filter that is judged only when the row runs: then there is a record that says so.
         let filter = resolved.filter_condition().filter(|_| !is_late).unwrap_or_else(|| "true".to_string());
-        let statement =
-            format!("select {} where {} is not null and {filter}", resolved.select_list(), resolved.column_sql());
+        let place = |sign: &str, block: i64| {
+            let block = block.min(i64::from(u32::MAX - 1));
+            format!(" and {ROW_ALIAS}.ctid operator(pg_catalog.{sign}) '({block},0)'::pg_catalog.tid")
+        };
+        let blocks = blocks.map_or_else(String::new, |(from, to)| place(">=", from) + &place("<", to));
+        let statement = format!(
+            "select {} where {} is not null{blocks} and {filter}",
+            resolved.select_list(),
+            resolved.column_sql()
+        );
         let mut cursor = user::restricted(|| resolved.meaning().during(|| sql::cursor(&statement, &[])));
         let mut portion = Vec::new();
         while memory::scratch(|| {
@@ -185,7 +223,10 @@ impl Audit {
         for (index, (key, occurrence)) in due.iter().enumerate() {
             let is_entered = self.entered.contains(&key::occurrence(key::mark(key), occurrence.nominal_at));
             match recorded.get(&index) {
-                None if !is_entered => self.missing.push((key.clone(), *occurrence)),
+                None if !is_entered => {
+                    self.bytes += key.len();
+                    self.missing.push((key.clone(), *occurrence));
+                }
                 Some(record) if is_entered && self.is_entered_still(key, *occurrence) => {
                     let detail = format!("it has record {} and waits in the agenda too", record.id);
                     self.find(key.clone(), *occurrence, Wrong::Duplicate, detail);
@@ -201,20 +242,23 @@ impl Audit {
         entries::pending(self.task, at, at).contains(&key::occurrence(key::mark(key), at))
     }
 
-    /// Looks again for what is missing, for a moment, and then says so.
-    fn settle_missing(&mut self) {
-        let until = clock::monotonic() + PATIENCE;
+    /// Looks again for what is missing, once or for so long.
+    fn settle_missing(&mut self, patience: i64) {
+        let until = clock::monotonic() + patience;
         loop {
             let missing = std::mem::take(&mut self.missing);
             let nominal = || missing.iter().map(|(_, next)| next.nominal_at);
             let (Some(first), Some(last)) = (nominal().min(), nominal().max()) else { return };
             self.entered = entries::pending(self.task, first, last);
             missing.chunks(PORTION).for_each(|some| self.compare(some));
-            if self.missing.is_empty() || clock::monotonic() > until {
-                break;
+            if self.missing.is_empty() || clock::monotonic() >= until {
+                return;
             }
             user::with_pinned_path(|| sql::run("select pg_sleep($1)", &[sql::arg(LOOK_AGAIN)]));
         }
+    }
+
+    fn tell_missing(&mut self) {
         for (key, occurrence) in std::mem::take(&mut self.missing) {
             let detail = "it was due, and has neither a record nor an entry in the agenda";
             self.find(key, occurrence, Wrong::Missing, detail.to_string());

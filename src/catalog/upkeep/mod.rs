@@ -3,6 +3,7 @@
 
 pub mod activation;
 pub mod audit;
+pub mod audited;
 pub mod health;
 pub mod rebind;
 pub mod renames;

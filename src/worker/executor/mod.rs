@@ -1,11 +1,13 @@
 //! The executor: one for a database, owner and slot, connected *as the owner*, so that no user code in it could ever be
 //! more. It plans the owner's date-field tasks, claims what is due, runs it and records it, oldest first.
 
+mod audit;
 mod blocked;
 mod plan;
 mod prepare;
 mod run;
 mod session;
+mod slices;
 mod step;
 mod strays;
 
@@ -137,6 +139,9 @@ fn work(me: &Me) {
             }
             continue;
         }
+        if audit::go_on(me) {
+            continue;
+        }
         me.slot.end_work();
         worker::report(None);
         if me.slot.is_lent() {
@@ -153,7 +158,7 @@ fn work(me: &Me) {
         if turns.has_run && clock::now().0 >= tidy_at {
             claim::tidy(&mut turns);
         }
-        let wake_at = next.min(idle_end.max(soon(next)));
+        let wake_at = next.min(idle_end.max(soon(next))).min(me.slices.next_at());
         worker::wait_until(Instant(if turns.has_run { wake_at.min(tidy_at) } else { wake_at }));
     }
 }

@@ -7,6 +7,7 @@ use crate::worker::executor::blocked::Blocked;
 use crate::worker::executor::prepare::Kept;
 use crate::worker::executor::run::execution::Execution;
 use crate::worker::executor::run::unnoted::Unnoted;
+use crate::worker::executor::slices::Slices;
 use pgrx::pg_sys::Oid;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -43,6 +44,8 @@ pub struct Me {
     pub(super) blocked: Blocked,
     /// Failed attempts that it could not note.
     pub(super) unnoted: Unnoted,
+    /// What it audits when nothing else is to be done.
+    pub(super) slices: Slices,
 }
 
 impl Me {
@@ -62,6 +65,7 @@ impl Me {
             unlimited: Default::default(),
             blocked: Default::default(),
             unnoted: Unnoted::new(&shared.executors[index], index),
+            slices: Slices::new(),
         }
     }
 

@@ -41,11 +41,7 @@ impl Me {
         let given = self.slot.step.given();
         let took = self.slot.step.took().unwrap_or_default();
         self.slot.rest();
-        let is_ended = is_up && failure.is_some_and(Failure::is_cancel);
-        if is_up && !is_ended {
-            // It came to its end in the same moment: what follows is not to be interrupted for it.
-            let _ = xact::run(worker::check_interrupts);
-        }
+        let is_ended = self.heed_late_interrupt(is_up, failure);
         if is_ended {
             self.note_overrun(task, limit, given, took);
         }
@@ -77,6 +73,28 @@ impl Me {
     /// A task for which there may be no room in shared memory was planned just now, or tried to be.
     pub fn note_unlimited(&self, token: i64) {
         self.unlimited.borrow_mut().insert(token, clock::now().0);
+    }
+
+    /// Begins to audit, which may take so long; microseconds.
+    pub fn begin_audit(&self, given: i64) {
+        self.slot.step.begin(0, None);
+        self.give(given);
+    }
+
+    /// It has ended; true if because its time was up.
+    pub fn end_audit(&self, failure: Option<&Failure>) -> bool {
+        let is_up = self.slot.take_time_up();
+        self.slot.rest();
+        self.heed_late_interrupt(is_up, failure)
+    }
+
+    /// Was it ended because its time was up? If it came to its end in the same moment, what follows is not to be interrupted for it.
+    fn heed_late_interrupt(&self, is_up: bool, failure: Option<&Failure>) -> bool {
+        let is_ended = is_up && failure.is_some_and(Failure::is_cancel);
+        if is_up && !is_ended {
+            let _ = xact::run(worker::check_interrupts);
+        }
+        is_ended
     }
 
     /// Reads rows ahead of the one that is next, which may take as long as a row, but a minute at most. If it takes longer, no

@@ -94,4 +94,27 @@ pub fn nothing_unaccounted(session: &mut Client) {
     let odd: Vec<String> =
         crate::ready::all(session, "select a::text from jittask.accounts a where a.unaccounted <> 0");
     assert!(odd.is_empty(), "unaccounted: {odd:?}");
+    nothing_missing(session);
+}
+
+/// What was due ran or waits, as far as the session may see: a superuser's asks for every owner.
+///
+/// # Panics
+/// When the audit finds something.
+pub fn nothing_missing(session: &mut Client) {
+    let owners = "select quote_ident(r.rolname) from pg_roles r
+                  where r.oid in (select t.owner::oid from jittask.task t where t.dropped_at is null)";
+    let all_owners = "select quote_ident(current_user)";
+    let is_superuser = "select rolsuper from pg_roles where rolname = session_user";
+    let owners = if crate::ready::one(session, is_superuser) { owners } else { all_owners };
+    let mut found = Vec::new();
+    for owner in crate::ready::all::<String>(session, owners) {
+        session.batch_execute(&format!("set role {owner}")).unwrap();
+        found.extend(crate::ready::all::<String>(
+            session,
+            "select a::text from jittask.audit(until_at => now()) a limit 20",
+        ));
+    }
+    session.batch_execute("reset role").unwrap();
+    assert!(found.is_empty(), "the audit finds {found:#?}");
 }

@@ -1,6 +1,6 @@
 //! The audit finds what is missing, unexpected or there twice, and nothing where all is well.
 
-use cluster::{Cluster, SOON, all, nothing_unaccounted};
+use cluster::{Cluster, SOON, all, nothing_unaccounted, one};
 use postgres::Client;
 
 /// Rows and tasks of all kinds, some of them with much past.
@@ -76,6 +76,7 @@ fn what_is_missing_unexpected_or_there_twice() {
     cluster.app_sql(TASKS);
     cluster.sql("postgres", OLD);
     cluster.wait_for(SOON, "select count(*) > 3000 from jittask.records where finished_at is not null");
+    cluster.wait_for(SOON, "select exists (select from jittask.records where task = 'ticks' and status = 'completed')");
     settled(&cluster);
     let mut session = cluster.app();
     // As only a superuser can: records and entries vanish, come twice, or tell of what nobody asked for.
@@ -138,4 +139,89 @@ fn what_no_trigger_saw_and_no_scan() {
     cluster.turn("jittask.scan_interval", "200ms");
     cluster.ended(4);
     assert_eq!(findings(&mut session, "until_at => now()"), Vec::<String>::new());
+}
+
+/// Each loss is found and mended within two audits, and told.
+#[test]
+fn what_is_missing_runs() {
+    let cluster = Cluster::ready(&[("jittask.scan_interval", "1h"), ("jittask.audit_interval", "2s")]);
+    cluster.app_sql(
+        "create table outbox (id text);
+         create table contract (id int primary key, due timestamptz, open boolean default true) with (fillfactor = 10);
+         create table seat (tenant text, id int, due date, primary key (tenant, id)) partition by list (tenant);
+         create table seat_a partition of seat for values in ('a');
+         create table seat_b partition of seat default;
+         create view open_contract as select * from contract where open;
+         create function run(contract) returns void language sql as $$ insert into public.outbox values ('row ' || $1.id) $$;
+         create function run(seat) returns void language sql as $$ insert into public.outbox values ('seat ' || $1.id) $$;
+         create function run(open_contract) returns void language sql as $$ insert into public.outbox values ('view ' || $1.id) $$;
+         create function tick() returns void language sql as $$ insert into public.outbox values ('tick') $$;
+         select jittask.create_date_task('rows', 'contract', 'due', 'run', filter => 'open');
+         select jittask.create_date_task('last', 'contract', 'due', 'run', rule => 'every 1 hour', catch_up => 'last', enabled => false);
+         select jittask.create_date_task('seats', 'seat', 'due', 'run', at => '00:00', catch_up_window => '1 year');
+         select jittask.create_date_task('view', 'open_contract', 'due', 'run', key_columns => '{id}', capture => 'scan');
+         select jittask.create_scheduled_task('ticks', now() + '1 day', 'tick', repeat => 'daily', catch_up => 'all', catch_up_window => '10 days')",
+    );
+    cluster.wait_for(SOON, "select count(*) = 4 from jittask.audited");
+    let old = "update jittask.task set counts_from = now() - interval '10 days'";
+    cluster.sql("postgres", old);
+    // None of it is told of, and the next scan is far.
+    cluster.sql(
+        "postgres",
+        "set session_replication_role = replica;
+         insert into contract select id, now() - interval '2 minutes' - id * interval '1 ms', id % 10 > 0 from generate_series(1, 500) id;
+         insert into seat select case id % 2 when 0 then 'a' else 'b' end, id, current_date - 1 from generate_series(1, 20) id;
+         update jittask.task set definition = definition || jsonb_build_object('start_at', to_char((now() - interval '3 days 1 hour') at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')) where name = 'ticks'",
+    );
+    cluster.wait_for(SOON, "select bool_and(repaired > 0) from jittask.tasks where name <> 'last'");
+    cluster.wait_for(SOON, "select count(*) = 450 from outbox where id like 'row %'");
+    cluster.wait_for(SOON, "select count(*) = 450 from outbox where id like 'view %'");
+    cluster.wait_for(SOON, "select count(*) = 20 from outbox where id like 'seat %'");
+    cluster.wait_for(SOON, "select count(*) = 4 from outbox where id = 'tick'");
+    let mut session = cluster.app();
+    assert_eq!(findings(&mut session, "until_at => now()"), Vec::<String>::new());
+    assert_eq!(one::<i64>(&mut session, "select count(*) - count(distinct id) from outbox where id <> 'tick'"), 0);
+    let repaired: Vec<String> =
+        all(&mut session, "select concat_ws(' ', name, repaired) from jittask.tasks order by name");
+    assert_eq!(repaired, ["last 0", "rows 450", "seats 20", "ticks 4", "view 450"]);
+    let problems: Vec<String> = all(&mut session, "select unnest(problems) from jittask.status()");
+    assert!(
+        problems.iter().any(|problem| problem.contains("the audit found") && problem.contains("450 in all")),
+        "{problems:?}"
+    );
+    assert!(
+        cluster
+            .log()
+            .contains("WARNING:  the audit of task \"rows\" found 450 occurrences that had neither run nor waited"),
+        "{}",
+        cluster.log_tail()
+    );
+    nothing_unaccounted(&mut session);
+}
+
+/// Reading that takes too long holds nobody up, and is said.
+#[test]
+fn what_takes_too_long_is_left() {
+    let cluster = Cluster::ready(&[("jittask.audit_interval", "2s"), ("jittask.max_executors", "1")]);
+    cluster.app_sql(
+        "create table contract (id int primary key, due timestamptz);
+         create index on contract (due);
+         insert into contract select id, now() - interval '1 year' from generate_series(1, 3000) id;
+         create view slow as select id, due from contract where pg_sleep(0.001) is not null;
+         create function run(contract) returns void language sql as '';
+         select jittask.create_date_task('slow', 'slow', 'due', body => 'null;', key_columns => '{id}', capture => 'scan');
+         select jittask.create_date_task('quick', 'contract', 'due', 'run')",
+    );
+    cluster.wait_for_log("task \"slow\" is not audited: reading its rows takes longer than 500 ms");
+    for id in 10_000..10_020 {
+        cluster
+            .app_sql(&format!("insert into contract values ({id}, now() + interval '200 ms'); select pg_sleep(0.3)"));
+    }
+    cluster.ended(20);
+    let late: f64 = one(
+        &mut cluster.app(),
+        "select max(extract(epoch from delay))::float8 from jittask.records where task = 'quick'",
+    );
+    assert!(late < 1.5, "{late} s late");
+    cluster.wait_for(SOON, "select exists (select from jittask.audited a join jittask.task t on t.id = a.task_id where t.name = 'quick' and a.next_at > t.created_at + interval '2 seconds')");
 }

@@ -78,7 +78,6 @@ fn attempts_are_counted_when_no_record_can_be_written() {
     let mut bob = begin(&cluster);
     let mut admin = cluster.connect("postgres");
     for (i, (refuse, allow, code)) in refusals.iter().enumerate() {
-        admin.batch_execute("delete from jittask.record").unwrap();
         admin.batch_execute(refuse).unwrap();
         let before = calls(&mut bob);
         let create = format!(
@@ -104,6 +103,7 @@ fn attempts_are_counted_when_no_record_can_be_written() {
         nothing_unaccounted(&mut admin);
         let problems: i64 = number(&mut bob, "select cardinality(problems)::bigint from jittask.status()");
         assert_eq!(problems, 0);
+        bob.batch_execute(&format!("select jittask.drop_task('refused_{i}', keep_records => false)")).unwrap();
     }
 }
 
