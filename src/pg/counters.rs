@@ -7,7 +7,8 @@ use std::collections::HashMap;
 /// A table of more parts has no such number: it would take too long to ask.
 const MOST_PARTS: i64 = 1000;
 
-/// For each table: a number that changes when rows or partitions do. Views and foreign tables have none.
+/// For each table: a number that changes when rows or partitions do. Views and foreign tables have none, nor has a table with a
+/// foreign part: nobody counts what is written on the other side.
 pub fn of(relations: impl Iterator<Item = Oid>) -> HashMap<u32, i64> {
     let relations: Vec<Oid> = relations.collect();
     if relations.is_empty() {
@@ -23,7 +24,8 @@ pub fn of(relations: impl Iterator<Item = Oid>) -> HashMap<u32, i64> {
                      union all
                      select p.root, i.inhrelid from part p join pg_inherits i on i.inhparent = p.relid)
                  select root, relid from part limit $2 + 1) part
-             where c.oid = any($1) and c.relkind in ('r', 'p') group by root having count(*) <= $2",
+             join pg_class p on p.oid = part.relid
+             where c.oid = any($1) and c.relkind in ('r', 'p') group by root having count(*) <= $2 and bool_and(p.relkind in ('r', 'p'))",
             &[sql::arg(relations), sql::arg(MOST_PARTS)],
         )
     });

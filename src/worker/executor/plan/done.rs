@@ -24,6 +24,8 @@ pub struct Done {
     pub limit: Option<u64>,
     /// The window was, up to there: whom the scan's snapshot saw as running, and when it began.
     pub scan: Option<(u64, Instant)>,
+    /// With it the table counts as looked through: more than the window was, or it was time for that and nothing had changed.
+    pub is_scan: bool,
     /// How far the window goes.
     pub until: i64,
     /// The change counters that all of it was looked through with.
@@ -45,6 +47,21 @@ impl Done {
             me.shared.renew_limit(token, me.owner.to_u32());
             me.slot.look.store(true, Release);
         }
+    }
+
+    /// After a scan: its window is closed if the scan saw every writer under an older limit as ended.
+    fn note_window(&self, limit: &Limit, xmin: u64, now: Instant) {
+        if xmin >= limit.closing_xid.load(Acquire) {
+            limit.closed_to.fetch_max(self.until, AcqRel);
+        }
+        if let Some(signature) = self.signature {
+            limit.signature.store(signature, Release);
+        }
+        if self.is_scan {
+            // To a tenth of the interval: tasks that were looked through together are so the next time, in one go.
+            limit.scanned_at.store(now.0 - now.0 % (need::scan_interval() / 10).max(1), Release);
+        }
+        limit.retry_at.store(0, Release);
     }
 
     fn write(&self, limit: &Limit) {
@@ -76,20 +93,7 @@ impl Done {
             limit.pace.succeeded(took);
         }
         if let Some((xmin, now)) = self.scan {
-            note_scan(limit, xmin, now, self.until, self.signature);
+            self.note_window(limit, xmin, now);
         }
     }
-}
-
-/// After a scan: its window is closed if the scan saw every writer under an older limit as ended.
-fn note_scan(limit: &Limit, xmin: u64, now: Instant, until: i64, signature: Option<i64>) {
-    if xmin >= limit.closing_xid.load(Acquire) {
-        limit.closed_to.fetch_max(until, AcqRel);
-    }
-    if let Some(signature) = signature {
-        limit.signature.store(signature, Release);
-    }
-    // To a tenth of the interval: tasks that were looked through together are so the next time, in one go.
-    limit.scanned_at.store(now.0 - now.0 % (need::scan_interval() / 10).max(1), Release);
-    limit.retry_at.store(0, Release);
 }

@@ -228,6 +228,8 @@ fn one(me: &Me, task: &Watched, sweep_until: i64) -> Done {
     tell_problem(&prepared.task, need, too_long);
     if matches!(need, Need::Everything | Need::Window) {
         done.scan = Some((xmin, now));
+        // A window that had to be extended says nothing of what no trigger saw: the safety net has its own clock.
+        done.is_scan = need == Need::Everything || asked.is_some();
         done.signature = signature.filter(|_| need == Need::Everything && is_fresh);
     }
     done.took = (need == Need::Everything).then(|| clock::now().0 - now.0);
