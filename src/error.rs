@@ -34,6 +34,8 @@ pub enum Kind {
     NoKey,
     /// 55000: wrong state.
     State,
+    /// 25006: it would write in a read-only transaction.
+    ReadOnly,
     /// 55P03: in somebody's hands.
     Busy,
     /// 0A000: not supported here.
@@ -101,6 +103,7 @@ impl Error {
             Kind::WrongType => PgSqlErrorCode::ERRCODE_DATATYPE_MISMATCH,
             Kind::NoKey => PgSqlErrorCode::ERRCODE_INVALID_TABLE_DEFINITION,
             Kind::State => PgSqlErrorCode::ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Kind::ReadOnly => PgSqlErrorCode::ERRCODE_READ_ONLY_SQL_TRANSACTION,
             Kind::Busy => PgSqlErrorCode::ERRCODE_LOCK_NOT_AVAILABLE,
             Kind::Unsupported => PgSqlErrorCode::ERRCODE_FEATURE_NOT_SUPPORTED,
             Kind::TooMuch => PgSqlErrorCode::ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,

@@ -2,7 +2,7 @@
 //! only what changed is made anew. Everything counts from now: nothing past becomes due by it.
 
 use super::create::{self, Table};
-use super::{checks, control, name, require_preloaded, with_lock_limit};
+use super::{checks, control, name, require_preloaded, writing};
 use crate::catalog::calendar;
 use crate::catalog::definition::{Definition, TaskKind};
 use crate::catalog::ledger::{Writer, held};
@@ -22,7 +22,7 @@ use serde_json::{Map, Value};
 
 #[pg_extern(sql = false)]
 fn alter_task(name: Option<String>, changes: Option<Json>) {
-    sql::session(|| with_lock_limit(|| alter(name, changes.map(|changes| changes.0))).or_raise())
+    sql::session(|| writing(|| alter(name, changes.map(|changes| changes.0))).or_raise())
 }
 
 fn alter(name: Option<String>, changes: Option<Value>) -> Result<()> {

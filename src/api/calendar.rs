@@ -1,6 +1,6 @@
 //! Calendars: made and read by everybody, changed by their owners. In the caller's transaction.
 
-use super::{checks, with_lock_limit};
+use super::{checks, writing};
 use crate::catalog::calendar::{self, DEFAULT, Override};
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::{sql, user, wake};
@@ -26,7 +26,7 @@ fn create_calendar(
     weekend: Option<Vec<Option<i32>>>,
     description: Option<String>,
 ) {
-    sql::session(|| with_lock_limit(|| create(name, country, subdivision, weekend, description)).or_raise())
+    sql::session(|| writing(|| create(name, country, subdivision, weekend, description)).or_raise())
 }
 
 fn create(
@@ -149,7 +149,7 @@ fn load_holidays(
     from_year: Option<i32>,
     until_year: Option<i32>,
 ) -> i32 {
-    sql::session(|| with_lock_limit(|| load(calendar, country, subdivision, from_year, until_year)).or_raise())
+    sql::session(|| writing(|| load(calendar, country, subdivision, from_year, until_year)).or_raise())
 }
 
 fn load(
@@ -238,7 +238,7 @@ fn change(calendar: Option<String>, day: Option<Date>, said: Override) -> Result
     if let Override::Holiday(text) | Override::Workday(text) = said {
         check_text("name", Some(text))?;
     }
-    with_lock_limit(|| {
+    writing(|| {
         own(&name, false)?;
         if !calendar::has_room(&name) {
             return Err(Error::new(
@@ -264,7 +264,7 @@ fn finite(day: Option<Date>) -> Result<Date> {
 
 #[pg_extern(sql = false)]
 fn drop_calendar(name: Option<String>) {
-    sql::session(|| with_lock_limit(|| drop(name)).or_raise())
+    sql::session(|| writing(|| drop(name)).or_raise())
 }
 
 fn drop(name: Option<String>) -> Result<()> {

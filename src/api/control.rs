@@ -1,6 +1,6 @@
 //! Working with tasks: pause, resume, drop, run now. In the caller's transaction.
 
-use super::{require_preloaded, with_lock_limit};
+use super::{require_preloaded, writing};
 use crate::catalog::agenda::{arrears, candidates, series};
 use crate::catalog::definition::{Definition, TaskKind};
 use crate::catalog::ledger::entries::{self, Entry};
@@ -19,7 +19,7 @@ use schedule::{Base, Instant, Occurrence};
 
 #[pg_extern(sql = false)]
 fn pause_task(name: Option<String>, note: Option<String>) {
-    sql::session(|| with_lock_limit(|| pause(name, note)).or_raise())
+    sql::session(|| writing(|| pause(name, note)).or_raise())
 }
 
 fn pause(name: Option<String>, note: Option<String>) -> Result<()> {
@@ -32,7 +32,7 @@ fn pause(name: Option<String>, note: Option<String>) -> Result<()> {
 
 #[pg_extern(sql = false)]
 fn resume_task(name: Option<String>, make_up: Option<pgrx::datum::Interval>) {
-    sql::session(|| with_lock_limit(|| resume(name, make_up)).or_raise())
+    sql::session(|| writing(|| resume(name, make_up)).or_raise())
 }
 
 fn resume(name: Option<String>, make_up: Option<pgrx::datum::Interval>) -> Result<()> {
@@ -117,7 +117,7 @@ fn plan_series(task: &Task, from: Instant) -> Result<()> {
 
 #[pg_extern(sql = false)]
 fn drop_task(name: Option<String>, keep_records: Option<bool>) {
-    sql::session(|| with_lock_limit(|| drop(name, keep_records.unwrap_or(true))).or_raise())
+    sql::session(|| writing(|| drop(name, keep_records.unwrap_or(true))).or_raise())
 }
 
 fn drop(name: Option<String>, keep_records: bool) -> Result<()> {
@@ -149,7 +149,7 @@ fn drop(name: Option<String>, keep_records: bool) -> Result<()> {
 
 #[pg_extern(sql = false)]
 fn run_task(name: Option<String>, row_key: Option<Json>) -> i64 {
-    sql::session(|| with_lock_limit(|| run(name, row_key)).or_raise())
+    sql::session(|| writing(|| run(name, row_key)).or_raise())
 }
 
 fn run(name: Option<String>, row_key: Option<Json>) -> Result<i64> {

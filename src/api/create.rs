@@ -1,7 +1,7 @@
 //! Creating tasks, in the caller's transaction: every check first, then the task, its internal function, its triggers
 //! and, for a scheduled task, its first occurrence. Whatever fails takes all of it back.
 
-use super::{checks, name, require_preloaded, with_lock_limit};
+use super::{checks, name, require_preloaded, writing};
 use crate::catalog::agenda::series;
 use crate::catalog::calendar;
 use crate::catalog::definition::literal::instant_text;
@@ -34,7 +34,7 @@ fn define_task(kind: Option<Oid>, relation: Option<Oid>, definition: Option<Json
             _ => TaskKind::Scheduled,
         };
         let definition = Definition::required(definition)?;
-        with_lock_limit(|| define(kind, relation, definition))
+        writing(|| define(kind, relation, definition))
     };
     sql::session(|| defined().or_raise())
 }

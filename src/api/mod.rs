@@ -16,7 +16,7 @@ mod source;
 mod status;
 
 use crate::error::{Error, Kind, Result};
-use crate::pg::{boundary, sql, user};
+use crate::pg::{boundary, sql, user, xact};
 
 /// 55000 where the library was not preloaded: without it nothing would ever run.
 fn require_preloaded() -> Result<()> {
@@ -26,9 +26,10 @@ fn require_preloaded() -> Result<()> {
     })
 }
 
-/// What somebody else has not committed yet, a lock, a row or a name, is waited for one second (55P03), unless the session has
-/// set its own lock_timeout.
-fn with_lock_limit<T>(body: impl FnOnce() -> T) -> T {
+/// Around all that changes something: 25006 in a read-only transaction. What somebody else has not committed yet, a lock, a row or
+/// a name, is waited for one second (55P03), unless the session has set its own lock_timeout.
+fn writing<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
+    check_writable()?;
     let settings = user::Settings::begin();
     let own: Option<String> = sql::once("select pg_catalog.current_setting('lock_timeout')", &[]).get(0, 1);
     if own.as_deref() == Some("0") {
@@ -40,4 +41,17 @@ fn with_lock_limit<T>(body: impl FnOnce() -> T) -> T {
     );
     settings.end();
     result
+}
+
+/// 25006 in a read-only transaction: bookkeeping's statements would pass over that.
+fn check_writable() -> Result<()> {
+    if !xact::is_read_only() {
+        return Ok(());
+    }
+    if xact::in_recovery() {
+        return Err(Error::new(Kind::ReadOnly, "cannot change anything on a standby, which is read-only")
+            .hint("Connect to the primary server."));
+    }
+    Err(Error::new(Kind::ReadOnly, "cannot change anything in a read-only transaction")
+        .hint("Begin with BEGIN READ WRITE; see default_transaction_read_only."))
 }

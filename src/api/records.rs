@@ -1,6 +1,6 @@
 //! Cancelling and retrying single occurrences, by record id. In the caller's transaction.
 
-use super::with_lock_limit;
+use super::{check_writable, writing};
 use crate::catalog::ledger::record::{self, Outcome, Record};
 use crate::catalog::ledger::{Ledger, Writer, entries, owed};
 use crate::catalog::task;
@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering::*;
 
 #[pg_extern(sql = false)]
 fn cancel_record(id: Option<i64>) -> bool {
-    sql::session(|| cancel(id).or_raise())
+    sql::session(|| check_writable().and_then(|()| cancel(id)).or_raise())
 }
 
 fn cancel(id: Option<i64>) -> Result<bool> {
@@ -61,7 +61,7 @@ fn interrupt(entry: i64, position: usize) -> bool {
 
 #[pg_extern(sql = false)]
 fn retry_record(id: Option<i64>) -> bool {
-    sql::session(|| with_lock_limit(|| retry(id)).or_raise())
+    sql::session(|| writing(|| retry(id)).or_raise())
 }
 
 fn retry(id: Option<i64>) -> Result<bool> {

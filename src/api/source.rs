@@ -1,6 +1,6 @@
 //! Source mode: a task as one JSON document, out and in again without loss.
 
-use super::{alter, create, with_lock_limit};
+use super::{alter, create, writing};
 use crate::catalog::definition::{Definition, TaskKind};
 use crate::catalog::table::target::Target;
 use crate::catalog::task::{self, Task, home, names};
@@ -54,7 +54,7 @@ fn export(task: &Task) -> Result<Value> {
 
 #[pg_extern(sql = false)]
 fn import_task(definition: Option<Json>, replace: Option<bool>) -> String {
-    sql::session(|| with_lock_limit(|| import(definition.map(|json| json.0), replace.unwrap_or(false))).or_raise())
+    sql::session(|| writing(|| import(definition.map(|json| json.0), replace.unwrap_or(false))).or_raise())
 }
 
 fn import(document: Option<Value>, replace: bool) -> Result<String> {

@@ -1,6 +1,6 @@
 //! `status()` and `activate()`.
 
-use super::{require_preloaded, with_lock_limit};
+use super::{require_preloaded, writing};
 use crate::catalog::status;
 use crate::catalog::task::home;
 use crate::catalog::upkeep::activation;
@@ -131,7 +131,7 @@ fn named(slot: &Executor) -> String {
 /// Makes a copied database the tasks' own: from now on they run here.
 #[pg_extern(sql = false)]
 fn activate() {
-    sql::session(|| with_lock_limit(activate_here).or_raise())
+    sql::session(|| writing(activate_here).or_raise())
 }
 
 fn activate_here() -> Result<()> {
