@@ -110,6 +110,7 @@ pub fn connect(database: Oid) {
     // process.
     unsafe { pg_sys::BackgroundWorkerInitializeConnectionByOid(database, Oid::INVALID, 0) };
     be_called(c"jittask scheduler");
+    let_transactions_last();
 }
 
 /// Connects as a role, which from PostgreSQL 17 on need not be able to log in.
@@ -121,6 +122,13 @@ pub fn connect_as(database: Oid, role: Oid) {
     // SAFETY: called once, in a worker's main function, outside of a transaction; a role that is gone ends the process.
     unsafe { pg_sys::BackgroundWorkerInitializeConnectionByOid(database, role, flags) };
     be_called(c"jittask executor");
+    let_transactions_last();
+}
+
+/// What a role or the server allows a person's transactions ends nothing of ours: a run has its task's timeout, and so has planning.
+fn let_transactions_last() {
+    #[cfg(any(feature = "pg17", feature = "pg18"))]
+    set_as_client(c"transaction_timeout", c"0");
 }
 
 /// Sets application_name. It is seen from the end of the next transaction on.
