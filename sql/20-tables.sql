@@ -33,7 +33,7 @@ create table jittask.task (
                                                   -- on, and nobody has looked through all of it yet
     looks_until    timestamptz,                   -- existing_rows ask for what was due before this
     calendar_at    timestamptz,                   -- the calendar's changed_at by which it is planned; another: anew
-    is_taken_back  boolean not null default false, -- for that, what is planned is being taken back: it counts from when that began
+    is_unplanned   boolean not null default false, -- nobody has planned it since counts_from: that stays where it is, whatever changes
     home           text collate "C" not null,     -- the database it runs in; in a copy it does not (src/catalog/task/home.rs)
     created_at     timestamptz not null,
     dropped_at     timestamptz,

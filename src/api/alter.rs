@@ -27,7 +27,7 @@ fn alter_task(name: Option<String>, changes: Option<Json>) {
 
 fn alter(name: Option<String>, changes: Option<Value>) -> Result<()> {
     require_preloaded()?;
-    let task = task::find_own(name.as_deref())?;
+    let task = task::find_own_to_change(name.as_deref())?;
     let changes = changes.ok_or_else(|| Error::new(Kind::Null, "changes must not be null"))?;
     let Value::Object(changes) = changes else {
         return Err(Error::new(Kind::Invalid, format!("changes must be a JSON object, not {changes}"))
@@ -167,9 +167,12 @@ fn new_task<'a>(
         key: table.map_or(&[], |table| &table.key),
         filter,
         function,
-        counts_from: if counts_anew { now } else { task.counts_from },
+        // What was due since a change that nobody has planned by yet is not lost for this one; but a pause is over.
+        counts_from: if counts_anew && (!task.is_unplanned || change.is_resumed()) { now } else { task.counts_from },
         looks_from,
         looks_until,
+        is_unplanned: task.is_unplanned
+            || task.kind == TaskKind::DateField && (change.is_replanned || change.is_resumed()),
     })
 }
 
@@ -177,7 +180,11 @@ fn new_task<'a>(
 fn plan_anew(task: &Task, definition: &Definition, change: &Change, seen: Option<Instant>, now: Instant) -> Result<()> {
     // Also what waited for a function or a table that the task does not need any more.
     if !change.is_paused || !change.was_paused {
-        held::hold_retries(task.id, change.is_paused);
+        if change.is_paused {
+            held::hold_retries(task.id);
+        } else {
+            control::let_go(task);
+        }
     }
     if change.is_replanned {
         replan::task(task, definition, Writer::Session)?;

@@ -12,7 +12,7 @@ use crate::catalog::table::{body, filter};
 use crate::catalog::task::{self, Task, pause, triggers};
 use crate::error::{Error, Kind, OrRaise, Result};
 use crate::pg::json::Json;
-use crate::pg::{clock, sql, value, wake};
+use crate::pg::{clock, sql, value, wake, xact};
 use crate::settings;
 use pgrx::prelude::*;
 use schedule::{Base, Instant, Occurrence};
@@ -23,9 +23,9 @@ fn pause_task(name: Option<String>, note: Option<String>) {
 }
 
 fn pause(name: Option<String>, note: Option<String>) -> Result<()> {
-    let task = task::find_for_caller(name.as_deref())?;
+    let task = task::find_to_change(name.as_deref())?;
     pause::begin(task.id, note.as_deref());
-    held::hold_retries(task.id, true);
+    held::hold_retries(task.id);
     wake::at_commit();
     Ok(())
 }
@@ -36,7 +36,7 @@ fn resume_task(name: Option<String>, make_up: Option<pgrx::datum::Interval>) {
 }
 
 fn resume(name: Option<String>, make_up: Option<pgrx::datum::Interval>) -> Result<()> {
-    let task = task::find_for_caller(name.as_deref())?;
+    let task = task::find_to_change(name.as_deref())?;
     if task.enabled {
         return Err(Error::new(Kind::State, format!("task \"{}\" is not paused", task.name))
             .hint("pause_task stops a task, resume_task lets it run again."));
@@ -57,13 +57,23 @@ fn resume(name: Option<String>, make_up: Option<pgrx::datum::Interval>) -> Resul
 
 /// Lets a task that was paused go on with what is due from `since` on.
 pub(super) fn go_on(task: &Task, since: Instant) -> Result<()> {
-    held::hold_retries(task.id, false);
+    let_go(task);
     if task.kind == TaskKind::Scheduled {
         plan_series(task, since)?;
     }
     candidates::plan_anew_at_commit(task.token);
     wake::at_commit();
     Ok(())
+}
+
+/// Lets go all that a task holds back. With one snapshot for the whole transaction what came since is not seen: the scheduler looks
+/// for the rest of it.
+pub(super) fn let_go(task: &Task) {
+    held::let_all_go(task.id);
+    if xact::has_one_snapshot() {
+        held::begin_to_let_go(task.id);
+        wake::schema_changed_at_commit();
+    }
 }
 
 /// From where on a task that was at work may be looked through again, if that is wanted from `since` on: what is older than
@@ -121,7 +131,7 @@ fn drop_task(name: Option<String>, keep_records: Option<bool>) {
 }
 
 fn drop(name: Option<String>, keep_records: bool) -> Result<()> {
-    let task = task::find_for_caller(name.as_deref())?;
+    let task = task::find_to_change(name.as_deref())?;
     triggers::drop_triggers(&task);
     task::mark_dropped(task.id, keep_records);
     if !keep_records {
@@ -159,6 +169,8 @@ fn run(name: Option<String>, row_key: Option<Json>) -> Result<i64> {
         return Err(Error::new(Kind::State, "this database is a copy: its tasks do not run")
             .hint("jittask.activate() lets them run here."));
     }
+    // It is not dropped until its occurrence is entered.
+    let task = task::keep(task.id).ok_or_else(|| task::gone(&task.name))?;
     let broken = |problem: &str| Error::new(Kind::State, format!("task \"{}\" is broken: {problem}", task.name));
     if let Some(problem) = task.problem.as_ref().or(task.plan_problem.as_ref()) {
         return Err(broken(problem));

@@ -77,6 +77,7 @@ pub(super) fn define(kind: TaskKind, relation: Option<Oid>, definition: Definiti
         counts_from: now,
         looks_from: store::existing_since(&definition, now)?,
         looks_until: Some(now),
+        is_unplanned: kind == TaskKind::DateField,
     };
     let (id, token) = store::insert(&new)?;
     replan::note_calendar(id, seen);

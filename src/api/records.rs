@@ -76,10 +76,12 @@ fn retry(id: Option<i64>) -> Result<bool> {
         }
         return Ok(runs_again);
     };
-    let task = check_owner(ended.task)?;
-    if ended.status == "completed" || task.is_dropped {
+    check_owner(ended.task)?;
+    if ended.status == "completed" {
         return Ok(false);
     }
+    // Paused or not, it stays so until this is committed.
+    let Some(task) = task::keep(ended.task) else { return Ok(false) };
     // Of a paused task it waits for the resumption, as retries do.
     let run_at = if task.enabled || ended.forced { clock::now() } else { Instant::MAX };
     let mut ledger = Ledger::open(task.id, Writer::Session);

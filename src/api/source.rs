@@ -74,7 +74,7 @@ fn import(document: Option<Value>, replace: bool) -> Result<String> {
     let name = definition.name.clone();
     in_zone(zone.as_deref(), || match name.filter(|name| replace && names::exists(name)) {
         Some(name) => {
-            let task = task::find_own(Some(&name))?;
+            let task = task::find_own_to_change(Some(&name))?;
             check_same(&task, kind, relation)?;
             alter::replace(task, definition)?;
             Ok(name)

@@ -196,6 +196,12 @@ pub fn in_recovery() -> bool {
     unsafe { pg_sys::RecoveryInProgress() }
 }
 
+/// Does this transaction see the same from its first statement to its last?
+pub fn has_one_snapshot() -> bool {
+    // SAFETY: a variable of this process alone, copied.
+    unsafe { pg_sys::XactIsoLevel >= pg_sys::XACT_REPEATABLE_READ as i32 }
+}
+
 /// Is this transaction read-only? On a standby each is.
 pub fn is_read_only() -> bool {
     // SAFETY: a variable of this process alone, copied.

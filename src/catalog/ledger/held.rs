@@ -100,14 +100,20 @@ fn without_index(owner: Oid, after: i64) -> (Vec<i64>, Option<i64>) {
     (ids, last)
 }
 
-/// Holds a paused task's retries back, or lets go all that it holds.
-pub fn hold_retries(task: i32, held: bool) {
+/// Holds a paused task's retries back.
+pub fn hold_retries(task: i32) {
     user::as_extension_owner(|| {
-        let statement = if held {
-            "update jittask.agenda set run_at = 'infinity' where id in (select id from jittask.agenda where task_id = $1 and attempt > 0 for update skip locked)"
-        } else {
-            "update jittask.agenda set run_at = clock_timestamp() where task_id = $1 and run_at = 'infinity'"
-        };
+        let statement = "update jittask.agenda set run_at = 'infinity'
+             where id in (select id from jittask.agenda where task_id = $1 and attempt > 0 for update skip locked)";
+        moves::run("", statement, &[sql::arg(task)])
+    });
+}
+
+/// Lets go all that a task holds back, as far as the transaction sees it.
+pub fn let_all_go(task: i32) {
+    user::as_extension_owner(|| {
+        let statement =
+            "update jittask.agenda set run_at = clock_timestamp() where task_id = $1 and run_at = 'infinity'";
         moves::run("", statement, &[sql::arg(task)])
     });
 }

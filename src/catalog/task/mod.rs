@@ -51,6 +51,8 @@ pub struct Task {
     pub looks_from: Option<Instant>,
     /// What existing_rows ask for was due before this.
     pub looks_until: Option<Instant>,
+    /// Nobody has planned it since it counts.
+    pub is_unplanned: bool,
     /// Dropped; only its records remain.
     pub is_dropped: bool,
     /// What it needs and is gone: it does not run.
@@ -76,7 +78,7 @@ impl Task {
 const COLUMNS: &str = "t.id, t.token, t.name, t.kind::text, t.owner::oid, t.relation::oid, t.definition, t.key_columns::text[],
     t.filter_sql, t.filter_runs_late, t.function_oid, t.function_name, t.function_owner::oid, t.function_takes, t.enabled,
     t.counts_from, t.dropped_at is not null, t.problem, t.plan_problem, t.columns::text[], t.owner_name::text,
-    t.looks_from, t.looks_until";
+    t.looks_from, t.looks_until, t.is_unplanned";
 
 fn from_row(rows: &sql::Rows, row: usize) -> Result<Task> {
     let JsonB(definition) = rows.get::<JsonB>(row, 7).unwrap_or(JsonB(serde_json::Value::Null));
@@ -110,6 +112,7 @@ fn from_row(rows: &sql::Rows, row: usize) -> Result<Task> {
         counts_from: rows.at(row, 16).unwrap_or(Instant(0)),
         looks_from: rows.at(row, 22),
         looks_until: rows.at(row, 23),
+        is_unplanned: rows.get(row, 24).unwrap_or(false),
         is_dropped: rows.get(row, 17).unwrap_or(true),
         problem: rows.get(row, 18),
         plan_problem: rows.get(row, 19),
@@ -126,8 +129,7 @@ pub fn find_for_caller(name: Option<&str>) -> Result<Task> {
         )
     });
     if rows.is_empty() {
-        return Err(Error::new(Kind::NoObject, format!("task \"{name}\" does not exist"))
-            .hint("The view jittask.tasks lists your tasks."));
+        return Err(gone(name));
     }
     let task = from_row(&rows, 0)?;
     // Superusers and members may act as the owner; but what evaluates the owner's filter would run it as they are.
@@ -147,6 +149,36 @@ pub fn find_own(name: Option<&str>) -> Result<Task> {
     let owner = user::name_of(task.owner).unwrap_or_default();
     Err(Error::new(Kind::Denied, format!("task \"{}\" belongs to role \"{owner}\"", task.name))
         .hint("Only the task's owner may do this. Run SET ROLE to that role first."))
+}
+
+/// The same as [`find_for_caller`] for what changes the task: nobody else does until the transaction ends, and what somebody has
+/// changed a moment ago is read. Others' tasks are not locked, not even for a moment.
+pub fn find_to_change(name: Option<&str>) -> Result<Task> {
+    let found = find_for_caller(name)?;
+    locked(found.id, "for no key update of t").ok_or_else(|| gone(&found.name))
+}
+
+/// The same as [`find_own`].
+pub fn find_own_to_change(name: Option<&str>) -> Result<Task> {
+    let found = find_own(name)?;
+    locked(found.id, "for no key update of t").ok_or_else(|| gone(&found.name))
+}
+
+/// A task as it is, and stays until the transaction ends; waits for whoever is changing it. None: it is dropped.
+pub fn keep(id: i32) -> Option<Task> {
+    locked(id, "for share of t")
+}
+
+fn locked(id: i32, how: &str) -> Option<Task> {
+    let statement = format!("select {COLUMNS} from jittask.task t where t.id = $1 and t.dropped_at is null {how}");
+    let rows = user::as_extension_owner(|| sql::run(&statement, &[sql::arg(id)]));
+    (!rows.is_empty()).then(|| from_row(&rows, 0).ok()).flatten()
+}
+
+/// 42704.
+pub fn gone(name: &str) -> Error {
+    Error::new(Kind::NoObject, format!("task \"{name}\" does not exist"))
+        .hint("The view jittask.tasks lists your tasks.")
 }
 
 /// The caller's own tasks, by name.
@@ -290,6 +322,15 @@ pub fn set_looked_through(id: i32, from: Instant) {
         let statement = "update jittask.task set looks_from = null
              where id = (select id from jittask.task where id = $1 and looks_from = $2 for update skip locked)";
         sql::run(statement, &[sql::arg(id), sql::at(from)])
+    });
+}
+
+/// What is due since it counts has been planned. If somebody changes the task just now, that is not so any more.
+pub fn set_planned(id: i32) {
+    user::as_extension_owner(|| {
+        let statement = "update jittask.task set is_unplanned = false
+             where id = (select id from jittask.task where id = $1 and is_unplanned for update skip locked)";
+        sql::run(statement, &[sql::arg(id)])
     });
 }
 

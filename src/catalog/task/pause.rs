@@ -19,7 +19,7 @@ pub fn end(id: i32, counts_from: Instant, looks_from: Option<Instant>) {
     user::as_extension_owner(|| {
         sql::run(
             "update jittask.task set enabled = true, note = null, definition = definition - 'enabled', counts_from = $2,
-                 looks_from = least(looks_from, $3)
+                 is_unplanned = kind = 'date_field', looks_from = least(looks_from, $3)
              where id = $1",
             &[sql::arg(id), sql::at(counts_from), sql::maybe_at(looks_from)],
         )

@@ -31,16 +31,18 @@ pub struct NewTask<'a> {
     pub looks_from: Option<Instant>,
     /// until then.
     pub looks_until: Option<Instant>,
+    /// Nobody has planned it since it counts.
+    pub is_unplanned: bool,
 }
 
 /// The columns that [`NewTask::values`] fills.
 const COLUMNS: &str = "name, title, description, definition, key_columns, filter_sql, filter_runs_late, function_oid,
     function_name, function_owner, function_takes, schedule, enabled, counts_from, columns, column_numbers, relation,
-    owner_name, looks_from, looks_until, table_name, table_schema, table_owner";
+    owner_name, looks_from, looks_until, is_unplanned, table_name, table_schema, table_owner";
 const VALUES: &str = "$1, $2, $3, $4, $5::name[], $6, $7, $8, $9, $10::oid::regrole, $11, $12, $13, $14, $15::name[],
     array(select a.attnum from unnest($15) with ordinality n (name, i)
           join pg_attribute a on a.attrelid = $16::oid and a.attname = n.name::name order by n.i), $16::oid::regclass,
-    $17::text::name, $18, $19, (select c.relname from pg_class c where c.oid = $16),
+    $17::text::name, $18, $19, $20, (select c.relname from pg_class c where c.oid = $16),
     (select n.nspname from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = $16),
     (select c.relowner::regrole from pg_class c where c.oid = $16)";
 
@@ -75,6 +77,7 @@ impl NewTask<'_> {
             sql::arg(user::name_of(user::current())),
             sql::maybe_at(self.looks_from),
             sql::maybe_at(self.looks_until),
+            sql::arg(self.is_unplanned),
         ])
     }
 
@@ -101,7 +104,7 @@ pub fn insert(task: &NewTask) -> Result<(i32, i64)> {
             &format!(
                 "insert into jittask.task (token, kind, owner, home, created_at, {COLUMNS})
                  select ('x' || encode(substr(uuid_send(gen_random_uuid()), 1, 8), 'hex'))::bit(64)::bigint | 2,
-                     $20::jittask.task_kind, $21, $22, clock_timestamp(), {VALUES}
+                     $21::jittask.task_kind, $22, $23, clock_timestamp(), {VALUES}
                  on conflict (name) where dropped_at is null do nothing
                  returning id, token"
             ),
@@ -121,7 +124,7 @@ pub fn update(id: i32, task: &NewTask) -> Result<()> {
     user::as_extension_owner(|| {
         sql::run(
             &format!(
-                "update jittask.task set ({COLUMNS}) = row({VALUES}), problem = null, plan_problem = null where id = $20"
+                "update jittask.task set ({COLUMNS}) = row({VALUES}), problem = null, plan_problem = null where id = $21"
             ),
             &values,
         )

@@ -65,10 +65,11 @@ fn take(task: &Task, relation: Oid) -> Result<()> {
         counts_from: task.counts_from,
         looks_from: task.looks_from,
         looks_until: task.looks_until,
+        is_unplanned: task.is_unplanned,
     };
     store::update(task.id, &new)?;
     match function.callable() {
-        Ok(_) => held::hold_retries(task.id, false),
+        Ok(_) => held::let_all_go(task.id),
         Err(problem) => {
             health::mark(task.id, &problem);
         }

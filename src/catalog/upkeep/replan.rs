@@ -84,7 +84,7 @@ thread_local! {
 
 /// Plans a task anew by its calendar as it is now. What was planned by the old one is taken back before, portion by portion,
 /// the latest first: what runs meanwhile is judged by the new one as it is. It counts from the first portion on: what is taken back
-/// and falls due before the last one is planned again, and runs late.
+/// and falls due before the last one is planned again, and runs late; also when the calendar has changed once more by then.
 pub fn by_calendar(id: i32) -> Replanned {
     if !task::try_lock(id) {
         return Replanned::Later;
@@ -122,11 +122,12 @@ pub fn by_calendar(id: i32) -> Replanned {
     Replanned::Done
 }
 
-/// From when on it counts: from now, unless some of it is taken back already.
+/// From when on it counts: from now, unless some of it is taken back already, by this change or an earlier one, and nobody has
+/// planned it since.
 fn begin(id: i32, now: Instant) -> Instant {
     user::as_extension_owner(|| {
-        let statement = "with begun as (update jittask.task set counts_from = $2, is_taken_back = true where id = $1 and not is_taken_back)
-             select case when is_taken_back then counts_from else $2 end from jittask.task where id = $1";
+        let statement = "with begun as (update jittask.task set counts_from = $2, is_unplanned = true where id = $1 and not is_unplanned)
+             select case when is_unplanned then counts_from else $2 end from jittask.task where id = $1";
         sql::run(statement, &[sql::arg(id), sql::at(now)]).at(0, 1).unwrap_or(now)
     })
 }
@@ -141,7 +142,8 @@ fn is_swept(token: i64) -> bool {
 pub fn note_calendar(id: i32, seen: Option<Instant>) {
     if seen.is_some() {
         user::as_extension_owner(|| {
-            let statement = "update jittask.task set calendar_at = $2, is_taken_back = false where id = $1";
+            // A series is planned with it; the rows of a table are by an executor, which says so.
+            let statement = "update jittask.task set calendar_at = $2, is_unplanned = is_unplanned and kind = 'date_field' where id = $1";
             sql::run(statement, &[sql::arg(id), sql::maybe_at(seen)])
         });
     }

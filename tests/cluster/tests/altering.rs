@@ -159,3 +159,26 @@ fn a_failing_change_leaves_the_work_as_it_was() {
     assert_eq!(effects(&mut session), ["run 1", "run 2"]);
     nothing_unaccounted(&mut session);
 }
+
+/// What one alteration has taken back, and nobody has planned again, is not lost for the next one.
+#[test]
+fn what_falls_due_between_two_alterations_runs() {
+    let cluster = Cluster::ready(&[]);
+    cluster.app_sql(CONTRACTS);
+    cluster.app_sql(
+        "select jittask.create_date_task('rows', 'contract', 'due', 'run', time_zone => 'UTC');
+         insert into contract select id, clock_timestamp() + interval '1 s' + id * interval '5 ms' from generate_series(1, 400) id",
+    );
+    cluster.wait_for(SOON, "select coalesce(sum(key_count), 0) = 400 from jittask.agenda");
+    let mut session = cluster.app();
+    // Nothing is due at another time by it.
+    for i in 0..150 {
+        let zone = ["Etc/UTC", "UTC"][i % 2];
+        session
+            .execute("select jittask.alter_task('rows', jsonb_build_object('time_zone', $1::text))", &[&zone])
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    cluster.wait_for(SOON, "select count(*) = 400 from outbox");
+    nothing_unaccounted(&mut session);
+}

@@ -212,3 +212,40 @@ fn what_falls_due_while_much_is_taken_back_runs() {
     cluster.wait_for(SOON, "select count(*) = 20000 from jittask.agenda");
     nothing_unaccounted(&mut session);
 }
+
+/// What one change has taken back, and nobody has planned again, is not lost for the next one.
+#[test]
+fn what_falls_due_between_two_changes_runs() {
+    let cluster = Cluster::ready(&[]);
+    let mut session = cluster.app();
+    session
+        .batch_execute(
+            "select jittask.create_calendar('mine', weekend => '{}');
+             create table moved (id serial primary key, due timestamptz); create index on moved (due);
+             create function run(moved) returns void language sql as '';
+             select jittask.create_date_task('moved', 'moved', 'due', 'run', skip_holidays => true, calendar => 'mine')",
+        )
+        .unwrap();
+    cluster.wait_for(SOON, "select not is_unplanned from jittask.task");
+    session
+        .batch_execute(
+            "insert into moved (due) select clock_timestamp() + interval '3 s' + i * interval '100 ms' from generate_series(1, 20) i",
+        )
+        .unwrap();
+    cluster.wait_for(SOON, "select coalesce(sum(key_count), 0) = 20 from jittask.agenda");
+    // Nobody plans meanwhile.
+    let mut locker = cluster.app();
+    locker.batch_execute("begin; lock table moved in access exclusive mode").unwrap();
+    let is_taken_back = "select t.calendar_at = c.changed_at and not exists (select from jittask.agenda)
+                         from jittask.task t join jittask.calendar c on c.name = 'mine'";
+    session.batch_execute("select jittask.add_holiday('mine', '2034-01-01', 'far away')").unwrap();
+    cluster.wait_for(SOON, is_taken_back);
+    // All of them are due by then.
+    cluster.wait_past(cluster::now() + 5.5);
+    session.batch_execute("select jittask.add_holiday('mine', '2034-01-02', 'far away too')").unwrap();
+    cluster.wait_for(SOON, is_taken_back);
+    locker.batch_execute("commit").unwrap();
+    cluster.wait_for(SOON, "select count(*) = 20 from jittask.records where status = 'completed'");
+    cluster.wait_for(SOON, "select not is_unplanned from jittask.task");
+    nothing_unaccounted(&mut session);
+}

@@ -285,8 +285,11 @@ fn close(prepared: &Prepared, ledger: Ledger, is_whole: bool, done: &mut Done) {
     ledger.close();
     let task = &prepared.task;
     let is_swept = done.swept.as_ref().is_some_and(|swept| swept.is_whole);
-    if let Some(from) = task.looks_from.filter(|_| is_whole || is_swept) {
-        task::set_looked_through(task.id, from);
+    if is_whole || is_swept {
+        task.looks_from.into_iter().for_each(|from| task::set_looked_through(task.id, from));
+        if task.is_unplanned {
+            task::set_planned(task.id);
+        }
     }
 }
 
