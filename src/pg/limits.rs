@@ -8,6 +8,7 @@ use super::captures::Waiting;
 use super::limit::{FREE_AGAIN, Limit, RESERVED};
 use super::shmem::{LIMIT_SLOTS, Shared};
 use super::{clock, worker};
+use schedule::Instant;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::atomic::Ordering::*;
@@ -138,6 +139,15 @@ impl Shared {
             slot.free();
             captured
         })
+    }
+
+    /// Tasks of a database whose past is being swept, and as of when.
+    pub(super) fn sweeps(&self, database: u32) -> Vec<(i64, Instant)> {
+        let is_swept = |slot: &&Limit| {
+            slot.is_used() && slot.database.load(Acquire) == database && slot.behind_to.load(Acquire) != 0
+        };
+        let as_of = |slot: &Limit| (slot.token.load(Acquire) as i64, Instant(slot.swept_since.load(Acquire)));
+        self.limits.iter().filter(is_swept).map(as_of).collect()
     }
 
     /// The scheduler of this database looks where captured rows lie.

@@ -5,6 +5,7 @@ use super::clock;
 use super::part::Part;
 use super::planning::{Planner, scan_interval};
 use super::shmem::{Executor, Interruption, Shared};
+use schedule::Instant;
 use std::sync::atomic::Ordering::*;
 
 /// While another owner finds no executor, planning goes on for this long at least, and for twice as long the next time, up to
@@ -68,6 +69,16 @@ impl Executor {
 }
 
 impl Shared {
+    /// Tasks of a database whose past is being looked through, and since when: in a sweep, which may pause, or in one transaction.
+    pub fn looking_back(&self, database: u32) -> Vec<(i64, Instant)> {
+        let (now, sweeps) = (clock::now(), self.sweeps(database));
+        let planned = self.executors_of(database).filter_map(|slot| {
+            let (token, took) = (slot.step.token.load(Acquire), slot.step.planned_for()?);
+            Some((token, Instant(now.0 - took)))
+        });
+        sweeps.into_iter().chain(planned).collect()
+    }
+
     /// The calling executor's process ends. If that is in the middle of planning, its task is left alone for a while: its time
     /// was up, others waited, or what it reads ends the process each time.
     pub fn note_planning_that_ended(&self, slot: &Executor) {

@@ -1,7 +1,7 @@
 //! Old records go, in small transactions, so that nothing blocks and nothing bloats. In the scheduler.
 
-use crate::catalog::ledger::forget::{self, After};
-use crate::pg::{clock, xact};
+use crate::catalog::ledger::forget::{self, After, Old};
+use crate::pg::{clock, shmem, worker, xact};
 use crate::settings;
 use schedule::Instant;
 use std::collections::BTreeSet;
@@ -80,10 +80,16 @@ impl Retention {
     /// Goes on by a portion, or begins a look.
     fn portion(&mut self, cutoff: Instant) {
         let gone = match self.place.take().unwrap_or_else(Place::front) {
-            Place::Records(after) => xact::run(|| forget::records_for(cutoff, after, PORTION, TIME)).map(|gone| {
-                self.ranges.extend(gone.ranges);
-                Some(gone.rest.map_or(Place::Tasks(0), Place::Records))
-            }),
+            Place::Records(after) => {
+                let now = clock::now();
+                let looking_back = shmem::shared().map(|shared| shared.looking_back(worker::database().to_u32()));
+                let looking_back = looking_back.unwrap_or_default();
+                let old = Old { now, cutoff, looking_back: &looking_back };
+                xact::run(|| forget::records_for(&old, after, PORTION, TIME)).map(|gone| {
+                    self.ranges.extend(gone.ranges);
+                    Some(gone.rest.map_or(Place::Tasks(0), Place::Records))
+                })
+            }
             Place::Tasks(after) => {
                 xact::run(|| forget::tasks_before(cutoff, after, PORTION)).map(|last| last.map(Place::Tasks))
             }

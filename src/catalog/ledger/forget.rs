@@ -31,10 +31,20 @@ const LONGEST_WINDOW: f64 = 366.0 * 86_400.0;
 /// Records that are looked at in one statement: a key may be of a megabyte, and what stands for it is computed.
 const TOGETHER: i64 = 100;
 
-/// Looks at up to `most` records nominally due before `cutoff`, the oldest first, and removes those that ended before `cutoff`
-/// and longer ago than their task's catch_up_window. A portion is what is looked at, not what goes: very much may have to stay,
+/// What is old enough to go.
+pub struct Old<'a> {
+    /// Before whoever looks back was asked for: who begins later looks back from later on.
+    pub now: Instant,
+    /// What ended before this.
+    pub cutoff: Instant,
+    /// Tasks, by their tokens, whose past is being looked through, and as of when: their window ends there.
+    pub looking_back: &'a [(i64, Instant)],
+}
+
+/// Looks at up to `most` records nominally due before the cutoff, the oldest first, and removes those that ended before it
+/// and longer ago than their task's catch_up_window, as of when its past is looked through. A portion is what is looked at, not what goes: very much may have to stay,
 /// also of one instant, and whoever looks has other work. An occurrence ends after it was due, so no other record is old enough.
-fn records_before(cutoff: Instant, after: &After, most: i64) -> Gone {
+fn records_before(old: &Old, after: &After, most: i64) -> Gone {
     let statement = "
         with seen as (
             select r.ctid as place, r.nominal_at, r.task_id, r.finished_at, jittask.key_identity(r.key) as identity
@@ -44,7 +54,8 @@ fn records_before(cutoff: Instant, after: &After, most: i64) -> Gone {
         old as (
             select s.place from seen s left join jittask.task t on t.id = s.task_id
             where (t.looks_from is null or t.dropped_at is not null)
-                and s.finished_at < least($1, clock_timestamp() - case when t.id is null then '0'
+                and s.finished_at < least($1, least($8, (select min(u.as_of) from unnest($9::bigint[], $10::timestamptz[]) u (token, as_of) where u.token = t.token),
+                        (select min(a.as_of) from jittask.arrears a where a.task_id = t.id)) - case when t.id is null then '0'
                     else make_interval(secs => least(extract(epoch from coalesce((t.definition ->> 'catch_up_window')::interval, '1 year')), $7)) end)),
         gone as (
             delete from jittask.record where ctid = any (array(
@@ -55,13 +66,16 @@ fn records_before(cutoff: Instant, after: &After, most: i64) -> Gone {
             where (select count(*) from seen) = $3 order by nominal_at desc, task_id desc, identity desc limit 1)
         select (select array_agg(distinct range) from gone), nominal_at, task_id, identity from (select) one left join last on true";
     let arguments = [
-        sql::at(cutoff),
+        sql::at(old.cutoff),
         sql::at(after.nominal_at.unwrap_or(Instant(i64::MIN))),
         sql::arg(most),
         sql::arg(BLOCKS),
         sql::arg(after.task),
         sql::arg(after.identity.clone()),
         sql::arg(LONGEST_WINDOW),
+        sql::at(old.now),
+        sql::arg(old.looking_back.iter().map(|(token, _)| *token).collect::<Vec<i64>>()),
+        sql::ats(old.looking_back.iter().map(|(_, as_of)| *as_of)),
     ];
     let gone = user::as_extension_owner(|| sql::run_in_index_order(statement, &arguments));
     let rest = gone.at(0, 2).map(|nominal_at| After {
@@ -73,11 +87,11 @@ fn records_before(cutoff: Instant, after: &After, most: i64) -> Gone {
 }
 
 /// The same, a few at a time, for about `micros` of the processor's time: by the clock a busy machine would hardly get anywhere.
-pub fn records_for(cutoff: Instant, mut after: After, most: i64, micros: i64) -> Gone {
+pub fn records_for(old: &Old, mut after: After, most: i64, micros: i64) -> Gone {
     let until = clock::processor() + micros;
     let mut ranges = Vec::new();
     for _ in 0..(most / TOGETHER).max(1) {
-        let gone = records_before(cutoff, &after, TOGETHER);
+        let gone = records_before(old, &after, TOGETHER);
         ranges.extend(gone.ranges);
         match gone.rest {
             None => return Gone { ranges, rest: None },

@@ -129,6 +129,8 @@ struct Audit {
     task: i32,
     from: Instant,
     until: Instant,
+    /// The catch_up_window: records of what was due before may be gone. Microseconds.
+    window: i64,
     /// In which nominal instants what is due in that lies.
     nominal: (Instant, Instant),
     /// What was in the agenda before anything else was read: what leaves it meanwhile has a record by then.
@@ -145,7 +147,8 @@ impl Audit {
         let moved = entries::moved(task);
         let nominal = (Instant(from.0.saturating_sub(moved)), Instant(until.0.saturating_add(moved)));
         let entered = entries::pending(task.id, nominal.0, nominal.1);
-        Audit { task: task.id, from, until, nominal, entered, missing: Vec::new(), found: Vec::new(), bytes: 0 }
+        let window = task.timing().map_or(0, |timing| schedule::span_micros(timing.catch_up_window));
+        Audit { task: task.id, from, until, window, nominal, entered, missing: Vec::new(), found: Vec::new(), bytes: 0 }
     }
 
     fn is_full(&self) -> bool {
@@ -251,6 +254,9 @@ impl Audit {
             let (Some(first), Some(last)) = (nominal().min(), nominal().max()) else { return };
             self.entered = entries::pending(self.task, first, last);
             missing.chunks(PORTION).for_each(|some| self.compare(some));
+            // By now its record may be gone, since it is too old.
+            let oldest = clock::now().0 - self.window;
+            self.missing.retain(|(_, due)| due.due_at.0 >= oldest);
             if self.missing.is_empty() || clock::monotonic() >= until {
                 return;
             }

@@ -203,3 +203,27 @@ fn indexes_forget_what_has_gone() {
         assert!(lossy.sum::<i64>() <= 2 * 64, "{condition}: {plan:#?}");
     }
 }
+
+/// While a task's past is looked through, which takes its time, records of what is looked through stay.
+#[test]
+fn what_is_looked_through_is_not_forgotten_meanwhile() {
+    let cluster = Cluster::ready(&[("jittask.record_retention", "1s"), ("jittask.scan_interval", "500ms")]);
+    cluster.app_sql(
+        "create table outbox (id int);
+         create table contract (id int primary key, due timestamptz); create index on contract (due);
+         create function run(contract) returns void language sql as $$ insert into public.outbox values ($1.id) $$;
+         create function slow(int) returns boolean language plpgsql immutable as $$ begin perform pg_sleep(0.02); return true; end $$;
+         select jittask.create_date_task('rows', 'contract', 'due', 'run', filter => 'slow(id)', catch_up_window => '8 seconds');
+         insert into contract select id, clock_timestamp() + interval '1 s' + id * interval '100 ms' from generate_series(1, 250) id",
+    );
+    let mut session = cluster.app();
+    // The table changes all the time, so each scan reads the whole window.
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(35) {
+        session.batch_execute("update contract set due = due where id = 250").unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(one::<i64>(&mut session, "select count(distinct id) from outbox"), 250);
+    assert_eq!(one::<i64>(&mut session, "select count(*) from outbox"), 250);
+    assert!(one::<i64>(&mut session, "select count(*) from jittask.records") < 150, "records have gone");
+}

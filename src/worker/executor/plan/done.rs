@@ -69,8 +69,8 @@ impl Done {
             limit.captures.taken(captured, rest);
         }
         if let Some(from) = self.sweep_from {
-            limit.behind_to.store(from, Release);
             limit.swept_since.store(from + need::span_of_recent(), Release);
+            limit.behind_to.store(from, Release);
         }
         if let Some(swept) = &self.swept {
             limit.step.store(swept.step, Release);
