@@ -57,3 +57,28 @@ fn a_partition_on_another_server() {
         cluster.ended(id - 1);
     }
 }
+
+/// No row of the table changes, but others are to be seen.
+#[test]
+fn a_policy_that_lets_more_be_seen() {
+    let cluster = Cluster::ready(&[("jittask.scan_interval", "500ms")]);
+    cluster.sql("postgres", "create role keeper login; grant create on schema public to keeper");
+    let mut keeper = cluster.connect_as("postgres", "keeper");
+    keeper
+        .batch_execute(
+            "create table contract (id int primary key, due timestamptz, tenant int);
+             alter table contract enable row level security;
+             create policy mine on contract using (tenant = 1);
+             grant select, trigger on contract to app",
+        )
+        .unwrap();
+    cluster.app_sql(
+        "create function run(contract) returns void language sql as '';
+         select jittask.create_date_task('rows', 'contract', 'due', 'run')",
+    );
+    keeper.batch_execute("insert into contract values (1, now(), 1), (2, now(), 2)").unwrap();
+    cluster.ended(1);
+    cluster.wait_past(now() + 2.0);
+    keeper.batch_execute("alter policy mine on contract using (true)").unwrap();
+    cluster.ended(2);
+}
