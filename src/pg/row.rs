@@ -2,7 +2,7 @@
 
 use super::genuine;
 use super::tuple::{join_key, key_json_of_base};
-use super::{boundary, value};
+use super::{boundary, shape, value};
 use pgrx::pg_sys::{self, Datum, Oid};
 use std::cell::{Cell, RefCell};
 use std::ffi::CStr;
@@ -133,8 +133,8 @@ impl Row {
 /// The trigger that is being called; None where it is nobody's of ours.
 ///
 /// # Safety
-/// `data` must be that of a trigger's call, and `shape` that of its relation.
-unsafe fn source(data: &pg_sys::TriggerData, shape: pg_sys::TupleDesc) -> Option<Rc<Source>> {
+/// `data` must be that of a trigger's call, and `form` that of its relation.
+unsafe fn source(data: &pg_sys::TriggerData, form: pg_sys::TupleDesc) -> Option<Rc<Source>> {
     // SAFETY: the call has a trigger and an open relation, as the caller says.
     let (trigger, relation) = unsafe { (&*data.tg_trigger, (*data.tg_relation).rd_id) };
     if !LISTENS.replace(true) {
@@ -157,16 +157,22 @@ unsafe fn source(data: &pg_sys::TriggerData, shape: pg_sys::TupleDesc) -> Option
     if !unsafe { genuine::is_ours(trigger, relation, token) } {
         return None;
     }
-    // SAFETY: the shape is that of the open relation, and the name is a C string.
+    // SAFETY: the form is that of the open relation, and the name is a C string.
     let column = |name: &CStr| unsafe {
-        let number = pg_sys::SPI_fnumber(shape, name.as_ptr());
-        (number > 0).then(|| (number, pg_sys::SPI_gettypeid(shape, number)))
+        let number = pg_sys::SPI_fnumber(form, name.as_ptr());
+        (number > 0).then(|| (number, pg_sys::SPI_gettypeid(form, number)))
     };
     let date = arguments.next().and_then(column);
     let key = arguments.by_ref().take_while(|name| !name.is_empty());
     let key = key.map(|name| column(name).map(|(number, kind)| (number, value::base_type(kind)))).collect();
-    // A column that has another name by now: then nobody can say.
-    let watched = arguments.map(column).collect::<Option<Vec<_>>>().filter(|columns| !columns.is_empty());
+    let is_stored = |number: i32| {
+        const VIRTUAL: u8 = b'v';
+        // SAFETY: a column of the open relation, by its number.
+        unsafe { (*shape::attribute(data.tg_relation, number as usize - 1)).attgenerated as u8 != VIRTUAL }
+    };
+    // A column that has another name by now, or whose value no row has: then nobody can say, and any row counts.
+    let watched = arguments.map(|name| column(name).filter(|(number, _)| is_stored(*number)));
+    let watched = watched.collect::<Option<Vec<_>>>().filter(|columns| !columns.is_empty());
     let source = Rc::new(Source { trigger: trigger.tgoid, relation, token, date, key, watched });
     LAST.replace(Some(source.clone()));
     Some(source)

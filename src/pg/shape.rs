@@ -71,7 +71,7 @@ pub unsafe fn table_differs(table: pg_sys::Relation, shape: &Shape) -> Result<()
 ///
 /// # Safety
 /// `table` must be open and have more than `i` columns.
-unsafe fn attribute(table: pg_sys::Relation, i: usize) -> *const pg_sys::FormData_pg_attribute {
+pub(super) unsafe fn attribute(table: pg_sys::Relation, i: usize) -> *const pg_sys::FormData_pg_attribute {
     // SAFETY: a shape is followed by one entry for each of its columns.
     unsafe {
         let shape = (*table).rd_att;

@@ -266,6 +266,26 @@ fn what_is_written_with_a_new_task_while_the_scheduler_looks() {
     });
 }
 
+/// A filter's column that no row stores changes with those that it is made of.
+#[test]
+fn a_filter_on_a_virtual_column() {
+    let cluster = Cluster::ready(&[("jittask.scan_interval", "60s")]);
+    if !one::<bool>(&mut cluster.app(), "select current_setting('server_version_num')::int >= 180000") {
+        return;
+    }
+    cluster.app_sql(OUTBOX);
+    cluster.app_sql(
+        "create table contract (id int primary key, due timestamptz, state text, is_open boolean generated always as (state = 'open') virtual);
+         create function run(contract) returns void language sql as $$ insert into public.outbox values ($1.id) $$;
+         select jittask.create_date_task('open', 'contract', 'due', 'run', filter => 'is_open', catch_up => 'none');
+         insert into contract values (1, now() + interval '4 s', 'closed')",
+    );
+    cluster.wait_for(SOON, "select not is_unplanned from jittask.task");
+    cluster.app_sql("update contract set state = 'open'");
+    cluster.ended(1);
+    assert_eq!(one::<i64>(&mut cluster.app(), "select count(*) from outbox"), 1);
+}
+
 /// Says so also to a panic's other threads.
 struct Over<'a>(&'a AtomicBool);
 
