@@ -3,6 +3,7 @@
 mod attack;
 
 use attack::{SOON, attempt, cluster, number, session, text, wait_for};
+use cluster::one;
 
 /// Settings under which the executor connects. Work is done under each, or not at all, and never as somebody else.
 #[test]
@@ -184,4 +185,29 @@ fn no_event_trigger_of_a_plain_role_sees_our_ddl() {
         .unwrap();
     let create = "create event trigger spy on ddl_command_end execute function mallory.spy()";
     assert_eq!(attack::code(mallory.batch_execute(create)), "42501");
+}
+
+/// What a person's transactions are allowed ends no run, no planning, and starts no process again and again.
+#[test]
+fn a_short_transaction_timeout_of_the_owners() {
+    let cluster = cluster(&[]);
+    if !one::<bool>(&mut cluster.connect("postgres"), "select current_setting('server_version_num')::int >= 170000") {
+        return;
+    }
+    // His own session is from before.
+    let mut bob = session(&cluster, "bob");
+    for timeout in ["20ms", "1ms"] {
+        cluster.sql("postgres", &format!("alter role bob set transaction_timeout = '{timeout}'"));
+        bob.batch_execute(
+            "drop table if exists bob.t cascade; create table bob.t (id int primary key, due timestamptz);
+             create function bob.run(bob.t) returns void language sql as 'select pg_sleep(0.2)';
+             select jittask.create_date_task('t', 'bob.t', 'due', 'bob.run', existing_rows => '1 day');
+             insert into bob.t select id, now() from generate_series(1, 5) id",
+        )
+        .unwrap();
+        cluster.wait_for(SOON, "select count(*) = 5 from jittask.records where status = 'completed'");
+        bob.batch_execute("select jittask.drop_task('t', keep_records => false)").unwrap();
+        let ended = cluster.log().matches("terminating connection due to transaction timeout").count();
+        assert!(ended < 20, "{ended} processes ended by {timeout}");
+    }
 }
