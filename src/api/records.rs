@@ -35,7 +35,7 @@ fn cancel(id: Option<i64>) -> Result<bool> {
             entries::take_out(&held, position);
             let ended = Record::of(&held, position, Outcome::Cancelled("cancelled"));
             let mut ledger = Ledger::open(held.task, Writer::Session);
-            ledger.end(&[ended]);
+            ledger.end_once(vec![ended]);
             ledger.close();
             return Ok(true);
         }

@@ -183,7 +183,7 @@ impl Round {
             }
         }
         let mut ledger = Ledger::open(task.id, Writer::Scheduler);
-        ledger.enter(task.owner, &next);
+        ledger.enter_series(task.owner, next);
         ledger.close();
         series::set(task.id, last);
         let is_behind = last.is_some_and(|last| last.due_at < self.now);

@@ -32,6 +32,7 @@ use self::entries::Entry;
 use self::origin::Origin;
 use self::record::{Ended, Record};
 use self::tally::Counts;
+use crate::catalog::table::key::NO_ROW;
 use crate::catalog::task::Task;
 use crate::pg::bulk::Order;
 use crate::pg::walk::Place;
@@ -69,6 +70,15 @@ impl Ledger {
         self.counts.entered += occurrences.len() as i64;
     }
 
+    /// The same of a scheduled task's series, but for what has ended: cancelled before its task was altered, say.
+    pub fn enter_series(&mut self, owner: Oid, mut occurrences: Vec<New>) {
+        let wanted: Vec<(&str, Instant)> = occurrences.iter().map(|new| (NO_ROW, new.occurrence.nominal_at)).collect();
+        let ended = record::known(self.task, &wanted);
+        let mut index = 0..occurrences.len();
+        occurrences.retain(|_| index.next().is_some_and(|index| !ended.contains_key(&index)));
+        self.enter(owner, &occurrences);
+    }
+
     /// An occurrence by run_task is pending, due now, whatever the schedule says. Gives its id.
     pub fn ask_for(&mut self, owner: Oid, key: &str) -> i64 {
         self.counts.entered += 1;
@@ -78,6 +88,19 @@ impl Ledger {
     /// What was pending has ended; its entries are the caller's to remove. Raises 23505 if one of them ended already.
     pub fn end(&mut self, records: &[Record]) {
         self.end_in(Order::AsGiven, records);
+    }
+
+    /// The same where it may have come in twice, and have ended already: its record stays as it is.
+    pub fn end_once(&mut self, records: Vec<Record>) {
+        let key = |record: &Record| record.keys.get(record.position).cloned().unwrap_or_default();
+        let keys: Vec<String> = records.iter().map(key).collect();
+        let wanted = keys.iter().zip(&records).map(|(key, record)| (key.as_str(), record.occurrence.nominal_at));
+        let ended = record::known(self.task, &wanted.collect::<Vec<_>>());
+        let (mut index, count) = (0..records.len(), records.len());
+        let mut records = records;
+        records.retain(|_| index.next().is_some_and(|index| !ended.contains_key(&index)));
+        self.forget_twice(count - records.len());
+        self.end(&records);
     }
 
     /// The same, written in the order that suits the indexes.

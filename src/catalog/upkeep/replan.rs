@@ -5,12 +5,14 @@
 use crate::catalog::agenda::{arrears, candidates, series};
 use crate::catalog::calendar;
 use crate::catalog::definition::{Definition, TaskKind, Timing};
+use crate::catalog::ledger::record;
 use crate::catalog::ledger::{Ledger, New, Writer};
+use crate::catalog::table::key::NO_ROW;
 use crate::catalog::task::{self, Task};
 use crate::error::Result;
 use crate::pg::walk::Place;
 use crate::pg::{clock, shmem, sql, user};
-use schedule::{Base, Instant};
+use schedule::{Base, Instant, Occurrence};
 use std::cell::Cell;
 use std::sync::atomic::Ordering::Acquire;
 
@@ -33,14 +35,22 @@ pub fn task(task: &Task, definition: &Definition, writer: Writer) -> Result<()> 
     Ok(())
 }
 
-/// A series goes on from now.
+/// Occurrences that are looked at for one that has not ended.
+const AHEAD: usize = 1000;
+
+/// A series goes on from now, with what has not ended: what somebody has cancelled stays so.
 fn plan_series(task: &Task, timing: &Timing, now: Instant, ledger: &mut Ledger) {
     let base = Base::Instant(timing.start_at.unwrap_or(now));
-    let first = timing.schedule.occurrences(base, &timing.zone, timing.end_at, now).next();
-    if let Some(first) = first {
-        ledger.enter(task.owner, &[New::scheduled(first, false)]);
+    let is_new = |next: &Occurrence| record::known(task.id, &[(NO_ROW, next.nominal_at)]).is_empty();
+    let mut last = None;
+    for next in timing.schedule.occurrences(base, &timing.zone, timing.end_at, now).take(AHEAD) {
+        last = Some(next);
+        if is_new(&next) {
+            ledger.enter(task.owner, &[New::scheduled(next, false)]);
+            break;
+        }
     }
-    series::set(task.id, first);
+    series::set(task.id, last);
 }
 
 /// Occurrences of a series that were missed, by its old timing, and wait for others to be worked off before they are entered.

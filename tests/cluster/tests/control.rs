@@ -228,3 +228,62 @@ fn explain_row_tells_what_has_run() {
     let verdict = "select detail from jittask.explain_row('there', '{\"id\": 1}') where step = 'verdict'";
     assert!(one::<String>(&mut session, verdict).starts_with("ran for "));
 }
+
+/// What somebody has cancelled is not planned again, whatever becomes of its task, and the function is not called for it.
+#[test]
+fn what_is_cancelled_stays_so_when_the_task_is_altered() {
+    let cluster = Cluster::ready(&[]);
+    cluster.app_sql(
+        "create sequence calls;
+         create function tick() returns void language sql as $$ select nextval('calls') $$;
+         select jittask.create_scheduled_task('ticks', now() + interval '4 s', 'tick', rule => 'every 1 second');",
+    );
+    cluster.wait_for(SOON, "select count(*) > 100 from jittask.agenda");
+    let mut session = cluster.app();
+    // The first three, and then something else about when it is due.
+    session
+        .batch_execute(
+            "select jittask.cancel_record(id) from (select id from jittask.records order by due_at limit 3) r;
+             select jittask.alter_task('ticks', '{\"time_zone\": \"Etc/UTC\"}')",
+        )
+        .unwrap();
+    cluster.wait_for(SOON, "select count(*) >= 3 from jittask.records where status = 'completed'");
+    session.batch_execute("select jittask.pause_task('ticks')").unwrap();
+    cluster.wait_for(SOON, "select not exists (select from jittask.progress)");
+    let ended: Vec<String> = all(
+        &mut session,
+        "select status::text from jittask.records where status in ('cancelled', 'completed', 'failed') order by due_at limit 6",
+    );
+    assert_eq!(ended, ["cancelled", "cancelled", "cancelled", "completed", "completed", "completed"]);
+    let (calls, completed) =
+        ("select last_value from calls", "select count(*) from jittask.records where status = 'completed'");
+    assert_eq!(one::<i64>(&mut session, calls), one::<i64>(&mut session, completed));
+    cluster::nothing_unaccounted(&mut session);
+}
+
+/// An occurrence that came into the agenda twice ends once.
+#[test]
+fn what_came_in_twice_can_be_cancelled_and_dropped() {
+    let cluster = Cluster::ready(&[]);
+    cluster.app_sql(
+        "create function tick() returns void language sql as '';
+         select jittask.create_scheduled_task('once', now(), 'tick')",
+    );
+    cluster.wait_for(SOON, "select count(*) = 1 from jittask.records where status = 'completed'");
+    for id in [300_000_000, 400_000_000] {
+        cluster.sql(
+            "postgres",
+            &format!(
+                "insert into jittask.agenda (id, owner, task_id, run_at, due_at, nominal_at, keys)
+                     select {id}, 'app', task_id, 'infinity', nominal_at, nominal_at, array[key] from jittask.record;
+                 update jittask.tally set entered = entered + 1 where ctid = (select ctid from jittask.tally limit 1)"
+            ),
+        );
+    }
+    let mut session = cluster.app();
+    assert!(one::<bool>(&mut session, "select jittask.cancel_record(300000000)"));
+    session.batch_execute("select jittask.drop_task('once')").unwrap();
+    let left: Vec<String> = all(&mut session, "select status::text from jittask.records");
+    assert_eq!(left, ["completed"]);
+    cluster::nothing_unaccounted(&mut session);
+}
