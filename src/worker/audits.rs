@@ -7,12 +7,13 @@ use crate::settings;
 use schedule::Instant;
 use std::cell::Cell;
 
-/// How often to look, and how often of the time between two audits. Microseconds.
+/// How often to look while there is something to audit: microseconds, and parts of the time between two audits.
 const LOOK_EVERY: i64 = 60_000_000;
 const LOOKS: i64 = 10;
 
 thread_local! {
-    static LOOKED_AT: Cell<i64> = const { Cell::new(0) };
+    /// When to look again, and by which interval that is so. Microseconds.
+    static NEXT: Cell<(i64, i64)> = const { Cell::new((0, 0)) };
 }
 
 /// How often each task is audited. Microseconds; None: never.
@@ -21,18 +22,24 @@ pub fn interval() -> Option<i64> {
     (seconds > 0).then_some(seconds * 1_000_000)
 }
 
-/// Adds them to the pass, and when to look again.
+/// Adds them to the pass, and when to look again: a scheduler with nothing else to do sleeps until then.
 pub(super) fn find(now: Instant, pass: &mut Pass) {
     let Some(interval) = interval() else { return };
-    let pause = LOOK_EVERY.min(interval / LOOKS);
-    let since = now.0 - LOOKED_AT.get();
-    if (0..pause).contains(&since) {
-        pass.next = pass.next.min(now.0 + pause - since);
+    let (next, of) = NEXT.get();
+    // Not longer than an interval from now: the clock may have been set back.
+    if of == interval && (now.0 + 1..=now.0 + interval).contains(&next) {
+        pass.next = pass.next.min(next);
         return;
     }
-    LOOKED_AT.set(now.0);
-    pass.next = pass.next.min(now.0 + pause);
     let is_idle = pass.owners.is_empty();
-    let found = audited::owners(interval, now, Instant(now.0 - interval));
-    pass.owners.extend(found.into_iter().filter(|(_, is_late)| is_idle || *is_late).map(|(owner, _)| (owner, true)));
+    let owners = audited::owners(interval);
+    for (owner, begins) in owners.iter().filter(|(_, begins)| *begins <= now) {
+        if is_idle || begins.0 < now.0 - interval {
+            pass.owners.push((*owner, true));
+        }
+    }
+    let first = owners.iter().map(|(_, begins)| begins.0).min().unwrap_or(i64::MAX);
+    let next = first.min(now.0 + interval).max(now.0 + LOOK_EVERY.min(interval / LOOKS));
+    NEXT.set((next, interval));
+    pass.next = pass.next.min(next);
 }

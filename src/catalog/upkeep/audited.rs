@@ -15,29 +15,24 @@ pub struct Audited {
     pub block: i64,
 }
 
-/// Tasks `t` whose audit is to begin or to go on by $2; one that is never audited begins $1 microseconds after it was made. One
-/// that is broken says so by itself.
-const DUE: &str = "from jittask.task t left join jittask.audited a on a.task_id = t.id
-     where t.enabled and t.dropped_at is null and t.problem is null and t.plan_problem is null
-         and coalesce(a.next_at, t.created_at + $1 * interval '1 microsecond') <= $2";
+/// Tasks `t` that are audited. One that is broken says so by itself.
+const TASKS: &str = "from jittask.task t left join jittask.audited a on a.task_id = t.id
+     where t.enabled and t.dropped_at is null and t.problem is null and t.plan_problem is null";
+/// When an audit of such a task begins, or goes on: the first one $1 microseconds after the task was made.
+const NEXT: &str = "coalesce(a.next_at, t.created_at + $1 * interval '1 microsecond')";
 
-/// Who has tasks whose audit is to begin or to go on; true: one of them since before `late`.
-pub fn owners(interval: i64, now: Instant, late: Instant) -> Vec<(Oid, bool)> {
+/// Who has tasks, and when the first of each one's audits begins or goes on.
+pub fn owners(interval: i64) -> Vec<(Oid, Instant)> {
     let rows = user::as_extension_owner(|| {
-        let statement = format!(
-            "select t.owner::oid, bool_or(coalesce(a.next_at, t.created_at + $1 * interval '1 microsecond') < $3) {DUE} group by 1"
-        );
-        sql::run(&statement, &[sql::arg(interval), sql::at(now), sql::at(late)])
+        sql::run(&format!("select t.owner::oid, min({NEXT}) {TASKS} group by 1"), &[sql::arg(interval)])
     });
-    (0..rows.len()).filter_map(|row| rows.get(row, 1).zip(rows.get(row, 2))).collect()
+    (0..rows.len()).filter_map(|row| rows.get(row, 1).zip(rows.at(row, 2))).collect()
 }
 
 /// The owner's one that waits longest, held until the transaction ends. None: there is none, or another executor is at it.
 pub fn take(owner: Oid, interval: i64, now: Instant) -> Option<Audited> {
     user::as_extension_owner(|| {
-        let statement = format!(
-            "select t.id {DUE} and t.owner = $3 order by coalesce(a.next_at, t.created_at + $1 * interval '1 microsecond'), t.id limit 1"
-        );
+        let statement = format!("select t.id {TASKS} and {NEXT} <= $2 and t.owner = $3 order by {NEXT}, t.id limit 1");
         let owner = sql::datum(REGROLEOID, Some(owner.into()));
         let task: i32 = sql::run(&statement, &[sql::arg(interval), sql::at(now), owner]).get(0, 1)?;
         let statement = "insert into jittask.audited (task_id, next_at) values ($1, $2) on conflict do nothing";
