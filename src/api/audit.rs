@@ -7,7 +7,7 @@ use crate::catalog::table::key;
 use crate::catalog::task::{self, Task};
 use crate::catalog::upkeep::audit::{self, Span};
 use crate::error::{OrRaise, Result};
-use crate::pg::sql;
+use crate::pg::{sql, user};
 use pgrx::datum::TimestampWithTimeZone;
 use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
@@ -43,7 +43,7 @@ fn audited(name: Option<String>, span: Span) -> Result<Vec<Shown>> {
         return of_task(task::find_own(Some(&name))?, span);
     }
     let mut all = Vec::new();
-    for task in task::all_own() {
+    for task in task::owned_by(user::current()) {
         let name = task.name.clone();
         match of_task(task, span) {
             Ok(found) => all.extend(found),

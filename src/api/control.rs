@@ -145,7 +145,11 @@ fn drop(name: Option<String>, keep_records: bool) -> Result<()> {
     // Entries that an executor holds end there; it sees that the task is gone.
     entries::take_unclaimed(task.id, |entries| {
         let ended: Vec<Record> = entries.iter().flat_map(cancelled).collect();
-        if keep_records { ledger.end_once(ended) } else { ledger.end_unrecorded(&ended) }
+        if keep_records {
+            ledger.end_once(ended);
+        } else {
+            ledger.end_unrecorded(&ended);
+        }
     });
     ledger.close();
     body::drop(&task.name, task.owner);

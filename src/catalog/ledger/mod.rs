@@ -71,12 +71,9 @@ impl Ledger {
     }
 
     /// The same of a scheduled task's series, but for what has ended: cancelled before its task was altered, say.
-    pub fn enter_series(&mut self, owner: Oid, mut occurrences: Vec<New>) {
-        let wanted: Vec<(&str, Instant)> = occurrences.iter().map(|new| (NO_ROW, new.occurrence.nominal_at)).collect();
-        let ended = record::known(self.task, &wanted);
-        let mut index = 0..occurrences.len();
-        occurrences.retain(|_| index.next().is_some_and(|index| !ended.contains_key(&index)));
-        self.enter(owner, &occurrences);
+    pub fn enter_series(&mut self, owner: Oid, occurrences: Vec<New>) {
+        let left = record::unrecorded(self.task, occurrences, |new| (NO_ROW, new.occurrence.nominal_at));
+        self.enter(owner, &left);
     }
 
     /// An occurrence by run_task is pending, due now, whatever the schedule says. Gives its id.
@@ -90,17 +87,15 @@ impl Ledger {
         self.end_in(Order::AsGiven, records);
     }
 
-    /// The same where it may have come in twice, and have ended already: its record stays as it is.
-    pub fn end_once(&mut self, records: Vec<Record>) {
-        let key = |record: &Record| record.keys.get(record.position).cloned().unwrap_or_default();
-        let keys: Vec<String> = records.iter().map(key).collect();
-        let wanted = keys.iter().zip(&records).map(|(key, record)| (key.as_str(), record.occurrence.nominal_at));
-        let ended = record::known(self.task, &wanted.collect::<Vec<_>>());
-        let (mut index, count) = (0..records.len(), records.len());
-        let mut records = records;
-        records.retain(|_| index.next().is_some_and(|index| !ended.contains_key(&index)));
-        self.forget_twice(count - records.len());
-        self.end(&records);
+    /// The same where it may have come in twice, and have ended already: its record stays as it is. Those that ended now.
+    pub fn end_once(&mut self, records: Vec<Record>) -> Vec<Record> {
+        let count = records.len();
+        let left = record::unrecorded(self.task, records, |record| {
+            (record.keys.get(record.position).map_or(NO_ROW, String::as_str), record.occurrence.nominal_at)
+        });
+        self.forget_twice(count - left.len());
+        self.end(&left);
+        left
     }
 
     /// The same, written in the order that suits the indexes.

@@ -238,6 +238,14 @@ pub fn known(task: i32, wanted: &[(&str, Instant)]) -> HashMap<usize, Known> {
     known
 }
 
+/// Those of these that are not recorded; `of` gives the key and the nominal instant of one.
+pub fn unrecorded<T>(task: i32, mut all: Vec<T>, of: impl Fn(&T) -> (&str, Instant)) -> Vec<T> {
+    let recorded = known(task, &all.iter().map(of).collect::<Vec<_>>());
+    let mut index = 0..all.len();
+    all.retain(|_| index.next().is_some_and(|index| !recorded.contains_key(&index)));
+    all
+}
+
 fn known_of(task: i32, wanted: &[(&str, Instant)]) -> impl Iterator<Item = (usize, Known)> {
     let rows = user::as_extension_owner(|| {
         sql::run_by_keys(

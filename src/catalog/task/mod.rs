@@ -154,13 +154,15 @@ pub fn find_own(name: Option<&str>) -> Result<Task> {
 /// The same as [`find_for_caller`] for what changes the task: nobody else does until the transaction ends, and what somebody has
 /// changed a moment ago is read. Others' tasks are not locked, not even for a moment.
 pub fn find_to_change(name: Option<&str>) -> Result<Task> {
-    let found = find_for_caller(name)?;
-    locked(found.id, "for no key update of t").ok_or_else(|| gone(&found.name))
+    to_change(&find_for_caller(name)?)
 }
 
 /// The same as [`find_own`].
 pub fn find_own_to_change(name: Option<&str>) -> Result<Task> {
-    let found = find_own(name)?;
+    to_change(&find_own(name)?)
+}
+
+fn to_change(found: &Task) -> Result<Task> {
     locked(found.id, "for no key update of t").ok_or_else(|| gone(&found.name))
 }
 
@@ -179,17 +181,6 @@ fn locked(id: i32, how: &str) -> Option<Task> {
 pub fn gone(name: &str) -> Error {
     Error::new(Kind::NoObject, format!("task \"{name}\" does not exist"))
         .hint("The view jittask.tasks lists your tasks.")
-}
-
-/// The caller's own tasks, by name.
-pub fn all_own() -> Vec<Task> {
-    let caller = user::current();
-    let rows = user::as_extension_owner(|| {
-        let statement =
-            format!("select {COLUMNS} from jittask.task t where t.owner = $1 and t.dropped_at is null order by t.name");
-        sql::run(&statement, &[sql::datum(REGROLEOID, Some(caller.into()))])
-    });
-    (0..rows.len()).filter_map(|row| from_row(&rows, row).ok()).collect()
 }
 
 /// A task by id, dropped or not.

@@ -4,9 +4,8 @@
 use crate::catalog::agenda::series;
 use crate::catalog::definition::TaskKind;
 use crate::catalog::ledger::entries::{self, Entry};
-use crate::catalog::ledger::record::{self, Outcome, Record};
+use crate::catalog::ledger::record::{Outcome, Record};
 use crate::catalog::ledger::{Ledger, Writer};
-use crate::catalog::table::key::NO_ROW;
 use crate::catalog::task::Task;
 use crate::pg::clock;
 use crate::worker::events;
@@ -113,13 +112,9 @@ pub fn skip_overlapped(me: &Me, task: &Task) {
 }
 
 fn skip(me: &Me, task: &Task, others: &[Entry], reason: &'static str) {
-    let wanted = |other: &Entry| (NO_ROW, other.occurrence.nominal_at);
-    let recorded = record::known(task.id, &others.iter().map(wanted).collect::<Vec<_>>());
-    let open = (0..others.len()).filter(|index| !recorded.contains_key(index));
-    let records: Vec<Record> = open.map(|index| Record::of(&others[index], 0, Outcome::Skipped(reason))).collect();
+    let records = others.iter().map(|other| Record::of(other, 0, Outcome::Skipped(reason))).collect();
     let mut ledger = Ledger::open(task.id, Writer::Executor(me.index));
-    ledger.end(&records);
-    ledger.forget_twice(recorded.len());
+    let ended = ledger.end_once(records);
     ledger.close();
-    events::remember(&records);
+    events::remember(&ended);
 }
